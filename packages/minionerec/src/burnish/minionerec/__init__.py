@@ -1,0 +1,1 @@
+"""Generative recommendation with semantic IDs: the item catalog and ranking metrics."""

@@ -1,0 +1,1 @@
+"""Rollout, reward, advantage and update: reinforcement learning as a burnish stage."""

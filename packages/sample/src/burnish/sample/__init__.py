@@ -1,0 +1,1 @@
+"""Prompts and weights to completions, and what they are worth: engines, sampling, rewards and evaluation."""

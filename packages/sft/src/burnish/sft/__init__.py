@@ -1,0 +1,1 @@
+"""Supervised next-token training as a burnish stage."""
