@@ -1,0 +1,49 @@
+"""Every error a user can meet, with the exit status it ends the process with.
+
+An error under `BurnishError` is printed as one line: what, where, the legal values, the remedy. Anything
+else is a bug of ours and keeps its traceback.
+"""
+
+import signal
+
+
+class BurnishError(Exception):
+    """A condition the user can act on; its message is one line."""
+
+    exit_status = 2
+
+
+class ConfigError(BurnishError, ValueError):
+    """A value, key or combination in the configuration that is not legal."""
+
+
+class ComponentError(BurnishError, LookupError):
+    """A component that is unknown, claimed twice, or fails to import."""
+
+
+class CheckpointError(BurnishError, ValueError):
+    """A checkpoint or export that is missing, torn or altered."""
+
+
+class DataError(BurnishError, ValueError):
+    """A data file or record that cannot be used."""
+
+
+class RunError(BurnishError, RuntimeError):
+    """A run directory that is taken, locked or not writable."""
+
+
+class LimitExceeded(BurnishError, RuntimeError):  # noqa: N818 - the name says what happened, not that we failed
+    """A limit stopped the run after saving: drifting weights, or updates that are not finite."""
+
+    exit_status = 3
+
+
+class Interrupted(BurnishError, RuntimeError):  # noqa: N818 - a signal is no error of the run
+    """A signal stopped the run after saving."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        """Keep the signal's number: the exit status is 128 plus it, as shells report it."""
+        super().__init__(message)
+        self.signal_number = signal.Signals(signal_number)
+        self.exit_status = 128 + signal_number
