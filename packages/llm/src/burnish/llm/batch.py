@@ -13,10 +13,9 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
-
 from burnish.llm.sequence import LOSS_MASK, Sample
 from burnish.platform.errors import ConfigError, DataError
+from jaxtyping import Array, Float, Int
 
 Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 PaddingSide = Literal["left", "right"]
@@ -131,9 +130,7 @@ def length_bucket(length: int, smallest: int = 8, maximum: int | None = None) ->
     caps the bucket; a longer `length` raises `ConfigError`.
     """
     if maximum is not None and length > maximum:
-        raise ConfigError(
-            f"length={length} exceeds the maximum of {maximum} tokens; raise it or cut the text"
-        )
+        raise ConfigError(f"length={length} exceeds the maximum of {maximum} tokens; raise it or cut texts")
     power = 1 << max(length - 1, smallest - 1, 1).bit_length()
     between = 3 * power // 4
     bucket = between if max(length, smallest) <= between else power
@@ -149,6 +146,6 @@ def _place(sample: Sample, length: int, padding_side: PaddingSide) -> slice:
 def _column(sample: Sample, name: str) -> Float[np.ndarray, " t"]:
     if name not in sample.columns:
         raise DataError(
-            f"the batch needs column {name!r}, the sample has {', '.join(sorted(sample.columns))}"
+            f"column {name!r} is not in the sample, which has {', '.join(sorted(sample.columns))}"
         )
     return sample.columns[name]
