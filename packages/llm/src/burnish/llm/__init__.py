@@ -1,1 +1,1 @@
-"""A causal language model as configuration, parameters and pure functions: families, tokenizers, batches, objectives and the train step."""
+"""A causal language model as configuration, parameters and pure functions, and the step that trains it."""

@@ -85,10 +85,10 @@ class Pretrained:
     """A model from a Hugging Face directory or hub name, or an export, checkpoint or run of burnish."""
 
     name_or_path: str = MISSING
-    """A directory (Hugging Face layout, export, checkpoint step, or run), or a name on the Hugging Face hub."""
+    """A directory (Hugging Face layout, export, checkpoint step or run), or a name on the hub."""
 
     revision: str = "main"
-    """Branch, tag or commit of a hub name; a directory ignores none of its content and needs none."""
+    """Branch, tag or commit of a hub name; without meaning for a directory."""
 
     trust_remote_code: bool = False
     """Whether a tokenizer may run code that its repository brings along."""

@@ -1,0 +1,93 @@
+"""What a model family promises: a causal LM as a hashable description and pure functions over parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from burnish.llm.kv_cache import KVCache
+from jaxtyping import Array, Float, Int
+
+
+@dataclass(frozen=True)
+class TensorName:
+    """Where a parameter lives in a Hugging Face checkpoint, and in which shape.
+
+    `template` has `{layer}` when the leaf is stacked over layers. Hugging Face stores a matrix as
+    `[out, in]`: the first `num_input_dims` dims of ours are flattened to `in` and the others to `out`.
+    Without input dims (0) the tensor is a flat vector; with None it is stored as it is.
+    """
+
+    template: str
+    num_input_dims: int | None = None
+
+    @property
+    def is_stacked(self) -> bool:
+        """Whether the leaf holds all layers along its first dim."""
+        return "{layer}" in self.template
+
+
+@runtime_checkable
+class CausalLM(Protocol):
+    """A causal language model; hashable and equal when the computation is, so it can be a static argument.
+
+    The parameters are a nested dict: `embed [v d]`, `layers` (every leaf stacked `[l ...]`), `final_norm`,
+    and `head [v d]` unless it is tied to `embed`. The computation runs in the dtype of the parameters, norms
+    and softmax in fp32.
+    """
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the head."""
+        ...
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        ...
+
+    @property
+    def hf_config(self) -> dict[str, Any]:
+        """The `config.json` that describes the model."""
+        ...
+
+    @property
+    def logical_axes(self) -> dict[str, Any]:
+        """A tree like the parameters with a tuple of axis names in place of each leaf."""
+        ...
+
+    @property
+    def parameter_names(self) -> Mapping[tuple[str, ...], TensorName]:
+        """Path of each leaf to its name in a Hugging Face checkpoint."""
+        ...
+
+    def abstract(self, dtype: Any) -> dict[str, Any]:
+        """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
+        ...
+
+    def init(self, seed: int) -> dict[str, Any]:
+        """Return fresh fp32 parameters in numpy, a function of `seed` alone."""
+        ...
+
+    def init_cache(self, rows: int, length: int, dtype: Any) -> KVCache:
+        """Return an empty cache for `rows` sequences of up to `length` tokens."""
+        ...
+
+    def forward(
+        self,
+        params: dict[str, Any],
+        tokens: Int[Array, "b t"],
+        positions: Int[Array, "b t"],
+        segment_ids: Int[Array, "b t"],
+        cache: KVCache | None = None,
+    ) -> tuple[Float[Array, "b t d"], KVCache | None]:
+        """Return the final hidden states, and the cache with these tokens written to it.
+
+        Segment 0 is padding. Without a cache a token attends to what stands before it in its row and has its
+        segment id. With one, each row is one sequence: keys and values are written at index `position`
+        (padding is dropped) and a token attends to every index up to its position.
+        """
+        ...
+
+    def head(self, params: dict[str, Any]) -> Float[Array, "d v"]:
+        """Return the matrix that maps hidden states to logits."""
+        ...

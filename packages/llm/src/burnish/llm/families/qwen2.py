@@ -1,0 +1,258 @@
+"""The dense Qwen2 family: modules, and the forward pass as a scan over stacked layers.
+
+The modules declare each parameter once. Outside this file a model is `Qwen2LM`: a hashable description with
+pure functions over a nested dict of arrays.
+"""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from burnish.llm.attention import attention, cache_mask, segment_mask
+from burnish.llm.families.parameters import Parameter, Path, declarations, declare, initial_value, nest
+from burnish.llm.families.protocol import TensorName
+from burnish.llm.families.qwen2_config import Qwen2Shape, read_shape
+from burnish.llm.families.rotary import rotary_angles, rotate
+from burnish.llm.kv_cache import KVCache, empty_cache, write_indices, write_layer
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+Remat = Literal["none", "dots", "full"]
+
+
+def from_hf_config(hf_config: Mapping[str, Any], *, remat: Remat = "none", scan_unroll: int = 1) -> "Qwen2LM":
+    """Return the model that a `config.json` describes; `ConfigError` names an unsupported feature."""
+    shape = read_shape(hf_config)
+    return Qwen2LM(shape, remat, scan_unroll, json.dumps(dict(hf_config), sort_keys=True))
+
+
+@dataclass(frozen=True)
+class Qwen2LM:
+    """A Qwen2 causal LM, see `burnish.llm.families.protocol.CausalLM`."""
+
+    shape: Qwen2Shape
+    remat: Remat = "none"
+    scan_unroll: int = 1
+    config_json: str = field(default="{}", compare=False, repr=False)
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the head."""
+        return self.shape.vocab_size
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        return self.shape.hidden_size
+
+    @property
+    def hf_config(self) -> dict[str, Any]:
+        """The `config.json` that describes the model."""
+        return json.loads(self.config_json)
+
+    @property
+    def logical_axes(self) -> dict[str, Any]:
+        """A tree like the parameters with a tuple of axis names in place of each leaf."""
+        return nest({path: leaf.axes for path, leaf in _parameters(self.shape).items()})
+
+    @property
+    def parameter_names(self) -> Mapping[Path, TensorName]:
+        """Path of each leaf to its name in a Hugging Face checkpoint."""
+        return {path: leaf.name for path, leaf in _parameters(self.shape).items()}
+
+    def abstract(self, dtype: Any) -> dict[str, Any]:
+        """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
+        leaves = _parameters(self.shape).items()
+        return nest({path: jax.ShapeDtypeStruct(leaf.shape, dtype) for path, leaf in leaves})
+
+    def init(self, seed: int) -> dict[str, Any]:
+        """Return fresh fp32 parameters in numpy, a function of `seed` alone."""
+        scale = self.shape.initializer_range
+        leaves = _parameters(self.shape).items()
+        return nest({path: initial_value(path, leaf, seed, scale) for path, leaf in leaves})
+
+    def init_cache(self, rows: int, length: int, dtype: Any) -> KVCache:
+        """Return an empty cache for `rows` sequences of up to `length` tokens."""
+        shape = self.shape
+        return empty_cache((shape.num_layers, rows, length, shape.num_kv_heads, shape.head_dim), dtype)
+
+    def forward(
+        self,
+        params: dict[str, Any],
+        tokens: Int[Array, "b t"],
+        positions: Int[Array, "b t"],
+        segment_ids: Int[Array, "b t"],
+        cache: KVCache | None = None,
+    ) -> tuple[Float[Array, "b t d"], KVCache | None]:
+        """Return the final hidden states, and the cache with these tokens written to it."""
+        hidden = params["embed"][tokens]
+        angles = rotary_angles(positions, self.shape.head_dim, self.shape.rope_theta)
+        if cache is None:
+            hidden = self._scan(params["layers"], hidden, angles, segment_mask(segment_ids))
+        else:
+            indices = write_indices(positions, segment_ids, cache.length)
+            mask = cache_mask(positions, cache.length)
+            hidden, cache = self._scan_cached(params["layers"], hidden, angles, mask, (cache, indices))
+        return rms_norm(hidden, params["final_norm"], self.shape.rms_norm_eps), cache
+
+    def head(self, params: dict[str, Any]) -> Float[Array, "d v"]:
+        """Return the matrix that maps hidden states to logits."""
+        return (params["embed"] if self.shape.tie_word_embeddings else params["head"]).T
+
+    def _scan(self, layers: Any, hidden: Any, angles: Any, mask: Any) -> Any:
+        graph = _block_graph(self.shape)
+
+        def layer(hidden: Any, params: Any) -> tuple[Any, None]:
+            return nnx.merge(graph, params)(hidden, angles, mask), None
+
+        return jax.lax.scan(_rematerialized(layer, self.remat), hidden, layers, unroll=self.scan_unroll)[0]
+
+    def _scan_cached(self, layers: Any, hidden: Any, angles: Any, mask: Any, into: Any) -> Any:
+        """Carry the cache through the scan: passed as its inputs and outputs it would be copied."""
+        graph = _block_graph(self.shape)
+        cache, indices = into
+
+        def layer(carry: Any, inputs: Any) -> tuple[Any, None]:
+            hidden, cache = carry
+            index, params = inputs
+            return nnx.merge(graph, params)(hidden, angles, mask, (cache, index, indices)), None
+
+        inputs = (jnp.arange(self.shape.num_layers), layers)
+        return jax.lax.scan(layer, (hidden, cache), inputs, unroll=self.scan_unroll)[0]
+
+
+class Qwen2Attention(nnx.Module):
+    """Grouped-query attention with biased query, key and value projections."""
+
+    def __init__(self, shape: Qwen2Shape) -> None:
+        self.shape = shape
+        width, heads, kv_heads, head_dim = (
+            shape.hidden_size,
+            shape.num_heads,
+            shape.num_kv_heads,
+            shape.head_dim,
+        )
+        self.query, self.query_bias = _projection(width, heads, head_dim, "heads", "q_proj")
+        self.key, self.key_bias = _projection(width, kv_heads, head_dim, "kv_heads", "k_proj")
+        self.value, self.value_bias = _projection(width, kv_heads, head_dim, "kv_heads", "v_proj")
+        self.out = declare(
+            (heads, head_dim, width),
+            ("heads", "head_dim", "embed"),
+            "model.layers.{layer}.self_attn.o_proj.weight",
+            num_input_dims=2,
+        )
+
+    def __call__(
+        self, hidden: Float[Array, "b t d"], angles: Any, mask: Bool[Array, "b t s"], into: Any = None
+    ) -> tuple[Float[Array, "b t d"], KVCache | None]:
+        """Return the attention output, and the cache with this layer's keys and values written."""
+        precision = _precision(hidden)
+        project = functools.partial(jnp.einsum, "btd,dhk->bthk", hidden, precision=precision)
+        queries = rotate(project(self.query[...]) + self.query_bias[...][None, None], *angles)
+        keys = rotate(project(self.key[...]) + self.key_bias[...][None, None], *angles)
+        values = project(self.value[...]) + self.value_bias[...][None, None]
+        cache = None
+        if into is not None:
+            cache, layer, indices = into
+            cache = write_layer(cache, layer, indices, keys, values)
+            keys, values = cache.keys[layer], cache.values[layer]
+        context = attention(queries, keys, values, mask, precision)
+        return jnp.einsum("bthk,hkd->btd", context, self.out[...], precision=precision), cache
+
+
+class Qwen2MLP(nnx.Module):
+    """The gated MLP: down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, shape: Qwen2Shape) -> None:
+        width, inner = shape.hidden_size, shape.intermediate_size
+        self.gate = _matrix((width, inner), ("embed", "mlp"), "gate_proj")
+        self.up = _matrix((width, inner), ("embed", "mlp"), "up_proj")
+        self.down = _matrix((inner, width), ("mlp", "embed"), "down_proj")
+
+    def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+        """Return the MLP of each position."""
+        multiply = functools.partial(jnp.matmul, precision=_precision(hidden))
+        gate = jax.nn.silu(multiply(hidden, self.gate[...]))
+        return multiply(gate * multiply(hidden, self.up[...]), self.down[...])
+
+
+class Qwen2Block(nnx.Module):
+    """One layer: attention and MLP, each normed before and added after."""
+
+    def __init__(self, shape: Qwen2Shape) -> None:
+        self.shape = shape
+        self.attention_norm = _norm(shape, "model.layers.{layer}.input_layernorm.weight")
+        self.attention = Qwen2Attention(shape)
+        self.mlp_norm = _norm(shape, "model.layers.{layer}.post_attention_layernorm.weight")
+        self.mlp = Qwen2MLP(shape)
+
+    def __call__(self, hidden: Float[Array, "b t d"], angles: Any, mask: Any, into: Any = None) -> Any:
+        """Return the next hidden states; with a cache to write into, also that cache."""
+        eps = self.shape.rms_norm_eps
+        context, cache = self.attention(rms_norm(hidden, self.attention_norm[...], eps), angles, mask, into)
+        hidden = hidden + context
+        hidden = hidden + self.mlp(rms_norm(hidden, self.mlp_norm[...], eps))
+        return hidden if into is None else (hidden, cache)
+
+
+class Qwen2Model(nnx.Module):
+    """What lies outside the layers: embedding, last norm, and the head unless it is tied."""
+
+    def __init__(self, shape: Qwen2Shape) -> None:
+        table = ((shape.vocab_size, shape.hidden_size), ("vocab", "embed"))
+        self.embed = declare(*table, "model.embed_tokens.weight")
+        self.final_norm = _norm(shape, "model.norm.weight")
+        if not shape.tie_word_embeddings:
+            self.head = declare(*table, "lm_head.weight")
+
+
+def rms_norm(hidden: Float[Array, "b t d"], scale: Float[Array, " d"], eps: float) -> Float[Array, "b t d"]:
+    """Return x / sqrt(mean(x^2) + eps) in fp32, rounded to x's dtype and then scaled."""
+    exact = hidden.astype(jnp.float32)
+    normed = exact * jax.lax.rsqrt(jnp.mean(exact * exact, axis=-1, keepdims=True) + eps)
+    return normed.astype(hidden.dtype) * scale[None, None]
+
+
+def _projection(width: int, heads: int, head_dim: int, axis: str, name: str) -> tuple[Any, Any]:
+    prefix = "model.layers.{layer}.self_attn." + name
+    weight = declare(
+        (width, heads, head_dim), ("embed", axis, "head_dim"), f"{prefix}.weight", num_input_dims=1
+    )
+    bias = declare((heads, head_dim), (axis, "head_dim"), f"{prefix}.bias", num_input_dims=0, initial=0.0)
+    return weight, bias
+
+
+def _matrix(shape: tuple[int, int], axes: tuple[str, str], name: str) -> Any:
+    return declare(shape, axes, "model.layers.{layer}.mlp." + name + ".weight", num_input_dims=1)
+
+
+def _norm(shape: Qwen2Shape, template: str) -> Any:
+    return declare((shape.hidden_size,), ("embed",), template, initial=1.0)
+
+
+def _precision(values: Float[Array, "..."]) -> jax.lax.Precision | None:
+    """Return the exact one for fp32, whose products accelerators round to fewer bits by default."""
+    return jax.lax.Precision.HIGHEST if values.dtype == jnp.float32 else None
+
+
+def _rematerialized(layer: Any, remat: Remat) -> Any:
+    if remat == "none":
+        return layer
+    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
+    return jax.checkpoint(layer, policy=policy, prevent_cse=False)
+
+
+@functools.cache
+def _parameters(shape: Qwen2Shape) -> dict[Path, Parameter]:
+    layers = declarations(Qwen2Block(shape))
+    stacked = {("layers", *path): leaf.stacked(shape.num_layers) for path, leaf in layers.items()}
+    return {**declarations(Qwen2Model(shape)), **stacked}
+
+
+@functools.cache
+def _block_graph(shape: Qwen2Shape) -> Any:
+    return nnx.graphdef(Qwen2Block(shape))

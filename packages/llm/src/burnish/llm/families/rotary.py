@@ -1,0 +1,23 @@
+"""Rotary position embedding, in the half-split layout of Hugging Face."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+
+def rotary_angles(
+    positions: Int[Array, "b t"], head_dim: int, theta: float
+) -> tuple[Float[Array, "b t 1 k"], Float[Array, "b t 1 k"]]:
+    """Return cosine and sine of position * theta^(-2i/k), fp32, each frequency twice."""
+    frequencies = (theta ** (-np.arange(0, head_dim, 2) / head_dim)).astype(np.float32)
+    angles = positions[:, :, None, None].astype(jnp.float32) * np.tile(frequencies, 2)[None, None, None]
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(
+    values: Float[Array, "b t h k"], cosine: Float[Array, "b t 1 k"], sine: Float[Array, "b t 1 k"]
+) -> Float[Array, "b t h k"]:
+    """Return the values turned by their position's angles; dim i is paired with dim i + k/2."""
+    first, second = jnp.split(values.astype(jnp.float32), 2, axis=-1)
+    turned = jnp.concatenate([-second, first], axis=-1)
+    return (values.astype(jnp.float32) * cosine + turned * sine).astype(values.dtype)
