@@ -1,0 +1,52 @@
+"""From records to token ids: prompts and completions, through a chat template where there is one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.errors import DataError
+
+
+def render(tokenizer: Tokenizer, record: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """Return the ids of a demonstration's prompt and of its completion, the end token included.
+
+    The two are tokenised apart, as an engine sees them: a prompt's ids never depend on what follows. The
+    completion is `completion`, or the last message when that is the assistant's.
+    """
+    prompt = render_prompt(tokenizer, record)
+    completion = record.get("completion")
+    if completion is None and "messages" in record:
+        completion = _answer(record["messages"])
+    if not isinstance(completion, str):
+        raise DataError(
+            f"record with columns {sorted(record)} has no text to learn: "
+            "give it `completion`, or `messages` that end with the assistant's"
+        )
+    return prompt, [*tokenizer.encode(completion), tokenizer.eos_token_ids[0]]
+
+
+def render_prompt(tokenizer: Tokenizer, record: Mapping[str, Any]) -> list[int]:
+    """Return the ids of what a completion is asked for.
+
+    `messages` go through the chat template, without the assistant's last one. A `prompt` is one message of
+    the user where there is a template, and plain text where there is none.
+    """
+    if record.get("messages") is not None:
+        messages = record["messages"]
+        return tokenizer.render_chat(messages[:-1] if _answer(messages) is not None else messages)
+    prompt = record.get("prompt")
+    if not isinstance(prompt, str):
+        raise DataError(
+            f"record with columns {sorted(record)} has no prompt: give it `prompt` (text) or `messages`"
+        )
+    if tokenizer.chat_template is None:
+        return tokenizer.encode(prompt)
+    return tokenizer.render_chat([{"role": "user", "content": prompt}])
+
+
+def _answer(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the assistant's last message when the conversation ends with it."""
+    if not messages:
+        raise DataError("a record's `messages` are empty: give at least one of the user")
+    last = messages[-1]
+    return last.get("content") if last.get("role") == "assistant" else None

@@ -1,0 +1,70 @@
+"""The table from logical axes to mesh axes, and the shardings that follow from it.
+
+The mesh has three axes: `dp` repeats the parameters, `fsdp` splits them and the batch, `tp` splits heads, MLP
+and vocabulary. A dim that its mesh axes do not divide stays whole.
+"""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import jax
+from burnish.llm.families.protocol import CausalLM
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "rows": ("dp", "fsdp"),
+        "embed": ("fsdp",),
+        "vocab": ("tp",),
+        "heads": ("tp",),
+        "kv_heads": ("tp",),
+        "mlp": ("tp",),
+    }
+)
+"""Mesh axes of each logical axis; one that is not listed is never split."""
+
+CACHE_AXES = ("layers", "rows", "positions", "kv_heads", "head_dim")
+"""Logical axes of the keys and of the values of a cache."""
+
+
+def partition_spec(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """Return how an array of these logical axes lies on the mesh; a mesh axis splits one dim at most."""
+    if len(axes) != len(shape):
+        raise ValueError(f"axes {axes} name {len(axes)} dims, the shape {shape} has {len(shape)}")
+    used: set[str] = set()
+    entries: list[tuple[str, ...] | None] = []
+    for axis, size in zip(axes, shape, strict=True):
+        candidates = tuple(name for name in RULES.get(axis, ()) if mesh.shape[name] > 1 and name not in used)
+        divides = bool(candidates) and size % math.prod(mesh.shape[name] for name in candidates) == 0
+        entries.append(candidates if divides else None)
+        used.update(candidates if divides else ())
+    return PartitionSpec(*entries)
+
+
+def parameter_shardings(model: CausalLM, mesh: Mesh) -> dict[str, Any]:
+    """Return the tree of shardings of a model's parameters."""
+    abstract = model.abstract("float32")
+    leaves, structure = jax.tree.flatten(abstract)
+    axes = structure.flatten_up_to(model.logical_axes)
+    shardings = [
+        NamedSharding(mesh, partition_spec(names, leaf.shape, mesh))
+        for names, leaf in zip(axes, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, shardings)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of a batch: rows over `dp` and `fsdp`, whose product has to divide them."""
+    return NamedSharding(mesh, PartitionSpec(RULES["rows"]))
+
+
+def cache_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+    """Return the sharding of the keys (or values) of a cache of this shape."""
+    return NamedSharding(mesh, partition_spec(CACHE_AXES, shape, mesh))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of what every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())

@@ -1,0 +1,97 @@
+"""What a tokenizer promises, and the choice of one for a model directory."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from burnish.platform.errors import ConfigError
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Text to token ids and back, with what else a run needs to know about the vocabulary."""
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest id."""
+        ...
+
+    @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """Every id that ends a completion; the first is the one written after a demonstration."""
+        ...
+
+    @property
+    def pad_token_id(self) -> int:
+        """The id that fills up rows; it is never attended to."""
+        ...
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja template of conversations, None when the tokenizer has none."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 over the files: equal when two tokenizers are the same."""
+        ...
+
+    def encode(self, text: str, *, with_special: bool = False) -> list[int]:
+        """Return the ids of a text; special tokens spelled out in it stay text unless `with_special`."""
+        ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Return the text of ids without the special ones; broken UTF-8 becomes U+FFFD."""
+        ...
+
+    def render_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+        """Return the ids of a conversation up to where the assistant's next answer starts."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """Return the files that `tokenizer=auto` and transformers load this tokenizer from."""
+        ...
+
+
+def load_tokenizer(directory: Path | None, *, trust_remote_code: bool = False) -> Tokenizer:
+    """Return the tokenizer saved in a directory, the byte tokenizer when there is no directory.
+
+    The byte tokenizer is recognised by its files, so that it loads without transformers.
+    """
+    from burnish.llm.byte_tokenizer import ByteTokenizer
+
+    if directory is None or _holds(directory, ByteTokenizer()):
+        return ByteTokenizer()
+    known = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+    if not any((directory / name).is_file() for name in known):
+        raise ConfigError(
+            f"tokenizer=auto: {directory} holds no tokenizer ({', '.join(known)}); "
+            "put the model's tokenizer files there or set tokenizer=bytes"
+        )
+    from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
+
+    return HuggingFaceTokenizer(directory, trust_remote_code=trust_remote_code)
+
+
+def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
+    """Write the tokenizer's files into an existing directory."""
+    for name, content in tokenizer.files().items():
+        (directory / name).write_bytes(content)
+
+
+def fingerprint_of(files: Mapping[str, bytes]) -> str:
+    """Return the sha256 over names and contents of files, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{len(files[name])}\0".encode())
+        digest.update(files[name])
+    return digest.hexdigest()
+
+
+def _holds(directory: Path, tokenizer: Tokenizer) -> bool:
+    """Whether the directory's tokenizer is this one, byte for byte and with nothing added."""
+    if (directory / "chat_template.jinja").exists():
+        return False
+    paths = {directory / name: content for name, content in tokenizer.files().items()}
+    return all(path.is_file() and path.read_bytes() == content for path, content in paths.items())
