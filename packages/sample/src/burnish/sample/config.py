@@ -12,7 +12,9 @@ from burnish.platform.component import shared, slots
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.llm.family import CausalLM
+    from jax.sharding import Mesh
+
+    from burnish.llm.families.protocol import CausalLM
     from burnish.llm.tokenizer import Tokenizer
     from burnish.platform.run import Run
     from burnish.sample.engine import Engine
@@ -48,11 +50,11 @@ class InProcess:
                 raise ConfigError(f"`engine.{name}` is {getattr(self, name)}; it must be 1 or more")
 
     def build(
-        self, *, model: "CausalLM", tokenizer: "Tokenizer", mesh: Any, max_tokens: int, compute_dtype: str
+        self, *, model: "CausalLM", tokenizer: "Tokenizer", mesh: "Mesh", max_tokens: int, compute_dtype: str
     ) -> "Engine":
         """Return the engine, which waits for `update_weights` before it can generate.
 
-        `max_tokens` bounds prompt and completion together; `mesh` is a `jax.sharding.Mesh` or None.
+        `max_tokens` bounds prompt and completion together. Rows are spread over `dp` and `fsdp` of `mesh`.
         """
         from burnish.sample.inprocess.engine import build_engine
 

@@ -1,0 +1,137 @@
+"""The engine's host loop: fill free slots from the queue, decode a chunk, note what it emitted, again.
+
+All shapes are fixed when the engine is built, whatever the prompts' lengths, so five programs serve every
+call: two that allocate, `prefill`, `admit` and `decode`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from burnish.llm.families.protocol import CausalLM
+from burnish.platform.errors import ConfigError, DataError
+from burnish.platform.stats import StatsTracker
+from burnish.sample.config import InProcess
+from burnish.sample.inprocess.decode import decode
+from burnish.sample.inprocess.ledger import Ledger
+from burnish.sample.inprocess.prefill import admit, prefill
+from burnish.sample.inprocess.state import EngineShape, SlotState, idle_state, prefill_cache
+from burnish.sample.inprocess.weights import place
+from burnish.sample.request import Completion, Request
+
+NO_WEIGHTS = -1
+
+
+def build_engine(
+    config: InProcess,
+    model: CausalLM,
+    eos_token_ids: Sequence[int],
+    mesh: Mesh,
+    max_tokens: int,
+    compute_dtype: str,
+) -> "InProcessEngine":
+    """Return an engine for requests of up to `max_tokens` tokens, prompt and completion together.
+
+    Raises `ConfigError` when slots or prefill rows cannot be spread evenly over the mesh.
+    """
+    shape = EngineShape(
+        model=model,
+        slots=config.slots,
+        length=max_tokens,
+        decode_steps=config.decode_steps,
+        prefill_rows=config.prefill_rows,
+        prefill_tokens=config.prefill_tokens,
+        dtype=jnp.dtype(compute_dtype),
+        mesh=mesh,
+    )
+    shards = shape.num_row_shards
+    for name, rows in (("slots", shape.slots), ("prefill_rows", shape.prefill_rows)):
+        if rows % shards:
+            raise ConfigError(
+                f"`engine.{name}` is {rows}, not divisible by the {shards} devices of dp x fsdp; "
+                f"use {rows - rows % shards or shards} or {rows + shards - rows % shards}"
+            )
+    return InProcessEngine(shape, eos_token_ids, config.refill_slots)
+
+
+class InProcessEngine:
+    """Decodes on the devices of this process; implements `burnish.sample.engine.Engine`."""
+
+    def __init__(self, shape: EngineShape, eos_token_ids: Sequence[int], refill_slots: int) -> None:
+        """Hold the static facts; device memory is taken by weights, and by slots during `generate` only."""
+        self.shape = shape
+        self._eos_token_ids = np.array(eos_token_ids, np.int32)
+        self._refill_slots = np.int32(max(1, min(refill_slots, shape.slots // shape.num_row_shards // 8)))
+        self._params: Any = None
+        self._version = NO_WEIGHTS
+        self._stats = StatsTracker()
+
+    @property
+    def version(self) -> int:
+        """Return the version of the weights in use; -1 before the first `update_weights`."""
+        return self._version
+
+    def update_weights(self, params: Any, version: int) -> None:
+        """Use `params` from now on; buffers already in place and dtype are shared, not copied."""
+        self._params, moved = place(params, self.shape.dtype, self.shape.mesh)
+        self._version = version
+        self._stats.scalar("perf/weight_sync_bytes", moved)
+
+    def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Return one completion per request, in the order of the requests.
+
+        Raises `DataError` for a request that is empty or does not fit the engine.
+        """
+        assert self._params is not None, "an engine needs `update_weights` before `generate`"
+        self._check(requests)
+        ledger = Ledger(requests, self.shape.slots, self._eos_token_ids)
+        state, steps = idle_state(self.shape), 0
+        while ledger.num_free < self.shape.slots or ledger.num_waiting:
+            state = self._fill(state, ledger)
+            idle_limit = self._refill_slots if ledger.num_waiting else np.int32(self.shape.slots)
+            state, chunk = decode(self.shape, self._params, state, self._eos_token_ids, idle_limit)
+            chunk = jax.device_get(chunk)
+            ledger.record(chunk)
+            steps += int(chunk.steps.max())
+        self._count(steps, ledger.num_emitted)
+        return ledger.completions(self._version)
+
+    def stats(self) -> StatsTracker:
+        """Return decode steps, tokens, slot utilization and bytes of weights moved since the last call."""
+        taken, self._stats = self._stats, StatsTracker()
+        return taken
+
+    def _fill(self, state: SlotState, ledger: Ledger) -> SlotState:
+        """Prefill waiting requests into free slots until one of both has run out."""
+        shape = self.shape
+        while ledger.num_waiting and ledger.num_free:
+            batch = ledger.take(shape.prefill_rows, shape.prefill_tokens)
+            cache = prefill_cache(shape)
+            for index, tokens in enumerate(batch.chunks):
+                start = np.int32(index * shape.prefill_tokens)
+                cache = prefill(shape, self._params, cache, tokens, start, batch.lengths)
+            for admission in batch.admissions:
+                state = admit(shape, state, cache, admission)
+        return state
+
+    def _check(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            prompt, new = len(request.prompt_tokens), request.max_new_tokens
+            if prompt < 1 or new < 1:
+                raise DataError(
+                    f"request {request.id} has {prompt} prompt tokens and max_new_tokens={new}; both must be 1 or more"
+                )
+            if prompt + new > self.shape.length:
+                raise DataError(
+                    f"request {request.id} needs {prompt} prompt + {new} new = {prompt + new} tokens, the engine has "
+                    f"room for {self.shape.length}: shorten the prompt, lower max_new_tokens or build a longer engine"
+                )
+
+    def _count(self, steps: int, tokens: int) -> None:
+        self._stats.scalar("decode_steps", steps)
+        self._stats.scalar("tokens", tokens)
+        self._stats.ratio("utilization", tokens, steps * self.shape.slots)

@@ -1,0 +1,99 @@
+"""From prompts to occupied slots: chunks of fixed shape into a cache of their own, then copied over.
+
+A prompt is prefilled up to, but without, its last token: that one is the first the decode loop feeds forward,
+so the decode loop alone samples.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float32, Int32, UInt32
+
+from burnish.llm.kv_cache import KVCache
+from burnish.platform.keys import fold_words
+from burnish.sample.inprocess.state import CACHE_SPEC, ROW_AXES, STATE_SPEC, EngineShape, SlotState, per_device
+
+
+class Admission(NamedTuple):
+    """Requests that enter slots, `prefill_rows` of them at most; a row with slot -1 is none.
+
+    `source` is the row of the prefill cache that holds the prompt: requests with one prompt share it.
+    """
+
+    slot: Int32[Array, " a"]
+    source: Int32[Array, " a"]
+    token: Int32[Array, " a"]
+    position: Int32[Array, " a"]
+    budget: Int32[Array, " a"]
+    temperature: Float32[Array, " a"]
+    key_words: UInt32[Array, "a 5"]
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=2)
+def prefill(
+    shape: EngineShape,
+    params: Any,
+    cache: KVCache,
+    tokens: Int32[Array, "r c"],
+    start: Int32[Array, ""],
+    lengths: Int32[Array, " r"],
+) -> KVCache:
+    """Return the cache with prompt tokens `start` to `start + c` of each row written.
+
+    `lengths` counts the tokens of a row that are to be prefilled in all. The first chunk clears the cache.
+    """
+
+    def write(params: Any, cache: KVCache, tokens: Array, start: Array, lengths: Array) -> KVCache:
+        positions = jnp.broadcast_to(start + jnp.arange(tokens.shape[1]), tokens.shape)
+        segment_ids = (positions < lengths[:, None]).astype(jnp.int32)
+        cleared = jax.tree.map(lambda leaf: jnp.where(start == 0, jnp.zeros_like(leaf), leaf), cache)
+        _, written = shape.model.forward(params, tokens, positions, segment_ids, cleared)
+        assert written is not None
+        return written
+
+    rows = P(ROW_AXES)
+    return per_device(shape, write, (P(), CACHE_SPEC, rows, P(), rows), CACHE_SPEC)(
+        params, cache, tokens, start, lengths
+    )
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def admit(shape: EngineShape, state: SlotState, cache: KVCache, admission: Admission) -> SlotState:
+    """Return the state with the admitted requests in their slots, ready for the first decode step."""
+
+    def occupy(state: SlotState, cache: KVCache, admission: Admission) -> SlotState:
+        slot, whole = _local_slots(state, admission.slot), _all_rows(cache)
+        key_data = jax.random.key_data(fold_words(admission.key_words))
+
+        def put(column: Array, values: Array | bool) -> Array:
+            return column.at[slot].set(values, mode="drop")
+
+        return SlotState(
+            cache=jax.tree.map(
+                lambda mine, new: mine.at[:, slot].set(new[:, admission.source], mode="drop"), state.cache, whole
+            ),
+            token=put(state.token, admission.token),
+            position=put(state.position, admission.position),
+            remaining=put(state.remaining, admission.budget),
+            is_active=put(state.is_active, True),  # noqa: FBT003 - a value to write, not a flag
+            temperature=put(state.temperature, admission.temperature),
+            key_data=put(state.key_data, key_data),
+        )
+
+    specs = (STATE_SPEC, CACHE_SPEC, Admission(*[P()] * len(Admission._fields)))
+    return per_device(shape, occupy, specs, STATE_SPEC)(state, cache, admission)
+
+
+def _local_slots(state: SlotState, slot: Int32[Array, " a"]) -> Int32[Array, " a"]:
+    """Return slot numbers among this device's rows; past the end for no slot and for other devices' slots."""
+    num_local = state.token.shape[0]
+    slot = slot - jax.lax.axis_index(ROW_AXES) * num_local
+    is_local: Bool[Array, " a"] = (slot >= 0) & (slot < num_local)
+    return jnp.where(is_local, slot, num_local)
+
+
+def _all_rows(cache: KVCache) -> KVCache:
+    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, ROW_AXES, axis=1, tiled=True), cache)
