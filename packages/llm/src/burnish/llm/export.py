@@ -1,0 +1,55 @@
+"""The directory a model leaves a stage in: weights, configuration, tokenizer and a manifest.
+
+transformers and burnish read it alike; a stage receives its model from one.
+"""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.llm.families.protocol import CausalLM
+from burnish.llm.tokenizer import Tokenizer, save_tokenizer
+from burnish.llm.weights import save_huggingface
+from burnish.platform.checkpoint.manifest import write_manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceWriter:
+    """Writes exports with weights of one type."""
+
+    dtype: str
+    """Type of the written weights: `float32` or `bfloat16`."""
+
+    def __call__(
+        self, directory: Path, model: CausalLM, params: dict[str, Any], tokenizer: Tokenizer
+    ) -> Path:
+        """Write a complete export and return its directory.
+
+        It is written aside and renamed, so what carries the name is whole; an earlier export there is
+        replaced.
+        """
+        partial = directory.with_name(f".{directory.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_huggingface(partial, model, params, self.dtype)
+        save_tokenizer(tokenizer, partial)
+        write_manifest(partial, export_facts(tokenizer))
+        if directory.exists():
+            replaced = directory.with_name(f".{directory.name}.replaced")
+            shutil.rmtree(replaced, ignore_errors=True)
+            directory.rename(replaced)
+            shutil.rmtree(replaced)
+        partial.rename(directory)
+        return directory
+
+
+def export_facts(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what a receiver compares: the chat template's hash, the end tokens, the tokenizer."""
+    template = tokenizer.chat_template
+    return {
+        "chat_template": None if template is None else hashlib.sha256(template.encode()).hexdigest(),
+        "eos_token_ids": list(tokenizer.eos_token_ids),
+        "tokenizer": tokenizer.fingerprint,
+    }

@@ -1,0 +1,64 @@
+"""Where a model's files are: a directory of some kind, an earlier run, or a download from the hub."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish.platform.checkpoint.manifest import MANIFEST, verify
+from burnish.platform.errors import CheckpointError, ConfigError
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+|[\w-][\w.-]*")
+DOWNLOADED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A directory with `config.json` and parameters in one of two forms."""
+
+    directory: Path
+    is_checkpoint: bool
+    """Whether the parameters are a checkpoint's `params/` and not safetensors."""
+
+
+def locate(name_or_path: str, revision: str = "main") -> ModelSource:
+    """Return the files that a `model.name_or_path` stands for, checked against their manifest if they have one."""
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return _in_directory(path, name_or_path)
+    if path.exists() or not HUB_NAME.fullmatch(name_or_path):
+        raise ConfigError(
+            f"model.name_or_path={name_or_path!r} is no directory: give a model directory, an export, a "
+            "checkpoint step, a run directory, or a hub name such as Qwen/Qwen2.5-0.5B"
+        )
+    return ModelSource(_download(name_or_path, revision), is_checkpoint=False)
+
+
+def _in_directory(path: Path, name: str) -> ModelSource:
+    if (path / "config.json").is_file():
+        is_checkpoint = (path / "params").is_dir()
+        if (path / MANIFEST).is_file():
+            verify(path)
+        return ModelSource(path, is_checkpoint)
+    if (path / "params").is_dir():
+        raise CheckpointError(f"{path} is a checkpoint without config.json: take an earlier step of the run")
+    exports = sorted(path.glob("stages/*/export"), key=lambda export: int(export.parent.name.split("-")[0]))
+    if exports:
+        return _in_directory(exports[-1], name)
+    raise ConfigError(
+        f"model.name_or_path={name!r} holds no model: neither config.json beside weights nor a finished "
+        "stage's export (stages/*/export)"
+    )
+
+
+def _download(name: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=DOWNLOADED))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"model.name_or_path={name!r} is no directory here and the hub does not give it ({reason}): "
+            "check the spelling, the network and the access rights, or give a directory"
+        ) from error

@@ -1,0 +1,188 @@
+"""Parameters in and out of Hugging Face directories: safetensors, whole or sharded by an index.
+
+Names and layouts come from `CausalLM.parameter_names`. Reading holds one tensor besides the result, writing
+one shard.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from burnish.llm.families.protocol import CausalLM, TensorName
+from burnish.platform.errors import CheckpointError
+from jax.numpy import dtype as dtype_of
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -> dict[str, Any]:
+    """Return the parameters in a Hugging Face directory as a numpy tree of `dtype`.
+
+    `CheckpointError` names missing and unexpected tensors and wrong shapes. A head in the files of a model
+    that ties it to the embedding is ignored, as transformers does.
+    """
+    files = _tensor_files(directory)
+    leaves = _leaves(model)
+    expected = {name for path, leaf in leaves.items() for name in tensor_names(*leaf)}
+    _compare_names(directory, expected, set(files), is_tied=("head",) not in leaves)
+    with ExitStack() as stack:
+        opened = {file: stack.enter_context(_open(directory / file)) for file in sorted(set(files.values()))}
+        tree: dict[str, Any] = {}
+        for path, (name, shape) in leaves.items():
+            array = np.empty(shape, dtype_of(dtype))
+            slices = array if name.is_stacked else array[None]
+            for index, tensor_name in enumerate(tensor_names(name, shape)):
+                tensor = opened[files[tensor_name]].get_tensor(tensor_name)
+                _check_shape(directory, tensor_name, tensor, huggingface_shape(name, slices.shape[1:]))
+                slices[index] = from_huggingface(tensor, name, slices.shape[1:])
+            _insert(tree, path, array)
+    return tree
+
+
+def save_huggingface(
+    directory: Path, model: CausalLM, params: Mapping[str, Any], dtype: str, max_shard_bytes: int = 5 * 10**9
+) -> None:
+    """Write weights and `config.json` into an existing directory, cast to `dtype`.
+
+    One file up to `max_shard_bytes`; beyond it, shards and their index.
+    """
+    target = dtype_of(dtype)
+    shards: list[list[tuple[str, Any]]] = [[]]
+    sizes = [0]
+    for name, slice_of, size in _tensors(model, params):
+        num_bytes = size * target.itemsize
+        if shards[-1] and sizes[-1] + num_bytes > max_shard_bytes:
+            shards.append([])
+            sizes.append(0)
+        shards[-1].append((name, slice_of))
+        sizes[-1] += num_bytes
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, start=1):
+        file = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        # safetensors writes the buffer of a transposed view as it lies, so each array is made contiguous.
+        arrays = {name: np.ascontiguousarray(slice_of().astype(target)) for name, slice_of in shard}
+        save_file(arrays, directory / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(arrays, file)
+    if len(shards) > 1:
+        index = {"metadata": {"total_size": sum(sizes)}, "weight_map": weight_map}
+        _write_json(directory / INDEX, index)
+    _write_json(directory / "config.json", {**model.hf_config, "dtype": str(target)})
+
+
+def tensor_names(name: TensorName, shape: tuple[int, ...]) -> list[str]:
+    """Return the names of a leaf's tensors, one per layer when it is stacked."""
+    if not name.is_stacked:
+        return [name.template]
+    return [name.template.format(layer=layer) for layer in range(shape[0])]
+
+
+def huggingface_shape(name: TensorName, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape in which one layer's parameter is stored."""
+    if name.num_input_dims is None:
+        return shape
+    outputs = math.prod(shape[name.num_input_dims :])
+    return (outputs, math.prod(shape[: name.num_input_dims])) if name.num_input_dims else (outputs,)
+
+
+def to_huggingface(array: np.ndarray, name: TensorName) -> np.ndarray:
+    """Return one layer's parameter as it is stored: a matrix as a view `[out, in]`."""
+    return (
+        array.reshape(huggingface_shape(name, array.shape)[::-1]).T
+        if name.num_input_dims is not None
+        else array
+    )
+
+
+def from_huggingface(tensor: np.ndarray, name: TensorName, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a stored tensor as one layer's parameter of `shape`."""
+    return tensor.T.reshape(shape) if name.num_input_dims is not None else tensor
+
+
+def _leaves(model: CausalLM) -> dict[tuple[str, ...], tuple[TensorName, tuple[int, ...]]]:
+    """Return name and shape of every leaf by its path."""
+    abstract = model.abstract("float32")
+    return {path: (name, _at(abstract, path).shape) for path, name in model.parameter_names.items()}
+
+
+def _tensors(model: CausalLM, params: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
+    """Yield each tensor's name, a function that makes it, and its number of elements."""
+    for path, (name, shape) in _leaves(model).items():
+        leaf = _at(params, path)
+        if tuple(leaf.shape) != shape:
+            raise CheckpointError(
+                f"parameter {'/'.join(path)} is {tuple(leaf.shape)}, the model needs {shape}"
+            )
+        for layer, tensor_name in enumerate(tensor_names(name, shape)):
+            size = math.prod(shape[1:] if name.is_stacked else shape)
+            yield tensor_name, _maker(leaf, name, layer), size
+
+
+def _maker(leaf: Any, name: TensorName, layer: int) -> Any:
+    return lambda: to_huggingface(np.asarray(leaf[layer] if name.is_stacked else leaf), name)
+
+
+def _tensor_files(directory: Path) -> dict[str, str]:
+    """Return the file of every tensor in the directory."""
+    if (directory / INDEX).is_file():
+        weight_map = json.loads((directory / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        absent = sorted({file for file in weight_map.values() if not (directory / file).is_file()})
+        if absent:
+            raise CheckpointError(f"{directory / INDEX} names {absent}, which are missing: copy them there")
+        return weight_map
+    if not (directory / WEIGHTS).is_file():
+        raise CheckpointError(
+            f"{directory} holds neither {WEIGHTS} nor {INDEX}: save the model as safetensors"
+        )
+    with _open(directory / WEIGHTS) as file:
+        return dict.fromkeys(file.keys(), WEIGHTS)
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no complete safetensors file ({error}): copy it again") from error
+
+
+def _compare_names(directory: Path, expected: set[str], found: set[str], *, is_tied: bool) -> None:
+    ignored = {name for name in found if name.endswith("rotary_emb.inv_freq")}
+    ignored |= {"lm_head.weight"} if is_tied else set()
+    missing, unexpected = sorted(expected - found), sorted(found - expected - ignored)
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{directory}: the weights do not fit config.json: missing {_listing(missing)}; "
+            f"unexpected {_listing(unexpected)}"
+        )
+
+
+def _listing(names: list[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(f"`{name}`" for name in names[:4]) + more if names else "nothing"
+
+
+def _check_shape(directory: Path, name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> None:
+    if tensor.shape != shape:
+        raise CheckpointError(f"{directory}: `{name}` is {tensor.shape}, config.json makes it {shape}")
+
+
+def _at(tree: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: Any) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = leaf
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
