@@ -1,0 +1,180 @@
+"""Options of the `rl` stage and of its parts. Imports no jax: defaults print and keys are checked without it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from burnish.platform.component import shared, slot, slots
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.llm.objective import Objective
+    from burnish.platform.run import Run
+    from burnish.platform.stage import Stage
+    from burnish.rl.advantages.protocol import Advantage
+    from burnish.rl.filters.protocol import Filter
+    from burnish.rl.rollouts.protocol import Rollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleTurn:
+    """One prompt, several completions, no environment in between."""
+
+    def build(self, **collaborators: Any) -> "Rollout":
+        """Return the rollout over a tokenizer, a temperature, a length and the run's key words."""
+        from burnish.rl.rollouts.single_turn import SingleTurnRollout
+
+        return SingleTurnRollout(**collaborators)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupMean:
+    """GRPO: a reward against the mean of its group, in units of the group's standard deviation."""
+
+    scale: Literal["std", "none"] = "std"
+    """Divide by the group's standard deviation (GRPO), or not (Dr. GRPO)."""
+
+    def build(self) -> "Advantage":
+        """Return the advantage."""
+        from burnish.rl.advantages.group_mean import GroupMeanAdvantage
+
+        return GroupMeanAdvantage(is_scaled=self.scale == "std")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOneOut:
+    """RLOO: a reward against the mean of the others in its group."""
+
+    def build(self) -> "Advantage":
+        """Return the advantage."""
+        from burnish.rl.advantages.leave_one_out import leave_one_out
+
+        return leave_one_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchMean:
+    """REINFORCE with a baseline: a reward against the mean of all rewards of the step."""
+
+    scale: Literal["std", "none"] = "std"
+    """Divide by the standard deviation of the step's rewards, or not."""
+
+    def build(self) -> "Advantage":
+        """Return the advantage."""
+        from burnish.rl.advantages.batch_mean import BatchMeanAdvantage
+
+        return BatchMeanAdvantage(is_scaled=self.scale == "std")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformReward:
+    """Leave out groups whose rewards are all equal: they say nothing about what to do more of."""
+
+    def build(self) -> "Filter":
+        """Return the filter."""
+        from burnish.rl.filters.uniform_reward import uniform_reward
+
+        return uniform_reward
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClippedPolicyGradient:
+    """PPO's clipped surrogate; the policy that sampled is the old policy."""
+
+    clip_low: float = 0.2
+    """The probability ratio counts down to 1 - clip_low."""
+    clip_high: float = 0.2
+    """The probability ratio counts up to 1 + clip_high."""
+
+    def __post_init__(self) -> None:
+        """Refuse ranges that are empty."""
+        if not 0 < self.clip_low < 1 or self.clip_high <= 0:
+            raise ConfigError(
+                f"clip_low={self.clip_low} must lie between 0 and 1 and clip_high={self.clip_high} be above 0"
+            )
+
+    def build(self, *, temperature: float) -> "Objective":
+        """Return the objective for completions sampled at `temperature`."""
+        from burnish.rl.objectives.clipped_policy_gradient import ClippedPolicyGradientObjective
+
+        return ClippedPolicyGradientObjective(self.clip_low, self.clip_high, temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyGradient:
+    """REINFORCE: the log-probability times the advantage; for one update per rollout."""
+
+    def build(self, *, temperature: float) -> "Objective":
+        """Return the objective for completions sampled at `temperature`."""
+        from burnish.rl.objectives.policy_gradient import PolicyGradientObjective
+
+        return PolicyGradientObjective(temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RL:
+    """Roll out, reward, compare, update: reinforcement learning with verifiable rewards."""
+
+    model: Any = shared("model", "tiny")
+    tokenizer: Any = shared("tokenizer", "auto")
+    data: Any = shared("data", "arithmetic")
+    engine: Any = shared("engine", "in_process")
+    evaluation: Any = shared("evaluation", "greedy")
+    export: Any = shared("export", "huggingface")
+
+    steps: int = 200
+    """Rollouts, each followed by `updates_per_rollout` optimizer steps."""
+    prompts_per_step: int = 32
+    """Different prompts in one rollout."""
+    samples_per_prompt: int = 8
+    """Completions of each prompt: the group that rewards are compared in."""
+    updates_per_rollout: int = 1
+    """Optimizer steps that share one rollout's completions; divides `prompts_per_step`."""
+    max_prompt_tokens: int = 1024
+    """Longer prompts are left out, and counted when the stage starts."""
+    max_new_tokens: int = 512
+    """Longest completion in tokens, the end-of-sequence token included."""
+    temperature: float = 1.0
+    """Sampling temperature; the policy is scored at the same one."""
+    split: str = "prompts"
+    """The split of `data` that prompts come from."""
+    aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    """How per-token losses become one: the mean over all trained tokens of an update's batch, the mean over
+    rows of their means, or the sum over rows times `max_new_tokens` (Dr. GRPO)."""
+    max_mismatch: float = 0.002
+    """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
+    nats per token; measured on every rollout before it is learned from."""
+    max_skipped_updates: int = 10
+    """Stop after this many updates in a row whose gradient is not finite."""
+    reward_timeout_seconds: float = 60.0
+    """Seconds an asynchronous reward may take for one completion before the completion counts as failed."""
+    log_groups: int = 4
+    """Prompts of each step whose completions are written to `samples/rollouts.jsonl`."""
+    rollout: Any = slot("rollout", "single_turn")
+    rewards: Mapping[str, Any] = slots("reward", ["exact_match"])
+    advantage: Any = slot("advantage", "group_mean")
+    filters: Mapping[str, Any] = slots("filter", [])
+    objective: Any = slot("objective", "clipped_policy_gradient")
+    optimizer: Any = slot("optimizer", "adamw")
+    training: Any = slot("training", "jax")
+
+    def __post_init__(self) -> None:
+        """Refuse counts that train nothing or do not divide."""
+        counts = ("steps", "prompts_per_step", "samples_per_prompt", "updates_per_rollout", "max_new_tokens")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature={self.temperature} must be above 0: RL learns from what is sampled")
+        if self.prompts_per_step % self.updates_per_rollout:
+            legal = [n for n in range(1, self.prompts_per_step + 1) if self.prompts_per_step % n == 0]
+            raise ConfigError(
+                f"updates_per_rollout={self.updates_per_rollout} does not divide "
+                f"prompts_per_step={self.prompts_per_step}; it could be one of {legal}"
+            )
+
+    def build(self, run: "Run", **shared_components: Any) -> "Stage":
+        """Return the stage over this run; loads nothing yet."""
+        from burnish.rl.stage import RLStage
+
+        return RLStage(config=self, run_=run, **shared_components)

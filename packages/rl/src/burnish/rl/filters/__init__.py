@@ -1,0 +1,1 @@
+"""Which groups are worth an update: one filter per file."""

@@ -1,0 +1,42 @@
+"""How far the trainer's probabilities are from those the engine sampled with, measured on every update.
+
+On a rollout's first update the two are one policy, and whatever is left is error: other kernels, another
+dtype, stale weights. On later ones it is the policy's own movement.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from burnish.llm.batch import TokenBatch
+from burnish.llm.objective import Objective, Policy, Statistics
+
+ABSOLUTE = "mismatch/absolute_logprob_difference"
+K3 = "mismatch/k3"
+
+
+@dataclass(frozen=True)
+class MeasuredObjective:
+    """An objective with the mismatch beside its own statistics; the values are the objective's, untouched."""
+
+    objective: Objective
+    temperature: float
+
+    def __call__(self, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, "..."], Statistics]:
+        """Return the objective's values; add the mean |d| and k3 = exp(d) - d - 1, d = log pi - log pi_behavior."""
+        values, statistics = self.objective(policy, batch)
+        trained = batch.trained
+        difference = (policy.logprobs(self.temperature) - batch.columns["behavior_logprobs"]) * trained
+        k3 = jnp.expm1(jnp.clip(difference, -20.0, 20.0)) - difference
+        tokens = jnp.sum(trained)
+        return values, {
+            **statistics,
+            ABSOLUTE: (jnp.sum(jnp.abs(difference)), tokens),
+            K3: (jnp.sum(k3 * trained), tokens),
+        }
+
+
+def only_first(number: int, statistics: Statistics) -> Statistics:
+    """Return the statistics of a rollout's update `number`; the mismatch of later ones is not one and is left out."""
+    return {name: value for name, value in statistics.items() if number == 0 or name not in (ABSOLUTE, K3)}

@@ -1,0 +1,23 @@
+"""The objective of REINFORCE (Williams, 1992)."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from burnish.llm.batch import TokenBatch
+from burnish.llm.objective import Policy, Statistics
+
+
+@dataclass(frozen=True)
+class PolicyGradientObjective:
+    """L_t = -A_t log pi(y_t); its gradient is that of the expected reward only for samples of the policy itself."""
+
+    temperature: float
+
+    def __call__(self, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, "b t"], Statistics]:
+        """Return the loss of each token."""
+        logprobs = policy.logprobs(self.temperature)
+        return -batch.columns["advantages"] * logprobs, {
+            "policy/logprob": (jnp.sum(logprobs * batch.trained), jnp.sum(batch.trained))
+        }

@@ -1,0 +1,1 @@
+"""From prompts to groups of completions: one workflow per file."""

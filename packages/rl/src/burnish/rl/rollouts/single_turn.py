@@ -1,0 +1,68 @@
+"""The plain rollout: render each prompt, sample its completions, keep what the engine said of each token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from burnish.llm.chat import render_prompt
+from burnish.llm.sequence import Sample, make_sample
+from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.data.source import Record
+from burnish.platform.randomness import Purpose, key_words
+from burnish.rl.groups import Group
+from burnish.sample.engine import Engine
+from burnish.sample.request import Completion, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleTurnRollout:
+    """Sample every prompt `samples_per_prompt` times; completion i of the step draws from key i of the step."""
+
+    tokenizer: Tokenizer
+    max_new_tokens: int
+    temperature: float
+    seed: int
+    stage_index: int
+
+    def __call__(
+        self, engine: Engine, records: Sequence[Record], samples_per_prompt: int, step: int
+    ) -> list[Group]:
+        """Return the groups in the order of the records."""
+        prompts = [render_prompt(self.tokenizer, record) for record in records]
+        numbers = range(len(prompts) * samples_per_prompt)
+        requests = [self._request(i, prompts[i // samples_per_prompt], step) for i in numbers]
+        completions = engine.generate(requests)
+        samples = [self._sample(records, prompts, i, completions[i], samples_per_prompt) for i in numbers]
+        return [
+            Group(number, tuple(samples[number * samples_per_prompt : (number + 1) * samples_per_prompt]))
+            for number in range(len(records))
+        ]
+
+    def _request(self, number: int, prompt: Sequence[int], step: int) -> Request:
+        return Request(
+            id=number,
+            prompt_tokens=prompt,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            key_words=key_words(self.seed, self.stage_index, step, Purpose.ROLLOUT, number),
+        )
+
+    def _sample(
+        self,
+        records: Sequence[Record],
+        prompts: Sequence[Sequence[int]],
+        number: int,
+        completion: Completion,
+        samples_per_prompt: int,
+    ) -> Sample:
+        group = number // samples_per_prompt
+        return make_sample(
+            prompts[group],
+            completion.tokens,
+            {"behavior_logprobs": completion.logprobs},
+            prompt=self.tokenizer.decode(prompts[group]),
+            completion=self.tokenizer.decode(completion.tokens),
+            group=group,
+            status=completion.finish_reason,
+            weight_version=completion.weight_version,
+            record=records[group],
+        )

@@ -1,0 +1,52 @@
+"""Options of the `sft` stage. Imports no jax: every default prints and every key is checked before anything loads."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from burnish.platform.component import shared, slot
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.platform.run import Run
+    from burnish.platform.stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFT:
+    """Supervised next-token training on demonstrations: the loss is on the completion alone."""
+
+    model: Any = shared("model", "tiny")
+    tokenizer: Any = shared("tokenizer", "auto")
+    data: Any = shared("data", "arithmetic")
+    engine: Any = shared("engine", "in_process")
+    evaluation: Any = shared("evaluation", "greedy")
+    export: Any = shared("export", "huggingface")
+
+    steps: int = 1000
+    """Optimizer steps."""
+    rows_per_step: int = 32
+    """Demonstrations in the batch of one optimizer step."""
+    max_length: int = 2048
+    """Tokens of prompt and completion together; what is beyond is cut off, and counted."""
+    split: str = "demonstrations"
+    """The split of `data` that is trained on."""
+    aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    """How per-token losses become one: the mean over all trained tokens of the batch, the mean over rows of
+    their means, or the sum over rows times `max_length`."""
+    objective: Any = slot("objective", "cross_entropy")
+    optimizer: Any = slot("optimizer", "adamw")
+    training: Any = slot("training", "jax")
+
+    def __post_init__(self) -> None:
+        """Refuse counts that train nothing."""
+        for name in ("steps", "rows_per_step"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.max_length < 2:
+            raise ConfigError(f"max_length={self.max_length} leaves no room for a prompt and a completion: at least 2")
+
+    def build(self, run: "Run", **shared_components: Any) -> "Stage":
+        """Return the stage over this run; loads nothing yet."""
+        from burnish.sft.stage import SFTStage
+
+        return SFTStage(config=self, run_=run, **shared_components)

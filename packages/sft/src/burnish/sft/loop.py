@@ -1,0 +1,43 @@
+"""Supervised fine-tuning as a loop over built collaborators; usable without configuration files."""
+
+from burnish.llm.batch import Aggregation, make_batch
+from burnish.llm.objective import Objective
+from burnish.llm.training import JaxTrainingBackend
+from burnish.platform.data.order import RecordStream
+from burnish.platform.run import Run
+from burnish.platform.stats import StatsTracker
+from burnish.sample.engine import Engine
+from burnish.sample.evaluation import Evaluation
+
+
+def run_sft(
+    run: Run,
+    training: JaxTrainingBackend,
+    demonstrations: RecordStream,
+    objective: Objective,
+    engine: Engine,
+    evaluation: Evaluation,
+    *,
+    steps: int,
+    rows_per_step: int,
+    length: int,
+    pad_token_id: int,
+    aggregation: Aggregation = "token_mean",
+) -> None:
+    """Train for `steps` optimizer steps of `rows_per_step` demonstrations, each padded to `length` tokens."""
+    for step in run.steps(steps, training=training, data=demonstrations):
+        stats = StatsTracker()
+        if step > 0:
+            with run.span("train"):
+                batch = make_batch(
+                    demonstrations.take(rows_per_step),
+                    num_rows=rows_per_step,
+                    length=length,
+                    pad_token_id=pad_token_id,
+                    aggregation=aggregation,
+                )
+                stats += training.step(batch, objective)
+        if evaluation.due(step, steps):
+            engine.update_weights(training.weights(), training.weight_version)
+            stats += evaluation(engine, step)
+        run.commit(step, stats)
