@@ -1,0 +1,146 @@
+"""A stage's hold on its run: directory, mesh, seed, statistics, and the one owner of the training loop.
+
+`Run.steps` is the only place that restores, saves by policy, beats, notices signals and counts compiles; a
+loop asks it for steps and commits one row per step. It knows no model: what it saves are the participants.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.snapshot import Stateful
+from burnish.platform.compiles import CompileCounter
+from burnish.platform.config import JaxConfig
+from burnish.platform.errors import Interrupted, LimitExceeded
+from burnish.platform.interrupts import Interrupts
+from burnish.platform.memory import peak_memory_bytes
+from burnish.platform.run_directory import RunDirectory
+from burnish.platform.samples import SampleWriter
+from burnish.platform.sinks.protocol import SinkRow
+from burnish.platform.stats import StatsLogger, StatsTracker
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One stage's handle on the run it belongs to.
+
+    `index` counts the chain's stages from 1; `seed`, `index`, a step, a purpose and an id name every random
+    key of the run. `resume_step` is the checkpoint that `steps` restores first, None for a fresh start.
+    """
+
+    root: RunDirectory
+    index: int
+    name: str
+    seed: int
+    jax: JaxConfig
+    logger: StatsLogger
+    manager: CheckpointManager
+    interrupts: Interrupts = field(default_factory=Interrupts)
+    resume_step: int | None = None
+    resume_command: str = "the same command with checkpoint.resume_from=latest"
+    first_global_step: int = 0
+    """The global step of this stage's step 0: steps of the stages before it."""
+
+    _stop_reason: str | None = field(default=None, init=False)
+    _committed: Mapping[str, float] = field(default_factory=dict[str, float], init=False)
+    _committed_step: int | None = field(default=None, init=False)
+    _step_started: float = field(default=0.0, init=False)
+    _last: int = field(default=0, init=False)
+    _spans: StatsTracker = field(default_factory=StatsTracker, init=False)
+
+    @property
+    def last_global_step(self) -> int:
+        """The global step this stage ends with, where the next one starts counting."""
+        return self.first_global_step + self._last
+
+    @property
+    def stage_directory(self) -> Path:
+        """Where this stage keeps its checkpoints and its export."""
+        return self.root.stage(self.index, self.name)
+
+    @cached_property
+    def mesh(self) -> "Mesh":
+        """The mesh of `jax.mesh` over this process's devices."""
+        from burnish.platform.mesh import build_mesh
+
+        return build_mesh(self.jax.mesh)
+
+    @cached_property
+    def _compiles(self) -> CompileCounter:
+        return CompileCounter()
+
+    def span(self, name: str) -> AbstractContextManager[None]:
+        """Add the seconds of a `with` block to `time/<name>_seconds` of the step at hand."""
+        return self._spans.timing(name)
+
+    def samples(self, name: str) -> SampleWriter:
+        """Return the writer of `samples/<name>.jsonl`."""
+        return SampleWriter(self.root.path / "samples" / f"{name}.jsonl", self.name)
+
+    def steps(self, last: int, **participants: Stateful) -> Iterator[int]:
+        """Yield the steps that are left up to `last`, restoring the participants first.
+
+        A fresh stage begins with step 0, the state before the first update; a resumed one with the step after
+        its checkpoint. Each yielded step is committed once before the next is asked for. After the commit
+        the checkpoint policy, signals and `stop` are looked at, in this order.
+
+        Raises:
+            Interrupted: a signal arrived; the state is saved.
+            LimitExceeded: `stop` was called in the loop; the state is saved.
+        """
+        self._last = last
+        first = 0
+        if self.resume_step is not None:
+            self.manager.restore(self.resume_step, participants)
+            first = self.resume_step + 1
+        self._compiles.read()
+        for step in range(first, last + 1):
+            self._step_started = time.perf_counter()
+            yield step
+            assert self._committed_step == step, f"step {step} of '{self.name}' was not committed"
+            self._after(step, last, participants)
+        self.manager.wait()
+
+    def commit(self, step: int, stats: StatsTracker) -> None:
+        """Write the one row of `step`, with its clock, its compiles and its memory beside `stats`."""
+        compiles, seconds = self._compiles.read()
+        stats += self._spans
+        self._spans = StatsTracker()
+        stats.scalar("time/step_seconds", time.perf_counter() - self._step_started)
+        stats.scalar("compile/count", compiles)
+        stats.scalar("compile/seconds", seconds)
+        stats.scalar("memory/peak_bytes", peak_memory_bytes())
+        row = SinkRow(
+            stage=self.name, step=step, last_step=self._last, global_step=self.first_global_step + step
+        )
+        self._committed = self.logger.commit(row, stats)
+        self._committed_step = step
+
+    def stop(self, reason: str) -> None:
+        """End the run with exit status 3 once the step at hand is committed and saved."""
+        self._stop_reason = reason
+
+    def _after(self, step: int, last: int, participants: Mapping[str, Stateful]) -> None:
+        pending = self.interrupts.pending
+        ends_here = pending is not None or self._stop_reason is not None
+        if ends_here or self.manager.is_due(step, last, self._committed):
+            with self.span("save"):
+                self.manager.save(step, participants, self._committed)
+        if ends_here:
+            self.manager.wait()
+        self.root.beat(self.name, step, last)
+        if self._stop_reason is not None:
+            raise LimitExceeded(
+                f"stopped at step {step} of '{self.name}': {self._stop_reason}; saved under {self.stage_directory}"
+            )
+        if pending is not None:
+            message = f"stopped by a signal and saved at step {step} of '{self.name}'; go on with: {self.resume_command}"
+            raise Interrupted(message, pending)

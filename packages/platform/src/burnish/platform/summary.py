@@ -1,0 +1,39 @@
+"""`summary.json`: the numbers before training, then each stage's last ones; always made from `metrics.jsonl`.
+
+Because it is a pure function of the rows, a run killed between a stage's end and its summary loses nothing.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+MACHINE_SCOPES = ("time/", "perf/", "memory/", "compile/")
+"""Names under these depend on the clock or the machine; all others are equal bit for bit after a resume."""
+
+
+def read_rows(path: Path) -> list[dict[str, float | str]]:
+    """Return the rows of a metrics file in order, leaving a torn last line out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def without_machine(row: Mapping[str, float | str]) -> dict[str, float | str]:
+    """Return a row without what depends on clock or machine."""
+    return {key: value for key, value in row.items() if not key.startswith(MACHINE_SCOPES)}
+
+
+def summarize(rows: Iterable[Mapping[str, float | str]]) -> dict[str, dict[str, float | str]]:
+    """Return `initial`, the evaluation before the first step, then every stage's latest values under its name.
+
+    A stage's entry holds the last value of each metric, so an evaluation that is not due at the last step
+    still stands there.
+    """
+    summary: dict[str, dict[str, float | str]] = {}
+    for row in rows:
+        values = {key: value for key, value in without_machine(row).items() if key != "stage"}
+        if not summary:
+            summary["initial"] = {key: value for key, value in values.items() if key.startswith("eval/")}
+        summary.setdefault(str(row["stage"]), {}).update(values)
+    return summary
