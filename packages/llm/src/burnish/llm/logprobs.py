@@ -55,8 +55,13 @@ def _join(array: Array, num_positions: int) -> Array:
 
 
 def _logits(hidden: Array, head: Array, inverse_temperature: Array) -> Float32[Array, "b t v"]:
-    logits = jnp.einsum("btd,dv->btv", hidden, head, preferred_element_type=jnp.float32)
-    return logits * inverse_temperature
+    return _product("btd,dv->btv", hidden, head) * inverse_temperature
+
+
+def _product(equation: str, left: Array, right: Array) -> Float32[Array, ...]:
+    """Multiply and sum in fp32; fp32 operands exactly, which accelerators round to fewer bits by default."""
+    precision = lax.Precision.HIGHEST if left.dtype == jnp.float32 else None
+    return jnp.einsum(equation, left, right, precision=precision, preferred_element_type=jnp.float32)
 
 
 @jax.custom_vjp
@@ -68,10 +73,9 @@ def _chunked(
 ) -> tuple[Float32[Array, "c b t"], Float32[Array, "c b t"]]:
     def outputs_of_chunk(_: None, chunk: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
         logits = _logits(chunk[0], head, inverse_temperature)
-        log_normalizer = jax.nn.logsumexp(logits, axis=-1)
-        at_target = jnp.take_along_axis(logits, chunk[1][..., None], axis=-1)[..., 0]
-        expected_logit = jnp.sum(jnp.exp(logits - log_normalizer[..., None]) * logits, axis=-1)
-        return None, (at_target - log_normalizer, log_normalizer - expected_logit)
+        logprobs = jax.nn.log_softmax(logits, axis=-1)
+        at_target = jnp.take_along_axis(logprobs, chunk[1][..., None], axis=-1)[..., 0]
+        return None, (at_target, -jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1))
 
     return lax.scan(outputs_of_chunk, None, (hidden, targets))[1]
 
@@ -85,7 +89,7 @@ def _chunked_forward(hidden: Any, head: Any, targets: Any, inverse_temperature: 
 def _chunked_backward(inputs: tuple[Array, ...], cotangents: tuple[Any, Any]) -> tuple[Any, ...]:
     r"""Recompute the logits z of each chunk and pull both cotangents back through them.
 
-    d log p(y) / dz = onehot(y) - p and dH / dz = -p (z - E[z]), with E[z] the mean of z under p.
+    d log p(y) / dz = onehot(y) - p and dH / dz = -p (log p + H).
     """
     hidden, head, targets, inverse_temperature = inputs
     wants_entropy = not isinstance(cotangents[1], jax.custom_derivatives.SymbolicZero)
@@ -94,15 +98,16 @@ def _chunked_backward(inputs: tuple[Array, ...], cotangents: tuple[Any, Any]) ->
     def gradients_of_chunk(head_gradient: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
         hidden_btd, targets_bt, for_logprobs_bt, for_entropy_bt = chunk
         logits = _logits(hidden_btd, head, inverse_temperature)
-        probabilities = jax.nn.softmax(logits, axis=-1)
+        logprobs = jax.nn.log_softmax(logits, axis=-1)
+        probabilities = jnp.exp(logprobs)
         onehot = jax.nn.one_hot(targets_bt, logits.shape[-1], dtype=jnp.float32)
         gradient = for_logprobs_bt[..., None] * (onehot - probabilities)
         if wants_entropy:
-            mean_logit = jnp.sum(probabilities * logits, axis=-1, keepdims=True)
-            gradient -= for_entropy_bt[..., None] * probabilities * (logits - mean_logit)
+            negative_entropy = jnp.sum(probabilities * logprobs, axis=-1, keepdims=True)
+            gradient -= for_entropy_bt[..., None] * probabilities * (logprobs - negative_entropy)
         gradient = (gradient * inverse_temperature).astype(hidden_btd.dtype)
-        hidden_gradient = jnp.einsum("btv,dv->btd", gradient, head)
-        head_gradient += jnp.einsum("btd,btv->dv", hidden_btd, gradient, preferred_element_type=jnp.float32)
+        hidden_gradient = _product("btv,dv->btd", gradient, head).astype(hidden_btd.dtype)
+        head_gradient += _product("btd,btv->dv", hidden_btd, gradient)
         return head_gradient, hidden_gradient
 
     chunks = (hidden, targets, logprobs_cotangent, entropy_cotangent)

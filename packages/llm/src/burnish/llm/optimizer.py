@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from burnish.llm.config import AdamW
-from burnish.platform.errors import ConfigError
 from jaxtyping import Array, Float32
 
 Schedule = Callable[[Any], Float32[Array, ""]]
@@ -52,14 +51,11 @@ def learning_rate_schedule(options: AdamW, total_steps: int) -> Schedule:
     """Return the schedule: warm-up to the peak, then the shape that `options.schedule` names.
 
     With s updates made, w warm-up steps and n in total: (s + 1) / (w + 1) of the peak while s < w. After that
-    and with x = (s - w) / (n - w): `linear` 1 - x, `cosine` (1 + cos(pi x)) / 2, `warmup_stable_decay` 1 until
-    the last `decay_fraction` of all n steps, then linearly down. No update is made at a rate of zero.
+    and with x = (s - w) / (n - w): `constant` 1, `linear` 1 - x, `cosine` (1 + cos(pi x)) / 2, and
+    `warmup_stable_decay` 1 until the last `decay_fraction` of all n steps, then linearly down. Every update
+    within `total_steps` is made at a rate above zero.
     """
     peak, warmup = options.learning_rate, options.warmup_steps
-    if warmup >= total_steps and warmup > 0:
-        raise ConfigError(
-            f"optimizer.warmup_steps={warmup} leaves nothing of {total_steps} steps; use at most {total_steps - 1}"
-        )
     decay_start = warmup
     if options.schedule == "warmup_stable_decay":
         decay_start = max(warmup, round(total_steps * (1.0 - options.decay_fraction)))
@@ -83,8 +79,8 @@ def learning_rate_schedule(options: AdamW, total_steps: int) -> Schedule:
 def decay_mask(params: Any) -> Any:
     """Return a tree of booleans: True where a leaf decays, which norms, biases and other vectors do not.
 
-    A leaf below `layers` is stacked, its first dim counts layers and makes no matrix of a vector; a bias keeps
-    its heads apart and is told by its name.
+    A leaf below `layers` is stacked: its first dim counts layers and makes no matrix of a vector. A bias may
+    keep its heads apart and is told by its name.
     """
     return jax.tree_util.tree_map_with_path(_decays, params)
 
