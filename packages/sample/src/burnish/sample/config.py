@@ -12,8 +12,6 @@ from burnish.platform.component import shared, slots
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
     from burnish.llm.families.protocol import CausalLM
     from burnish.llm.tokenizer import Tokenizer
     from burnish.platform.run import Run
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from burnish.sample.evaluation import Evaluation, SampleWriter
     from burnish.sample.rewards.protocol import Reward
     from burnish.sample.stage import EvalStage
+    from jax.sharding import Mesh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +33,11 @@ class InProcess:
     decode_steps: int = 32
     """Most decode steps of one compiled chunk, after which the host looks at what has ended."""
 
-    refill_slots: int = 64
+    refill_slots: int = 32
     """Free slots at which a chunk ends early while requests wait; at most an eighth of `slots` counts."""
 
     prefill_rows: int = 64
-    """Different prompts prefilled side by side. Divisible by the number of devices that rows are spread over."""
+    """Different prompts prefilled side by side; divisible by the same number as `slots`."""
 
     prefill_tokens: int = 16
     """Prompt tokens prefilled per call; a longer prompt takes several calls of the same shape."""
@@ -76,7 +75,7 @@ class ExactMatch:
         """Refuse a pattern that is not one, or that has no group."""
         if compile_pattern("answer_pattern", self.answer_pattern).groups < 1:
             raise ConfigError(
-                f"`answer_pattern` is {self.answer_pattern!r}; it needs a group around the answer, as in '#(.*)'"
+                f"`answer_pattern` is {self.answer_pattern!r}; put a group around the answer, as in '#(.*)'"
             )
 
     def build(self, **_: Any) -> "Reward":
@@ -109,7 +108,7 @@ class GreedyEvaluation:
     """Greedy completions of the same held-out problems each time, and what the rewards say of them."""
 
     split: str = "test"
-    """Split of the data whose problems are solved: `validation` or `test`, or another that the data offers."""
+    """Split of the data whose problems are solved: `validation`, `test` or another that the data has."""
 
     num_problems: int = 512
     """Problems taken from the split's beginning; all of them where it has fewer."""
@@ -136,7 +135,9 @@ class GreedyEvaluation:
                 f"`evaluation.reward_timeout_seconds` is {self.reward_timeout_seconds}; it must be positive"
             )
 
-    def build(self, *, data: Any, tokenizer: "Tokenizer", writer: "SampleWriter | None" = None) -> "Evaluation":
+    def build(
+        self, *, data: Any, tokenizer: "Tokenizer", writer: "SampleWriter | None" = None
+    ) -> "Evaluation":
         """Return the evaluation over `data.build(split)`; rows go to `writer`, where there is one."""
         from burnish.sample.evaluation import build_evaluation
 
@@ -147,19 +148,19 @@ class GreedyEvaluation:
 class Eval:
     """The `eval` stage: evaluate the model that arrives, write one row, pass it on unchanged."""
 
-    model: Any = shared("model", "tiny")
+    model: Any = shared("model", "tiny")  # noqa: RUF009 - it returns a dataclass field
     """The model, where no earlier stage hands one over."""
 
-    tokenizer: Any = shared("tokenizer", "auto")
+    tokenizer: Any = shared("tokenizer", "auto")  # noqa: RUF009 - it returns a dataclass field
     """Text to tokens and back."""
 
-    data: Any = shared("data", "arithmetic")
+    data: Any = shared("data", "arithmetic")  # noqa: RUF009 - it returns a dataclass field
     """Where the problems come from."""
 
-    engine: Any = shared("engine", "in_process")
+    engine: Any = shared("engine", "in_process")  # noqa: RUF009 - it returns a dataclass field
     """What completes the prompts."""
 
-    evaluation: Any = shared("evaluation", "greedy")
+    evaluation: Any = shared("evaluation", "greedy")  # noqa: RUF009 - it returns a dataclass field
     """Which problems, and how completions are scored."""
 
     def build(self, run: "Run", **shared_components: Any) -> "EvalStage":

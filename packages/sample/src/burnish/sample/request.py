@@ -30,7 +30,7 @@ class Completion:
 
     `logprobs` are under the distribution that was sampled from, temperature included; greedy completions
     (temperature 0) carry the model's own. `finish_reason` is `stop` after an end-of-sequence token, `length`
-    after `max_new_tokens`, `failed` when the engine could not complete the request or a logprob is not finite.
+    after `max_new_tokens`, `failed` when the request could not be completed or a logprob is not finite.
     """
 
     request_id: int

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Float32, Int32
-
 from burnish.sample.inprocess.state import ROW_AXES, STATE_SPEC, EngineShape, SlotState, per_device
 from burnish.sample.sampling import sample
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float, Float32, Int32
 
 
 class Chunk(NamedTuple):
@@ -39,7 +38,9 @@ def decode(
     before its limit when `idle_limit` rows of a device, or all of them, are idle.
     """
 
-    def run(params: Any, state: SlotState, eos_token_ids: Array, idle_limit: Array) -> tuple[SlotState, Chunk]:
+    def run(
+        params: Any, state: SlotState, eos_token_ids: Array, idle_limit: Array
+    ) -> tuple[SlotState, Chunk]:
         head = shape.model.head(params)
         rows = state.token.shape[0]
 
@@ -85,7 +86,10 @@ def _step(
         params, state.token[:, None], state.position[:, None], active.astype(jnp.int32)[:, None], state.cache
     )
     assert cache is not None
-    logits = jnp.einsum("bd,dv->bv", hidden[:, 0], head, preferred_element_type=jnp.float32)
+    precision = jax.lax.Precision.HIGHEST if head.dtype == jnp.float32 else None
+    logits = jnp.einsum(
+        "bd,dv->bv", hidden[:, 0], head, precision=precision, preferred_element_type=jnp.float32
+    )
     position = state.position + active
     keys = jax.vmap(jax.random.fold_in)(jax.random.wrap_key_data(state.key_data), position)
     token, logprob = sample(keys, logits, state.temperature)

@@ -10,8 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-
 from burnish.llm.families.protocol import CausalLM
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.stats import StatsTracker
@@ -22,6 +20,7 @@ from burnish.sample.inprocess.prefill import admit, prefill
 from burnish.sample.inprocess.state import EngineShape, SlotState, idle_state, prefill_cache
 from burnish.sample.inprocess.weights import place
 from burnish.sample.request import Completion, Request
+from jax.sharding import Mesh
 
 NO_WEIGHTS = -1
 
@@ -123,12 +122,13 @@ class InProcessEngine:
             prompt, new = len(request.prompt_tokens), request.max_new_tokens
             if prompt < 1 or new < 1:
                 raise DataError(
-                    f"request {request.id} has {prompt} prompt tokens and max_new_tokens={new}; both must be 1 or more"
+                    f"request {request.id} has {prompt} prompt tokens and max_new_tokens={new}; "
+                    "both must be 1 or more"
                 )
             if prompt + new > self.shape.length:
                 raise DataError(
-                    f"request {request.id} needs {prompt} prompt + {new} new = {prompt + new} tokens, the engine has "
-                    f"room for {self.shape.length}: shorten the prompt, lower max_new_tokens or build a longer engine"
+                    f"request {request.id} needs {prompt} prompt + {new} new = {prompt + new} tokens, and the "
+                    f"engine has room for {self.shape.length}: shorten the prompt or lower max_new_tokens"
                 )
 
     def _count(self, steps: int, tokens: int) -> None:

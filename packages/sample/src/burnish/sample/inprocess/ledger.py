@@ -8,7 +8,6 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-
 from burnish.sample.inprocess.decode import Chunk
 from burnish.sample.inprocess.prefill import Admission
 from burnish.sample.request import Completion, Request
@@ -85,7 +84,10 @@ class Ledger:
         return PromptBatch(
             chunks,
             lengths,
-            [self._admission(requests[s : s + rows], slots[s : s + rows], rank[s : s + rows], rows) for s in starts],
+            [
+                self._admission(requests[s : s + rows], slots[s : s + rows], rank[s : s + rows], rows)
+                for s in starts
+            ],
         )
 
     def record(self, chunk: Chunk) -> None:
@@ -115,7 +117,12 @@ class Ledger:
                 weight_version=version,
             )
             for request, tokens, logprobs, length, reason in zip(
-                self._requests, self._tokens, self._logprobs, self._emitted.tolist(), reasons.tolist(), strict=True
+                self._requests,
+                self._tokens,
+                self._logprobs,
+                self._emitted.tolist(),
+                reasons.tolist(),
+                strict=True,
             )
         ]
 
@@ -123,10 +130,14 @@ class Ledger:
         numbers: dict[bytes, int] = {}
         bounds = zip(self._offsets[:-1].tolist(), self._offsets[1:].tolist(), strict=True)
         prompts = (self._flat[start:end].tobytes() for start, end in bounds)
-        return np.fromiter((numbers.setdefault(p, len(numbers)) for p in prompts), np.int64, len(self._lengths))
+        return np.fromiter(
+            (numbers.setdefault(p, len(numbers)) for p in prompts), np.int64, len(self._lengths)
+        )
 
-    def _prompt_chunks(self, prompts: np.ndarray, rows: int, width: int) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return the prompts without their last tokens in chunks `[rows, width]`, and their lengths `[rows]`."""
+    def _prompt_chunks(
+        self, prompts: np.ndarray, rows: int, width: int
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return the prompts without their last tokens in chunks `[rows, width]`, and their lengths."""
         lengths = np.zeros(rows, np.int32)
         lengths[: len(prompts)] = self._lengths[prompts] - 1
         offsets = np.zeros(rows, np.int64)

@@ -9,12 +9,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float32, Int32, UInt32
-
 from burnish.llm.kv_cache import KVCache
 from burnish.platform.keys import fold_words
-from burnish.sample.inprocess.state import CACHE_SPEC, ROW_AXES, STATE_SPEC, EngineShape, SlotState, per_device
+from burnish.sample.inprocess.state import (
+    CACHE_SPEC,
+    ROW_AXES,
+    STATE_SPEC,
+    EngineShape,
+    SlotState,
+    per_device,
+)
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
 
 class Admission(NamedTuple):
@@ -73,7 +79,9 @@ def admit(shape: EngineShape, state: SlotState, cache: KVCache, admission: Admis
 
         return SlotState(
             cache=jax.tree.map(
-                lambda mine, new: mine.at[:, slot].set(new[:, admission.source], mode="drop"), state.cache, whole
+                lambda mine, new: mine.at[:, slot].set(new[:, admission.source], mode="drop"),
+                state.cache,
+                whole,
             ),
             token=put(state.token, admission.token),
             position=put(state.position, admission.position),

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from burnish.llm.families.protocol import CausalLM
+from burnish.llm.kv_cache import KVCache
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float32, Int32, UInt32
-
-from burnish.llm.families.protocol import CausalLM
-from burnish.llm.kv_cache import KVCache
 
 ROW_AXES = ("dp", "fsdp")
 """Mesh axes that rows are spread over; along the others every device holds the same rows."""
@@ -83,9 +82,7 @@ def idle_state(shape: EngineShape) -> SlotState:
 @partial(jax.jit, static_argnums=0)
 def prefill_cache(shape: EngineShape) -> KVCache:
     """Return the cache that prompts are prefilled into before slots take them over."""
-    return _placed(
-        shape, shape.model.init_cache(shape.prefill_rows, shape.length, shape.dtype), CACHE_SPEC
-    )
+    return _placed(shape, shape.model.init_cache(shape.prefill_rows, shape.length, shape.dtype), CACHE_SPEC)
 
 
 def _placed(shape: EngineShape, tree: Any, specs: Any) -> Any:

@@ -18,7 +18,9 @@ def place(params: Any, dtype: np.dtype[Any], mesh: Mesh) -> tuple[Any, int]:
     sharding = NamedSharding(mesh, P())
     leaves = jax.tree.leaves(params)
     if all(isinstance(leaf, jax.Array) for leaf in leaves):
-        if all(leaf.dtype == dtype and leaf.sharding.is_equivalent_to(sharding, leaf.ndim) for leaf in leaves):
+        if all(
+            leaf.dtype == dtype and leaf.sharding.is_equivalent_to(sharding, leaf.ndim) for leaf in leaves
+        ):
             return jax.device_put(params, sharding), 0
         placed = _replicate(params, dtype, sharding)
     else:

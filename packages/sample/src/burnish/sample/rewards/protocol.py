@@ -1,0 +1,41 @@
+"""What a reward is: samples in, one result per sample out, now or awaited."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from burnish.llm.sequence import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class RewardResult:
+    """What one reward says of one sample; a `failed` one has no value that counts.
+
+    `reason` of a failure begins with one word that statistics count by, such as an exception's name, and may
+    go on after a colon.
+    """
+
+    value: float
+    status: Literal["scored", "failed"] = "scored"
+    reason: str = ""
+
+
+class Reward(Protocol):
+    """Scores samples; may raise, which counts as failed for the samples that cause it and no others."""
+
+    def __call__(self, samples: Sequence[Sample], /) -> Sequence[RewardResult]:
+        """Return one result per sample, in order."""
+        ...
+
+
+class AsyncReward(Protocol):
+    """Scores samples by waiting for something; called with one sample each, side by side, under a timeout."""
+
+    async def __call__(self, samples: Sequence[Sample], /) -> Sequence[RewardResult]:
+        """Return one result per sample, in order."""
+        ...
+
+
+def failed(reason: str) -> RewardResult:
+    """Return the result of a sample that could not be scored."""
+    return RewardResult(float("nan"), "failed", reason)

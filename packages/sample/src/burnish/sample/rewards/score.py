@@ -1,0 +1,167 @@
+"""Scoring: several rewards over many samples, where what fails is counted as failed and never as zero."""
+
+import asyncio
+import inspect
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeGuard
+
+from burnish.llm.sequence import Sample
+from burnish.platform.errors import ConfigError
+from burnish.platform.stats import StatsTracker
+from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed
+
+ENGINE_FAILED = failed("engine: the completion failed")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Samples with their rewards filled in, in their order, and what each reward said of each.
+
+    A sample that any reward failed on has `status` "failed" and `reward` None; `rewards` holds those values
+    that there are. `failures` counts (reward, first word of the reason).
+    """
+
+    samples: list[Sample]
+    results: Mapping[str, list[RewardResult]]
+    failures: Counter[tuple[str, str]]
+
+    @property
+    def num_failed(self) -> int:
+        """Samples without a reward."""
+        return sum(sample.reward is None for sample in self.samples)
+
+    def stats(self, prefix: str) -> StatsTracker:
+        """Return `<prefix>/<reward>`, the mean over scored samples, and how many failed, by reason."""
+        tracker = StatsTracker()
+        for name, results in self.results.items():
+            values = [result.value for result in results if result.status == "scored"]
+            if values:
+                tracker.ratio(f"{prefix}/{name}", math.fsum(values), len(values))
+        tracker.scalar(f"{prefix}/failed", self.num_failed)
+        for (name, reason), count in self.failures.items():
+            tracker.scalar(f"{prefix}/failed/{name}/{reason}", count)
+        return tracker
+
+
+def score(
+    samples: Sequence[Sample],
+    rewards: Mapping[str, Reward | AsyncReward],
+    *,
+    weights: Mapping[str, float] | None = None,
+    timeout_seconds: float = 60.0,
+) -> Scored:
+    """Return the samples with `reward` set to the weighted sum of `rewards`, each of weight 1 if not given.
+
+    A reward that raises costs the samples that make it raise; an asynchronous one that takes longer than
+    `timeout_seconds` for a sample costs that sample; a value that is not finite costs its sample. Samples
+    that the engine failed on are shown to no reward.
+
+    Raises `ConfigError` for a weight of a reward that there is not.
+    """
+    factors = _factors(rewards, weights or {})
+    alive = [index for index, sample in enumerate(samples) if sample.status != "failed"]
+    results = {}
+    for name, reward in rewards.items():
+        column = [ENGINE_FAILED] * len(samples)
+        scored = _run(name, reward, [samples[index] for index in alive], timeout_seconds)
+        for index, result in zip(alive, scored, strict=True):
+            column[index] = _finite(result)
+        results[name] = column
+    failures = Counter(
+        (name, result.reason.partition(":")[0].strip() or "unknown")
+        for name, column in results.items()
+        for result in column
+        if result.status == "failed"
+    )
+    rows = [
+        _with_rewards(sample, {name: column[index] for name, column in results.items()}, factors)
+        for index, sample in enumerate(samples)
+    ]
+    return Scored(rows, results, failures)
+
+
+def _factors(rewards: Mapping[str, object], weights: Mapping[str, float]) -> dict[str, float]:
+    unknown = sorted(set(weights) - set(rewards))
+    if unknown:
+        raise ConfigError(
+            f"reward weights name {', '.join(unknown)}, but the rewards are {', '.join(rewards) or 'none'}"
+        )
+    return {name: weights.get(name, 1.0) for name in rewards}
+
+
+def _with_rewards(
+    sample: Sample, results: Mapping[str, RewardResult], factors: Mapping[str, float]
+) -> Sample:
+    values = {name: result.value for name, result in results.items() if result.status == "scored"}
+    if len(values) < len(results):
+        return replace(sample, rewards=values, reward=None, status="failed")
+    return replace(
+        sample, rewards=values, reward=math.fsum(factors[name] * value for name, value in values.items())
+    )
+
+
+def _finite(result: RewardResult) -> RewardResult:
+    if result.status == "scored" and not math.isfinite(result.value):
+        return failed(f"not_finite: {result.value}")
+    return result
+
+
+def _run(
+    name: str, reward: Reward | AsyncReward, samples: Sequence[Sample], timeout_seconds: float
+) -> list[RewardResult]:
+    if not samples:
+        return []
+    if _is_async(reward):
+        return _run_async(name, reward, samples, timeout_seconds)
+    return _run_sync(name, reward, samples)
+
+
+def _is_async(reward: Reward | AsyncReward) -> TypeGuard[AsyncReward]:
+    return inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(type(reward).__call__)
+
+
+def _run_sync(name: str, reward: Reward, samples: Sequence[Sample]) -> list[RewardResult]:
+    """Score all at once; if that raises, one at a time, so that only what fails fails."""
+    try:
+        results = list(reward(samples))
+    except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
+        if len(samples) == 1:
+            return [_raised(error)]
+        return [result for sample in samples for result in _run_sync(name, reward, [sample])]
+    return _one_each(name, results, samples)
+
+
+def _run_async(
+    name: str, reward: AsyncReward, samples: Sequence[Sample], timeout_seconds: float
+) -> list[RewardResult]:
+    """Score all samples side by side in an event loop of their own, each under the timeout."""
+
+    async def score_one(sample: Sample) -> list[RewardResult]:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return list(await reward([sample]))
+        except TimeoutError:
+            return [failed(f"timeout: no answer within {timeout_seconds} seconds")]
+        except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
+            return [_raised(error)]
+
+    async def score_all() -> list[list[RewardResult]]:
+        return await asyncio.gather(*(score_one(sample) for sample in samples))
+
+    with ThreadPoolExecutor(1) as pool:
+        results = pool.submit(asyncio.run, score_all()).result()
+    return [_one_each(name, each, [sample])[0] for each, sample in zip(results, samples, strict=True)]
+
+
+def _raised(error: Exception) -> RewardResult:
+    return failed(f"{type(error).__name__}: {error}")
+
+
+def _one_each(name: str, results: list[RewardResult], samples: Sequence[Sample]) -> list[RewardResult]:
+    if len(results) != len(samples):
+        raise TypeError(f"reward '{name}' returned {len(results)} results for {len(samples)} samples")
+    return results
