@@ -132,7 +132,7 @@ def available(slot: str) -> dict[str, Provider]:
     Raises:
         ComponentError: two distributions claim one name, or a name cannot be typed on a command line.
     """
-    return {name: _only(claims) for name, claims in sorted(_claims(slot).items())}
+    return {name: _only(found) for name, found in sorted(claims(slot).items())}
 
 
 def provider(slot: str, name: str) -> Provider:
@@ -143,10 +143,10 @@ def provider(slot: str, name: str) -> Provider:
     """
     if IMPORT_PATH.fullmatch(name):
         return Provider(slot, name, name, None, None)
-    claims = _claims(slot).get(name)
-    if claims is None:
+    found = claims(slot).get(name)
+    if found is None:
         raise ComponentError(_unknown(slot, name))
-    return _only(claims)
+    return _only(found)
 
 
 def resolve(slot: str, name: str, allow_import_paths: bool = True) -> type[Any] | Callable[..., Any]:
@@ -194,28 +194,28 @@ def _load(found: Provider) -> type[Any] | Callable[..., Any]:
 def _is_component(loaded: Any) -> bool:
     if not isinstance(loaded, type):
         return inspect.isfunction(loaded)
-    if not dataclasses.is_dataclass(loaded):
-        return False
-    parameters: Any = vars(cast(Any, loaded)).get("__dataclass_params__")
-    return bool(parameters is None or parameters.frozen) and callable(getattr(loaded, "build", None))
+    parameters: Any = getattr(cast(Any, loaded), "__dataclass_params__", None)
+    return (
+        parameters is not None and parameters.frozen and callable(getattr(cast(Any, loaded), "build", None))
+    )
 
 
-def _claims(slot: str) -> dict[str, list[Provider]]:
+def claims(slot: str) -> dict[str, list[Provider]]:
     """Return who provides each name of a slot; one distribution visible twice counts once."""
-    claims: dict[str, dict[tuple[str, str], Provider]] = {}
+    by_name: dict[str, dict[tuple[str, str], Provider]] = {}
     for point in entry_points(group=f"burnish.{slot}"):
         found = _provider(slot, point)
         if is_allowed(found):
-            claims.setdefault(found.name, {})[found.value, str(found.distribution)] = found
-    return {name: list(by_value.values()) for name, by_value in claims.items()}
+            by_name.setdefault(found.name, {})[found.value, str(found.distribution)] = found
+    return {name: list(by_value.values()) for name, by_value in by_name.items()}
 
 
 def _provider(slot: str, point: EntryPoint) -> Provider:
     owner, version = (point.dist.name, point.dist.version) if point.dist else ("an unnamed distribution", "")
     if not NAME.fullmatch(point.name):
         raise ComponentError(
-            f"{slot} '{point.name}' of {owner} {version} is no legal name: only small letters, digits and '_', "
-            f"a letter first; uninstall {owner} or ask its author"
+            f"{slot} '{point.name}' of {owner} {version} is no legal name: only small letters, digits "
+            f"and '_', a letter first; uninstall {owner} or ask its author"
         )
     return Provider(slot, point.name, point.value, owner, version)
 
@@ -229,11 +229,11 @@ def is_allowed(found: Provider) -> bool:
     return found.name in names or found.distribution in names
 
 
-def _only(claims: Sequence[Provider]) -> Provider:
-    if len(claims) == 1:
-        return claims[0]
-    owners = ", ".join(f"{claim.origin} ({claim.value})" for claim in claims)
-    first = claims[0]
+def _only(providers: Sequence[Provider]) -> Provider:
+    first = providers[0]
+    if len(providers) == 1:
+        return first
+    owners = ", ".join(f"{found.origin} ({found.value})" for found in providers)
     raise ComponentError(
         f"{first.slot} '{first.name}' is provided by more than one distribution: {owners}; uninstall one, "
         "or name the one you want as 'package.module:Symbol'"
@@ -241,8 +241,8 @@ def _only(claims: Sequence[Provider]) -> Provider:
 
 
 def _unknown(slot: str, name: str) -> str:
-    claims = _claims(slot)
-    installed = ", ".join(f"{known} ({claim[0].origin})" for known, claim in sorted(claims.items()))
+    providers = claims(slot)
+    installed = ", ".join(f"{known} ({found[0].origin})" for known, found in sorted(providers.items()))
     parts = [f"unknown {slot} '{name}'"]
     home = FIRST_PARTY.get(slot, {}).get(name)
     blocked = next((p for p in entry_points(group=f"burnish.{slot}") if p.name == name), None)
@@ -251,7 +251,7 @@ def _unknown(slot: str, name: str) -> str:
     elif home is not None:
         parts.append(f"; it comes with {home}: pip install {home}")
     else:
-        parts.append(suggestion(name, list(claims)))
+        parts.append(suggestion(name, providers))
     parts.append(f"; installed: {installed or 'none'}")
     if blocked is None and home is None:
         parts.append("; or name your own as 'package.module:Symbol'")

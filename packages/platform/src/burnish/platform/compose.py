@@ -1,0 +1,175 @@
+"""Installed components as Hydra config groups: a config source, its place on the search path, and the chain.
+
+The source answers for every slot (`engine/in_process`), for the blocks of a chain (`stages/rl`), for the chain
+itself (`stage/sft+rl`), for the sections that every run has (`burnish/sections`) and for the user's file
+(`file/user`). It says what the options are; `normalize` says whether their values are legal.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from burnish.platform.component import NAME, available, known_slots, reference, resolve
+from burnish.platform.config import CheckpointConfig, JaxConfig, LoggingConfig, RunConfig
+from burnish.platform.errors import ComponentError, ConfigError
+from burnish.platform.options import options, sections
+from burnish.platform.presets import PRIMARY, preset_packages
+
+SECTIONS = {"run": RunConfig, "jax": JaxConfig, "checkpoint": CheckpointConfig, "logging": LoggingConfig}
+"""The parts of a config that every run has, in the order they are printed."""
+
+user_file: ContextVar[Path | None] = ContextVar("user_file", default=None)
+"""The file of `train file.yaml`, while its configuration is composed."""
+
+
+def register() -> None:
+    """Make installed components and presets known to Hydra; calling it again changes nothing.
+
+    Raises:
+        ComponentError: a package of presets fails to import, or two distributions claim one preset.
+    """
+    preset_packages()
+    for plugin in (Components, SearchPath):
+        Plugins.instance().register(plugin)
+
+
+def chain_blocks(chain: str) -> dict[str, str]:
+    """Return the blocks of `a+b+a` in order, each with its stage: `{"a": "a", "b": "b", "a_2": "a"}`."""
+    seen: Counter[str] = Counter()
+    blocks: dict[str, str] = {}
+    for stage in chain.split("+"):
+        name = stage.rpartition(":")[2].lower()
+        if not name:
+            raise ConfigError(f"stage='{chain}' lacks a stage beside a '+'; write stage=a or stage=a+b")
+        seen[name] += 1
+        blocks[name if seen[name] == 1 else f"{name}_{seen[name]}"] = stage
+    return blocks
+
+
+def stage_type(name: str) -> type[Any]:
+    """Import one stage's dataclass; a plain function is no stage."""
+    found = resolve("stage", name)
+    if not isinstance(found, type):
+        raise ComponentError(
+            f"stage '{name}' is a function, not a frozen dataclass with build(run, **shared)"
+        )
+    return found
+
+
+class Components(ConfigSource):
+    """Hydra's view of what is installed."""
+
+    @staticmethod
+    def scheme() -> str:
+        """Return the prefix of this source on the search path."""
+        return "components"
+
+    def available(self) -> bool:
+        """Return True: there is nothing to be missing."""
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        """Say whether a group is a slot, or one of the groups that a chain is made of."""
+        group = config_path.strip("/")
+        return group == "" or group in _LOADERS or group in known_slots()
+
+    def is_config(self, config_path: str) -> bool:
+        """Say yes to any option of our groups: the answer to an unknown one is the error of loading it."""
+        group, _, name = config_path.removesuffix(".yaml").strip("/").rpartition("/")
+        return bool(group and name) and self.is_group(group)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return the slots, or the installed components of one."""
+        group = config_path.strip("/")
+        if not group:
+            return [] if results_filter is ObjectType.CONFIG else known_slots()
+        if results_filter is ObjectType.GROUP or group not in known_slots():
+            return []
+        return list(available(group))
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return one option's defaults; ComponentError says why there are none."""
+        group, _, name = config_path.removesuffix(".yaml").strip("/").rpartition("/")
+        loader = _LOADERS.get(group)
+        content = _component(group, name) if loader is None else loader(name)
+        package = None if loader is None or loader is _block else "_global_"
+        return ConfigResult(
+            config=OmegaConf.create(content),
+            path=f"components://{config_path}",
+            provider=self.provider,
+            header=cast("dict[str, str | None]", {"package": package}),
+        )
+
+
+class SearchPath(SearchPathPlugin):
+    """Put the installed packages of presets, then the components, on Hydra's search path."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append them after the package of `train.yaml`."""
+        for package in preset_packages():
+            if package.provider.value != PRIMARY:
+                search_path.append(str(package.provider.distribution), f"pkg://{package.provider.value}")
+        search_path.append("burnish", "components://")
+
+
+def _component(slot: str, name: str) -> dict[str, Any]:
+    found = resolve(slot, name)
+    return {"use": name, **(options(found) if isinstance(found, type) else {})}
+
+
+def _block(stage: str) -> dict[str, Any]:
+    return {"use": stage, **options(stage_type(stage))}
+
+
+def _chain(names: str) -> dict[str, Any]:
+    """Return a defaults list: each shared slot once, then each block with its recipe for the model."""
+    shared: dict[str, str] = {}
+    entries: list[dict[str, str]] = []
+    for block, stage in chain_blocks(names).items():
+        declared = [found for field in dataclasses.fields(stage_type(stage)) if (found := reference(field))]
+        own = {found.slot: found.default[0] for found in declared if found.kind == "shared"}
+        shared = own | shared
+        entries.append({f"/stages@stages.{block}": stage})
+        if "model" in own and NAME.fullmatch(stage):
+            entries.append({f"optional /recipe@stages.{block}": f"{stage}_${{model}}"})
+    return {"defaults": [*({f"/{slot}@{slot}": default} for slot, default in shared.items()), *entries]}
+
+
+def _sections(_: str) -> dict[str, Any]:
+    return sections(SECTIONS)
+
+
+def _user_file(_: str) -> dict[str, Any]:
+    path = user_file.get()
+    assert path is not None, "the group `file` is used only where a file is given"
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {error.strerror}; name an existing YAML file") from error
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"'{path}' holds no mapping of options")
+    content = cast("dict[str, Any]", loaded)
+    run = content.get("run", {})
+    return {**content, "run": {**run, "config_path": str(path)} if isinstance(run, dict) else run}
+
+
+_LOADERS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "stage": _chain,
+    "stages": _block,
+    "burnish": _sections,
+    "file": _user_file,
+}
