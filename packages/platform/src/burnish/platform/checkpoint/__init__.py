@@ -1,0 +1,1 @@
+"""Saving and restoring: array backends, the manifest that guards them, and the manager that rotates them."""

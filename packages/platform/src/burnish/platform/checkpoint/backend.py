@@ -1,0 +1,29 @@
+"""What a checkpoint backend is: array trees in and out of a directory of its own."""
+
+from pathlib import Path
+from typing import Protocol
+
+from burnish.platform.checkpoint.snapshot import Tree
+
+
+class CheckpointBackend(Protocol):
+    """Array payloads only: atomicity, checksums and rotation are the manager's."""
+
+    def save(self, path: Path, tree: Tree) -> None:
+        """Write every leaf of `tree` under the directory `path`, which this makes.
+
+        May return before the files are complete, but never before the tree's buffers may be reused.
+        """
+        ...
+
+    def load(self, path: Path, like: Tree) -> Tree:
+        """Return the tree saved under `path` with the structure, shapes, dtypes and shardings of `like`.
+
+        A leaf of `like` without a sharding comes back as a numpy array of its own. Raises `CheckpointError`
+        when a leaf is missing, unexpected, or of another shape or dtype; nothing is cast.
+        """
+        ...
+
+    def wait(self) -> None:
+        """Return when the files of every earlier `save` are complete; raise what went wrong in them."""
+        ...

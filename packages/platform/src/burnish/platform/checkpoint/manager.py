@@ -1,0 +1,185 @@
+"""Which checkpoints exist: when to write one, which to keep, and how to publish or remove one atomically.
+
+A checkpoint is written to a hidden sibling, flushed, and renamed once complete; it is removed by renaming it
+first. A process that dies at any moment leaves whole `step_<k>` directories and leftovers that the next
+save sweeps. One manager at a time writes to a directory: the run's lock sees to that.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from burnish.platform.checkpoint import step_directory
+from burnish.platform.checkpoint.backend import CheckpointBackend
+from burnish.platform.checkpoint.manifest import flush, verify, write_manifest
+from burnish.platform.checkpoint.retention import best_step, improves, steps_to_remove
+from burnish.platform.checkpoint.snapshot import Stateful
+from burnish.platform.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from burnish.platform.config import CheckpointConfig
+
+_STEP = re.compile(r"step_(\d+)")
+_WRITING = ".writing-"
+_REMOVED = ".removed-"
+
+
+class CheckpointManager:
+    """Write, rotate, find and restore the checkpoints of one directory under a `CheckpointConfig`.
+
+    `save` returns when the participants' arrays may change again; checksums, flushing and rotation follow
+    in a thread, and every other method waits for it. Call `wait` before relying on what was saved.
+    """
+
+    def __init__(self, directory: Path, config: "CheckpointConfig") -> None:
+        """Look at `directory`, which need not exist; nothing is written or removed before the first save."""
+        self.directory = directory
+        self._config = config
+        self._backends: dict[str, CheckpointBackend] = {}
+        self._finishing: Future[None] | None = None
+
+    def path(self, step: int) -> Path:
+        """Return where the checkpoint of `step` is, or would be."""
+        return self.directory / f"step_{step}"
+
+    def steps(self) -> list[int]:
+        """Return the steps that have a checkpoint, ascending; intact or not."""
+        self.wait()
+        return self._steps()
+
+    def latest(self) -> int | None:
+        """Return the highest step that has a checkpoint."""
+        steps = self.steps()
+        return steps[-1] if steps else None
+
+    def best(self) -> int | None:
+        """Return the step with the best `keep_best` metric; the earlier of equals, None when none has it."""
+        return best_step(self._scores(self.steps()), self._config.keep_best_mode)
+
+    def is_due(self, step: int, last: int, metrics: Mapping[str, float] | None = None) -> bool:
+        """Say whether the policy wants a checkpoint after `step` of `last`.
+
+        True every `save_every_steps`, at the last step with `save_last`, and, where the step's `metrics` are
+        given, when `keep_best` improves on every checkpoint there is.
+        """
+        every = self._config.save_every_steps
+        if (every and step > 0 and step % every == 0) or (step == last and self._config.save_last):
+            return True
+        metric = self._config.keep_best
+        if metric is None or metrics is None or metric not in metrics:
+            return False
+        scores = self._scores(self.steps())
+        return improves(metrics[metric], scores, self._config.keep_best_mode)
+
+    def save(self, step: int, participants: Mapping[str, Stateful], metrics: Mapping[str, float]) -> None:
+        """Save every participant's state as the checkpoint of `step`, replacing one that exists."""
+        self.wait()
+        self._sweep()
+        snapshots = {name: participant.save_state() for name, participant in participants.items()}
+        trees = sorted(name for snapshot in snapshots.values() for name in snapshot.trees)
+        facts = {"kind": "checkpoint", "step": step, "backend": self._backend_name, "trees": trees}
+        aside = self.directory / f"{_WRITING}step_{step}"
+        step_directory.write_payload(
+            aside, snapshots, self._backend_of, {"step": step, "metrics": dict(metrics)}
+        )
+        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._finishing = executor.submit(self._finish, step, aside, facts)
+        executor.shutdown(wait=False)
+
+    def wait(self) -> None:
+        """Return when the last save is published; raise what went wrong in it."""
+        finishing, self._finishing = self._finishing, None
+        if finishing is not None:
+            finishing.result()
+
+    def verify(self, step: int) -> Path:
+        """Return the checkpoint's directory after checking every file of it.
+
+        Raises `CheckpointError` with the file and what is wrong with it, and offers the newest earlier
+        checkpoint that is intact.
+        """
+        self.wait()
+        try:
+            verify(self.path(step))
+        except CheckpointError as error:
+            raise CheckpointError(f"checkpoint of step {step}: {error}; {self._remedy(step)}") from error
+        return self.path(step)
+
+    def restore(self, step: int, participants: Mapping[str, Stateful]) -> None:
+        """Give every participant the state it had at `step`, after the checks of `verify`."""
+        directory = self.verify(step)
+        step_directory.restore(directory, participants, self._reader)
+
+    def discard_after(self, step: int) -> None:
+        """Remove the checkpoints past `step`: what a run that goes on from `step` will write anew."""
+        for later in [found for found in self.steps() if found > step]:
+            self._remove(later)
+
+    def _finish(self, step: int, aside: Path, facts: Mapping[str, Any]) -> None:
+        for backend in self._backends.values():
+            backend.wait()
+        write_manifest(aside, facts)
+        if self.path(step).exists():
+            self._remove(step)
+        aside.rename(self.path(step))
+        flush(self.directory)
+        scores = self._scores(self._steps())
+        best = best_step(scores, self._config.keep_best_mode)
+        for old in steps_to_remove(self._steps(), step, best, self._config.save_total_limit):
+            self._remove(old)
+
+    def _remove(self, step: int) -> None:
+        trash = self.directory / f"{_REMOVED}step_{step}"
+        shutil.rmtree(trash, ignore_errors=True)
+        self.path(step).rename(trash)
+        flush(self.directory)
+        shutil.rmtree(trash, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for pattern in (f"{_WRITING}*", f"{_REMOVED}*"):
+            for leftover in self.directory.glob(pattern):
+                shutil.rmtree(leftover)
+
+    def _steps(self) -> list[int]:
+        if not self.directory.is_dir():
+            return []
+        matches = [_STEP.fullmatch(path.name) for path in self.directory.iterdir() if path.is_dir()]
+        return sorted(int(match[1]) for match in matches if match)
+
+    def _scores(self, steps: list[int]) -> dict[int, float]:
+        """Return the `keep_best` metric of the checkpoints that have it; damaged ones have none."""
+        metric, scores = self._config.keep_best, dict[int, float]()
+        for step in steps if metric is not None else []:
+            try:
+                scores[step] = float(step_directory.read_state(self.path(step))["metrics"][metric])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return scores
+
+    def _remedy(self, step: int) -> str:
+        for earlier in reversed([found for found in self._steps() if found < step]):
+            try:
+                verify(self.path(earlier))
+            except CheckpointError:
+                continue
+            return f"the one before is intact: checkpoint.resume_from={self.path(earlier)}"
+        return "no earlier checkpoint is intact: start again under another run.name"
+
+    @property
+    def _backend_name(self) -> str:
+        return step_directory.backend_name(self._config.backend)
+
+    def _backend_of(self, tree: str) -> CheckpointBackend:
+        """Return a backend per tree, so that one tree's save does not wait for another's."""
+        if tree not in self._backends:
+            self._backends[tree] = self._config.backend.build()
+        return self._backends[tree]
+
+    def _reader(self, name: str) -> CheckpointBackend:
+        if name == self._backend_name:
+            return self._config.backend.build()
+        return step_directory.build_installed_backend(name)

@@ -1,0 +1,117 @@
+"""The last digit of a sum of digits: a task a small model fails in its head and solves on paper.
+
+A prompt is `3+8+0+6+9=`. Every demonstration is right; some show their work as running last digits before
+the answer (`3,1,1,7,6#6`), the others write only the answer (`#6`). Everything is a pure function of the
+options: nothing is read, and a problem is held out by a checksum of its own text.
+"""
+
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from burnish.platform.data.fingerprint import options_fingerprint
+from burnish.platform.data.order import index_at
+from burnish.platform.data.source import Record
+from burnish.platform.errors import DataError
+from burnish.platform.randomness import derived_seed
+
+if TYPE_CHECKING:
+    from burnish.platform.config import Arithmetic
+
+_VERSION = 1
+_TENTH = 10
+
+
+class ArithmeticSource:
+    """The problems of one split; `style` is None where a record does not demonstrate."""
+
+    def __init__(self, problems: Sequence[tuple[str, str | None]], fingerprint: str) -> None:
+        """Hold (prompt, style) pairs with style "worked", "bare" or None."""
+        self._problems = problems
+        self.fingerprint = fingerprint
+
+    def __len__(self) -> int:
+        """Return the number of problems."""
+        return len(self._problems)
+
+    def __getitem__(self, index: int) -> Record:
+        """Return prompt and answer, and completion and style in the demonstrations."""
+        prompt, style = self._problems[index]
+        running = running_last_digits(prompt)
+        answer = running[-1]
+        record = {"prompt": prompt, "answer": answer}
+        if style is None:
+            return record
+        work = ",".join(running) if style == "worked" else ""
+        return {**record, "completion": f"{work}#{answer}", "style": style}
+
+
+def build_split(config: "Arithmetic", split: str) -> ArithmeticSource:
+    """Return one split of the task that `config` describes.
+
+    A problem is held out when crc32(prompt) is a multiple of ten: half of these for "validation", half for
+    "test". "demonstrations" and "prompts" are drawn from the rest and share no problem.
+    """
+    if split not in config.splits():
+        raise DataError(f"data 'arithmetic' has no split '{split}'; it has {', '.join(config.splits())}")
+    parts = _parts(config.num_problems, config.num_digits, config.seed)
+    if split in ("validation", "test"):
+        problems = [(prompt, None) for prompt in parts[split]]
+    else:
+        problems = _drawn(config, parts["training"], split)
+    options = {name: getattr(config, name) for name in _options(split)}
+    return ArithmeticSource(problems, options_fingerprint(f"arithmetic-{_VERSION}-{split}", options))
+
+
+def running_last_digits(prompt: str) -> list[str]:
+    """Return the last digit of each partial sum: `3+8+0=` gives 3, 1, 1."""
+    digits = [int(digit) for digit in prompt.rstrip("=").split("+")]
+    return [str(total % 10) for total in accumulate(digits)]
+
+
+def _options(split: str) -> tuple[str, ...]:
+    shared = ("num_problems", "num_digits", "seed")
+    if split == "demonstrations":
+        return (*shared, "num_demonstrations", "worked_fraction", "keep")
+    return (*shared, "num_demonstrations", "num_prompts") if split == "prompts" else shared
+
+
+def _drawn(config: "Arithmetic", training: Sequence[str], split: str) -> list[tuple[str, str | None]]:
+    num_demonstrations, num_prompts = config.num_demonstrations, config.num_prompts
+    if num_demonstrations + num_prompts > len(training):
+        raise DataError(
+            f"data 'arithmetic': num_demonstrations={num_demonstrations} and num_prompts={num_prompts} need "
+            f"more than the {len(training)} problems that are not held out: lower one, or raise num_digits"
+        )
+    if split == "prompts":
+        return [(prompt, None) for prompt in training[num_demonstrations : num_demonstrations + num_prompts]]
+    num_worked = round(config.worked_fraction * num_demonstrations)
+    seed = derived_seed(config.seed, 1)
+    ranks = [index_at(seed, 0, position, num_demonstrations) for position in range(num_demonstrations)]
+    styles = ["worked" if rank < num_worked else "bare" for rank in ranks]
+    demonstrations = list(zip(training[:num_demonstrations], styles, strict=True))
+    return [(prompt, style) for prompt, style in demonstrations if config.keep in ("all", style)]
+
+
+@lru_cache(maxsize=4)
+def _parts(num_problems: int, num_digits: int, seed: int) -> dict[str, list[str]]:
+    """Return the shuffled prompts by part: training, validation, test."""
+    space = 10**num_digits
+    if num_problems > space:
+        raise DataError(
+            f"data 'arithmetic': num_problems={num_problems}, but {num_digits} digits make {space} problems: "
+            "lower it, or raise num_digits"
+        )
+    parts: dict[str, list[str]] = {"training": [], "validation": [], "test": []}
+    order = derived_seed(seed, 0)
+    for position in range(num_problems):
+        number = index_at(order, 0, position, space)
+        prompt = "+".join(str(number).zfill(num_digits)) + "="
+        checksum = zlib.crc32(prompt.encode())
+        if checksum % _TENTH:
+            parts["training"].append(prompt)
+        else:
+            parts["validation" if checksum // _TENTH % 2 == 0 else "test"].append(prompt)
+    return parts

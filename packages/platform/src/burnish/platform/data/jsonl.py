@@ -1,0 +1,130 @@
+"""Records from a file with one JSON object per line, checked line by line before anything is trained on."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from burnish.platform.data.source import Record
+from burnish.platform.errors import DataError
+
+if TYPE_CHECKING:
+    from burnish.platform.config import Jsonl
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """Which keys of a line become which columns of a record, and which of them must be there."""
+
+    prompt: str
+    completion: str
+    answer: str
+    answer_pattern: str | None
+    needs_completion: bool
+
+
+class JsonlSource:
+    """The lines of one file by index; only their offsets stay in memory."""
+
+    def __init__(self, path: Path, fields: _Fields) -> None:
+        """Read and check the whole file once; `DataError` names file and line of what cannot be used."""
+        self._path = path
+        self._fields = fields
+        self._spans: list[tuple[int, int]] = []
+        digest = hashlib.sha256(repr(fields).encode())
+        try:
+            # Open for the source's life: records are read one by one.
+            self._file = path.open("rb")
+        except OSError as error:
+            raise DataError(f"data file '{path}' cannot be read: {error.strerror}") from error
+        self._numbers: list[int] = []
+        offset = 0
+        for number, line in enumerate(self._file, start=1):
+            digest.update(line)
+            if line.strip():
+                self._record(line, number)
+                self._spans.append((offset, len(line)))
+                self._numbers.append(number)
+            offset += len(line)
+        if not self._spans:
+            raise DataError(f"data file '{path}' is empty: it needs one JSON object per line")
+        self.fingerprint = digest.hexdigest()
+
+    def __len__(self) -> int:
+        """Return the number of lines that are not blank."""
+        return len(self._spans)
+
+    def __getitem__(self, index: int) -> Record:
+        """Return the record at `index`, with every other column of its line."""
+        offset, size = self._spans[index]
+        self._file.seek(offset)
+        return self._record(self._file.read(size), self._numbers[index])
+
+    def _record(self, line: bytes, number: int) -> Record:
+        where, fields = f"{self._path}:{number}", self._fields
+        columns = _parse(line, where)
+        prompt = _required(columns, fields.prompt, "prompt_field", where)
+        name = "messages" if isinstance(prompt, list) else "prompt"
+        record: dict[str, Any] = {**columns, name: prompt}
+        if fields.needs_completion or fields.completion in columns:
+            record["completion"] = _required(columns, fields.completion, "completion_field", where)
+        if fields.answer_pattern is not None:
+            record["answer"] = _matched(columns, fields, where)
+        elif fields.answer in columns:
+            record["answer"] = str(columns[fields.answer])
+        return record
+
+
+def build_split(config: "Jsonl", split: str) -> JsonlSource:
+    """Return one split: "demonstrations" and "prompts" from `path`, the others from paths of their own.
+
+    Only demonstrations must have a completion.
+    """
+    paths = {"validation": config.validation_path, "test": config.test_path}
+    path = paths.get(split, config.path)
+    if split not in config.splits() or path is None:
+        raise DataError(
+            f"data 'jsonl' has no split '{split}'; it has {', '.join(config.splits())}"
+            + (f": set data.{split}_path" if split in paths else "")
+        )
+    fields = _Fields(
+        prompt=config.prompt_field,
+        completion=config.completion_field,
+        answer=config.answer_field,
+        answer_pattern=config.answer_pattern,
+        needs_completion=split == "demonstrations",
+    )
+    return JsonlSource(Path(path).expanduser(), fields)
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        content: object = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: broken JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{where}: a line must be a JSON object, not {type(content).__name__}")
+    return cast("dict[str, Any]", content)
+
+
+def _required(columns: dict[str, Any], name: str, option: str, where: str) -> Any:
+    if name not in columns:
+        raise DataError(f"{where}: no field '{name}'; there is {_names(columns)}: set data.{option}")
+    return columns[name]
+
+
+def _matched(columns: dict[str, Any], fields: _Fields, where: str) -> str:
+    """Return the first group of the pattern in the completion, or in the answer where there is none."""
+    assert fields.answer_pattern is not None, "only called with a pattern"
+    name = fields.completion if fields.completion in columns else fields.answer
+    text = str(_required(columns, name, "completion_field", where))
+    found = re.search(fields.answer_pattern, text)
+    if found is None:
+        raise DataError(f"{where}: data.answer_pattern={fields.answer_pattern!r} finds nothing in '{name}'")
+    return found[1].strip()
+
+
+def _names(columns: dict[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in columns) or "none"

@@ -1,0 +1,1 @@
+"""Where statistics go: a file of JSON rows, the console, TensorBoard."""
