@@ -11,8 +11,9 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
 from burnish.platform.data.fingerprint import options_fingerprint
-from burnish.platform.data.order import index_at
+from burnish.platform.data.order import indices_at
 from burnish.platform.data.source import Record
 from burnish.platform.errors import DataError
 from burnish.platform.randomness import derived_seed
@@ -89,7 +90,7 @@ def _drawn(config: "Arithmetic", training: Sequence[str], split: str) -> list[tu
         return [(prompt, None) for prompt in training[num_demonstrations : num_demonstrations + num_prompts]]
     num_worked = round(config.worked_fraction * num_demonstrations)
     seed = derived_seed(config.seed, 1)
-    ranks = [index_at(seed, 0, position, num_demonstrations) for position in range(num_demonstrations)]
+    ranks = indices_at(seed, 0, np.arange(num_demonstrations), num_demonstrations)
     styles = ["worked" if rank < num_worked else "bare" for rank in ranks]
     demonstrations = list(zip(training[:num_demonstrations], styles, strict=True))
     return [(prompt, style) for prompt, style in demonstrations if config.keep in ("all", style)]
@@ -106,8 +107,7 @@ def _parts(num_problems: int, num_digits: int, seed: int) -> dict[str, list[str]
         )
     parts: dict[str, list[str]] = {"training": [], "validation": [], "test": []}
     order = derived_seed(seed, 0)
-    for position in range(num_problems):
-        number = index_at(order, 0, position, space)
+    for number in indices_at(order, 0, np.arange(num_problems), space).tolist():
         prompt = "+".join(str(number).zfill(num_digits)) + "="
         checksum = zlib.crc32(prompt.encode())
         if checksum % _TENTH:

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from burnish.platform.data.source import Record
 from burnish.platform.errors import DataError
@@ -34,20 +35,12 @@ class JsonlSource:
         self._fields = fields
         self._spans: list[tuple[int, int]] = []
         digest = hashlib.sha256(repr(fields).encode())
+        self._numbers: list[int] = []
         try:
-            # Open for the source's life: records are read one by one.
-            self._file = path.open("rb")
+            with path.open("rb") as file:
+                self._index(file, digest.update)
         except OSError as error:
             raise DataError(f"data file '{path}' cannot be read: {error.strerror}") from error
-        self._numbers: list[int] = []
-        offset = 0
-        for number, line in enumerate(self._file, start=1):
-            digest.update(line)
-            if line.strip():
-                self._record(line, number)
-                self._spans.append((offset, len(line)))
-                self._numbers.append(number)
-            offset += len(line)
         if not self._spans:
             raise DataError(f"data file '{path}' is empty: it needs one JSON object per line")
         self.fingerprint = digest.hexdigest()
@@ -59,8 +52,19 @@ class JsonlSource:
     def __getitem__(self, index: int) -> Record:
         """Return the record at `index`, with every other column of its line."""
         offset, size = self._spans[index]
-        self._file.seek(offset)
-        return self._record(self._file.read(size), self._numbers[index])
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            return self._record(file.read(size), self._numbers[index])
+
+    def _index(self, file: BinaryIO, digest: Callable[[bytes], None]) -> None:
+        offset = 0
+        for number, line in enumerate(file, start=1):
+            digest(line)
+            if line.strip():
+                self._record(line, number)
+                self._spans.append((offset, len(line)))
+                self._numbers.append(number)
+            offset += len(line)
 
     def _record(self, line: bytes, number: int) -> Record:
         where, fields = f"{self._path}:{number}", self._fields

@@ -1,32 +1,39 @@
 """The order records are read in: a pure function of (seed, epoch, position), so its state is one integer."""
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import DataSource, Record
 from burnish.platform.errors import DataError
-from burnish.platform.randomness import derived_seed, mix
+from burnish.platform.randomness import derived_seed
+from jaxtyping import Int, UInt64
 
 _ROUNDS = 8
 
 
 def index_at(seed: int, epoch: int, position: int, length: int) -> int:
-    """Return the record at `position` of an epoch's permutation of `range(length)`.
+    """Return the record at `position` of an epoch's permutation of `range(length)`."""
+    return int(indices_at(seed, epoch, np.array([position]), length)[0])
+
+
+def indices_at(seed: int, epoch: int, positions: Int[np.ndarray, " n"], length: int) -> Int[np.ndarray, " n"]:
+    """Return the records at `positions` of an epoch's permutation of `range(length)`.
 
     A balanced Feistel network over the smallest power of four that holds `length`, walked until it lands
-    inside (Black and Rogaway, 2002): one record costs microseconds and no memory, whatever the length.
+    inside (Black and Rogaway, 2002): no memory, no carried state, whatever the length. Raises `DataError`
+    when a position is outside of the epoch.
     """
-    if not 0 <= position < length:
-        raise DataError(f"position {position} is outside of an epoch of {length} records")
+    outside = positions[(positions < 0) | (positions >= length)]
+    if outside.size:
+        raise DataError(f"position {outside[0]} is outside of an epoch of {length} records")
     half_bits = max(1, ((length - 1).bit_length() + 1) // 2)
-    keys = _round_keys(seed, epoch)
-    index = position
-    while True:
-        index = _feistel(index, half_bits, keys)
-        if index < length:
-            return index
+    keys = [derived_seed(seed, epoch, round_index) for round_index in range(_ROUNDS)]
+    indices = _feistel(positions.astype(np.uint64), half_bits, keys)
+    while (walking := indices >= length).any():
+        indices[walking] = _feistel(indices[walking], half_bits, keys)
+    return indices.astype(np.int64)
 
 
 class RecordStream:
@@ -48,10 +55,12 @@ class RecordStream:
     def indices(self, count: int) -> list[int]:
         """Return the source indices of the next `count` records, without taking them."""
         length = len(self._source)
-        return [
-            index_at(self._seed, position // length, position % length, length)
-            for position in range(self.position, self.position + count)
-        ]
+        positions = np.arange(self.position, self.position + count)
+        found: list[int] = []
+        for epoch in np.unique(positions // length):
+            here = positions[positions // length == epoch] % length
+            found += indices_at(self._seed, int(epoch), here, length).tolist()
+        return found
 
     def take(self, count: int) -> list[Record]:
         """Return the next `count` records and move past them; epochs follow each other without a gap."""
@@ -70,14 +79,18 @@ class RecordStream:
         self.position = int(str(state["position"]))
 
 
-@lru_cache(maxsize=64)
-def _round_keys(seed: int, epoch: int) -> tuple[int, ...]:
-    return tuple(derived_seed(seed, epoch, round_index) for round_index in range(_ROUNDS))
-
-
-def _feistel(value: int, half_bits: int, keys: tuple[int, ...]) -> int:
-    mask = (1 << half_bits) - 1
-    left, right = value >> half_bits, value & mask
+def _feistel(
+    values: UInt64[np.ndarray, " n"], half_bits: int, keys: Sequence[int]
+) -> UInt64[np.ndarray, " n"]:
+    shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
+    left, right = values >> shift, values & mask
     for key in keys:
-        left, right = right, left ^ (mix(right ^ key) & mask)
-    return (left << half_bits) | right
+        left, right = right, left ^ (_mix(right ^ np.uint64(key)) & mask)
+    return (left << shift) | right
+
+
+def _mix(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
+    """Return the splitmix64 finaliser of each value, as `burnish.platform.randomness.mix`."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
