@@ -21,7 +21,7 @@ class ModelSource:
 
 
 def locate(name_or_path: str, revision: str = "main") -> ModelSource:
-    """Return the files that a `model.name_or_path` stands for, checked against their manifest if they have one."""
+    """Return the files a `model.name_or_path` stands for, checked against a manifest where there is one."""
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return _in_directory(path, name_or_path)

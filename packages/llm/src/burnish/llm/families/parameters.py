@@ -47,7 +47,7 @@ def declare(
 
 def declarations(module: nnx.Module) -> dict[Path, Parameter]:
     """Return every parameter of a module by its path."""
-    flat = nnx.state(module, nnx.Param).flat_state()
+    flat = nnx.to_flat_state(nnx.state(module, nnx.Param))
     return {tuple(map(str, path)): variable.get_metadata()["declaration"] for path, variable in flat}
 
 
