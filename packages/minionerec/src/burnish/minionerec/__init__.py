@@ -1,1 +1,1 @@
-"""Generative recommendation with semantic IDs: the item catalog and ranking metrics."""
+"""Generative recommendation with semantic IDs: the item catalog, interactions and ranking metrics."""
