@@ -166,8 +166,9 @@ class Eval:
     def build(self, run: "Run", **shared_components: Any) -> "EvalStage":
         """Return the stage over the components of its shared fields."""
         from burnish.sample.stage import EvalStage
+        from burnish.sample.workbench import Workbench
 
-        return EvalStage(run, **shared_components)
+        return EvalStage(Workbench(run=run, **shared_components))
 
 
 def compile_pattern(name: str, pattern: str) -> re.Pattern[str]:

@@ -89,7 +89,6 @@ class Evaluation:
         tracker = StatsTracker()
         with tracker.timing("evaluation"):
             completions = engine.generate(self._requests())
-            engine.stats()
             scored = score(
                 [
                     self._sample(problem, done)
@@ -101,6 +100,8 @@ class Evaluation:
             if self._writer is not None:
                 self._writer.write(step, map(_row, range(self.num_problems), scored.samples, completions))
         tracker += self._statistics(scored, completions)
+        with tracker.scope("perf/evaluation"):
+            tracker += engine.stats()
         return tracker
 
     def _requests(self) -> list[Request]:
@@ -129,8 +130,7 @@ class Evaluation:
         tracker = scored.stats("eval")
         first = next(iter(self._rewards))
         values = [sample.rewards[first] for sample in scored.samples if first in sample.rewards]
-        if values:
-            tracker.ratio("eval/accuracy", sum(values), len(values))
+        tracker.ratio("eval/accuracy", sum(values), len(values))
         count = len(completions)
         tracker.ratio("eval/completion_tokens", sum(len(done.tokens) for done in completions), count)
         tracker.ratio("eval/truncated", sum(done.finish_reason == "length" for done in completions), count)

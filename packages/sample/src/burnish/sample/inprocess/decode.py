@@ -12,14 +12,14 @@ from jaxtyping import Array, Bool, Float, Float32, Int32
 
 
 class Chunk(NamedTuple):
-    """What a chunk emitted: the first `count` of each row's `tokens` and `logprobs`.
+    """What a chunk emitted: the first `num_emitted` of each row's `tokens` and `logprobs`.
 
     `is_active` tells which rows go on; `steps` counts the steps done, per device that rows are spread over.
     """
 
     tokens: Int32[Array, "b s"]
     logprobs: Float32[Array, "b s"]
-    count: Int32[Array, " b"]
+    num_emitted: Int32[Array, " b"]
     is_active: Bool[Array, " b"]
     steps: Int32[Array, " r"]
 
@@ -57,7 +57,7 @@ def decode(
 
     rows = P(ROW_AXES)
     return per_device(
-        shape, run, (P(), STATE_SPEC, P(), P()), (STATE_SPEC, Chunk(*[rows] * len(Chunk._fields)))
+        shape, run, (P(), STATE_SPEC, P(), P()), (STATE_SPEC, Chunk._make([rows] * len(Chunk._fields)))
     )(params, state, eos_token_ids, idle_limit)
 
 
@@ -66,7 +66,7 @@ def _empty_chunk(shape: EngineShape, state: SlotState) -> Chunk:
     return Chunk(
         tokens=jnp.zeros((rows, shape.decode_steps), jnp.int32),
         logprobs=jnp.zeros((rows, shape.decode_steps), jnp.float32),
-        count=jnp.zeros(rows, jnp.int32),
+        num_emitted=jnp.zeros(rows, jnp.int32),
         is_active=state.is_active,
         steps=jnp.zeros(1, jnp.int32),
     )
@@ -105,7 +105,7 @@ def _step(
     return after, Chunk(
         tokens=chunk.tokens.at[:, column].set(token),
         logprobs=chunk.logprobs.at[:, column].set(logprob),
-        count=chunk.count + active,
+        num_emitted=chunk.num_emitted + active,
         is_active=after.is_active,
         steps=chunk.steps + 1,
     )

@@ -78,7 +78,7 @@ class InProcessEngine:
         """Use `params` from now on; buffers already in place and dtype are shared, not copied."""
         self._params, moved = place(params, self.shape.dtype, self.shape.mesh)
         self._version = version
-        self._stats.scalar("perf/weight_sync_bytes", moved)
+        self._stats.sum("weight_sync_bytes", moved)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Return one completion per request, in the order of the requests.
@@ -87,7 +87,7 @@ class InProcessEngine:
         """
         assert self._params is not None, "an engine needs `update_weights` before `generate`"
         self._check(requests)
-        ledger = Ledger(requests, self.shape.slots, self._eos_token_ids)
+        ledger = Ledger(requests, self.shape.slots, self._eos_token_ids.tolist())
         state, steps = idle_state(self.shape), 0
         while ledger.num_free < self.shape.slots or ledger.num_waiting:
             state = self._fill(state, ledger)
@@ -127,11 +127,11 @@ class InProcessEngine:
                 )
             if prompt + new > self.shape.length:
                 raise DataError(
-                    f"request {request.id} needs {prompt} prompt + {new} new = {prompt + new} tokens, and the "
+                    f"request {request.id} needs {prompt} prompt + {new} new = {prompt + new} tokens, the "
                     f"engine has room for {self.shape.length}: shorten the prompt or lower max_new_tokens"
                 )
 
     def _count(self, steps: int, tokens: int) -> None:
-        self._stats.scalar("decode_steps", steps)
-        self._stats.scalar("tokens", tokens)
+        self._stats.sum("decode_steps", steps)
+        self._stats.sum("tokens", tokens)
         self._stats.ratio("utilization", tokens, steps * self.shape.slots)

@@ -5,7 +5,7 @@ Work per request is a few Python operations, work per token is none.
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from burnish.sample.inprocess.decode import Chunk
@@ -93,7 +93,7 @@ class Ledger:
     def record(self, chunk: Chunk) -> None:
         """Append what a chunk emitted to its requests and free the slots of those that have ended."""
         slots = np.flatnonzero(self._request_of_slot != NO_SLOT)
-        requests, counts = self._request_of_slot[slots], np.asarray(chunk.count)[slots]
+        requests, counts = self._request_of_slot[slots], np.asarray(chunk.num_emitted)[slots]
         row = np.repeat(np.arange(len(slots)), counts)
         column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
         target = requests[row], self._emitted[requests][row] + column
@@ -155,12 +155,13 @@ class Ledger:
             return column
 
         last = self._offsets[requests + 1] - 1
-        return Admission(
-            slot=padded(slots.astype(np.int32), NO_SLOT),
-            source=padded(source.astype(np.int32)),
-            token=padded(self._flat[last]),
-            position=padded(self._lengths[requests] - 1),
-            budget=padded(self._budgets[requests]),
-            temperature=padded(self._temperatures[requests]),
-            key_words=padded(self._key_words[requests]),
-        )
+        columns: dict[str, Any] = {
+            "slot": padded(slots.astype(np.int32), NO_SLOT),
+            "source": padded(source.astype(np.int32)),
+            "token": padded(self._flat[last]),
+            "position": padded(self._lengths[requests] - 1),
+            "budget": padded(self._budgets[requests]),
+            "temperature": padded(self._temperatures[requests]),
+            "key_words": padded(self._key_words[requests]),
+        }
+        return Admission(**columns)

@@ -91,7 +91,7 @@ def admit(shape: EngineShape, state: SlotState, cache: KVCache, admission: Admis
             key_data=put(state.key_data, key_data),
         )
 
-    specs = (STATE_SPEC, CACHE_SPEC, Admission(*[P()] * len(Admission._fields)))
+    specs = (STATE_SPEC, CACHE_SPEC, Admission._make([P()] * len(Admission._fields)))
     return per_device(shape, occupy, specs, STATE_SPEC)(state, cache, admission)
 
 

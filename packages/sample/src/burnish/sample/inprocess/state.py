@@ -54,8 +54,8 @@ class SlotState(NamedTuple):
     key_data: UInt32[Array, "b 2"]
 
 
-CACHE_SPEC = KVCache(P(None, ROW_AXES), P(None, ROW_AXES))
-STATE_SPEC = SlotState(CACHE_SPEC, *[P(ROW_AXES)] * 6)
+CACHE_SPEC = KVCache._make([P(None, ROW_AXES)] * 2)
+STATE_SPEC = SlotState._make([CACHE_SPEC, *[P(ROW_AXES)] * 6])
 
 
 def per_device(shape: EngineShape, function: Any, in_specs: Any, out_specs: Any) -> Any:

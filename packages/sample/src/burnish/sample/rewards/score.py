@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TypeGuard
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 from burnish.llm.sequence import Sample
 from burnish.platform.errors import ConfigError
@@ -39,12 +39,26 @@ class Scored:
         tracker = StatsTracker()
         for name, results in self.results.items():
             values = [result.value for result in results if result.status == "scored"]
-            if values:
-                tracker.ratio(f"{prefix}/{name}", math.fsum(values), len(values))
-        tracker.scalar(f"{prefix}/failed", self.num_failed)
+            tracker.ratio(f"{prefix}/{name}", math.fsum(values), len(values))
+        tracker.sum(f"{prefix}/failed", self.num_failed)
         for (name, reason), count in self.failures.items():
-            tracker.scalar(f"{prefix}/failed/{name}/{reason}", count)
+            tracker.sum(f"{prefix}/failed/{name}/{reason}", count)
         return tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """`score` with its options bound: rewards by name, their weights, the timeout of asynchronous ones."""
+
+    rewards: Mapping[str, Reward | AsyncReward]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    timeout_seconds: float = 60.0
+
+    def __call__(self, samples: Sequence[Sample], stats: StatsTracker) -> list[Sample]:
+        """Return the samples with their rewards, in order, and add `reward/` statistics to `stats`."""
+        scored = score(samples, self.rewards, weights=self.weights, timeout_seconds=self.timeout_seconds)
+        stats += scored.stats("reward")
+        return scored.samples
 
 
 def score(
@@ -64,7 +78,7 @@ def score(
     """
     factors = _factors(rewards, weights or {})
     alive = [index for index, sample in enumerate(samples) if sample.status != "failed"]
-    results = {}
+    results: dict[str, list[RewardResult]] = {}
     for name, reward in rewards.items():
         column = [ENGINE_FAILED] * len(samples)
         scored = _run(name, reward, [samples[index] for index in alive], timeout_seconds)
@@ -116,11 +130,11 @@ def _run(
     if not samples:
         return []
     if _is_async(reward):
-        return _run_async(name, reward, samples, timeout_seconds)
-    return _run_sync(name, reward, samples)
+        return _run_async(name, cast(AsyncReward, reward), samples, timeout_seconds)
+    return _run_sync(name, cast(Reward, reward), samples)
 
 
-def _is_async(reward: Reward | AsyncReward) -> TypeGuard[AsyncReward]:
+def _is_async(reward: Reward | AsyncReward) -> bool:
     return inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(type(reward).__call__)
 
 
