@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 from burnish.llm.config import Pretrained, Qwen2, Tiny
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.model_source import ModelSource, locate
 from burnish.llm.tokenizer import Tokenizer
+from burnish.llm.weights import load_huggingface
+from burnish.platform.checkpoint.step_directory import load_tree
 from burnish.platform.component import available, resolve
 from burnish.platform.errors import CheckpointError, ConfigError
 
@@ -23,12 +26,12 @@ class Bundle:
     source: str
     """Where the parameters come from, for the log."""
 
-    _load: Callable[[], dict[str, Any]] = field(repr=False)
+    load_params: Callable[[], dict[str, Any]] = field(repr=False)
 
     @property
     def params(self) -> dict[str, Any]:
         """The fp32 parameters in numpy, made or read anew at each access so that no copy is kept."""
-        return self._load()
+        return self.load_params()
 
 
 def load_bundle(model: Any, tokenizer: Any, jax_config: Any, seed: int) -> Bundle:
@@ -111,10 +114,14 @@ def find_family(hf_config: Mapping[str, Any], directory: Path) -> Any:
 
 
 def _load_params(source: ModelSource, model: CausalLM) -> dict[str, Any]:
-    if source.is_checkpoint:
-        from burnish.platform.checkpoint import load_tree
-
+    """Read safetensors, or a checkpoint's parameters, whose masters may be of either type."""
+    if not source.is_checkpoint:
+        return load_huggingface(source.directory, model)
+    try:
         return load_tree(source.directory, "params", like=model.abstract("float32"))
-    from burnish.llm.weights import load_huggingface
-
-    return load_huggingface(source.directory, model)
+    except CheckpointError as error:
+        try:
+            halves = load_tree(source.directory, "params", like=model.abstract("bfloat16"))
+        except CheckpointError:
+            raise error from None
+    return jax.tree.map(lambda leaf: leaf.astype("float32"), halves)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from burnish.llm.tokenizer import Tokenizer
     from burnish.platform.config import JaxConfig
 
-MISSING = "???"
-"""How a required option reads before anyone has set it."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tiny:
@@ -84,7 +81,7 @@ class Tiny:
 class Pretrained:
     """A model from a Hugging Face directory or hub name, or an export, checkpoint or run of burnish."""
 
-    name_or_path: str = MISSING
+    name_or_path: str
     """A directory (Hugging Face layout, export, checkpoint step or run), or a name on the hub."""
 
     revision: str = "main"
@@ -101,7 +98,7 @@ class Pretrained:
 
     def __post_init__(self) -> None:
         """Refuse a model without a source."""
-        if self.name_or_path in ("", MISSING):
+        if not self.name_or_path:
             raise ConfigError(
                 "`model.name_or_path` is required with model=pretrained: set it to a model directory, "
                 "an earlier run's directory, or a Hugging Face hub name"

@@ -1,6 +1,5 @@
 """A tokenizer from Hugging Face files; transformers is imported when one is made."""
 
-import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -54,7 +53,7 @@ class HuggingFaceTokenizer:
         """The Jinja template of conversations, None when the tokenizer has none."""
         return self._tokenizer.chat_template
 
-    @functools.cached_property
+    @property
     def fingerprint(self) -> str:
         """Sha256 over the files."""
         return fingerprint_of(self._files)
