@@ -1,0 +1,174 @@
+"""Eight virtual CPU devices, a tiny model whose next-token distribution is not flat, and engines for it."""
+
+import os
+
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+EOS = 40
+HF_CONFIG = {
+    "model_type": "qwen2",
+    "vocab_size": 41,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "rope_theta": 100.0,
+    "tie_word_embeddings": True,
+}
+
+
+@pytest.fixture(scope="session")
+def model():
+    """Return a tiny Qwen2 of 41 tokens, the last of which ends a completion."""
+    from burnish.llm.config import Qwen2
+
+    return Qwen2().build(HF_CONFIG)
+
+
+@pytest.fixture(scope="session")
+def make_params(model):
+    """Return a maker of parameters so large that the logits vary by about 1."""
+
+    def make(seed=0, scale=0.3):
+        generator = np.random.default_rng(seed)
+        return jax.tree.map(
+            lambda leaf: (scale * generator.standard_normal(leaf.shape) + (leaf == 1)).astype(np.float32),
+            model.init(seed),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def params(make_params):
+    """Return the parameters most tests use."""
+    return make_params()
+
+
+@pytest.fixture
+def make_mesh():
+    """Return a maker of meshes over the virtual devices."""
+
+    def make(dp=1, fsdp=1, tp=1):
+        axis_types = (jax.sharding.AxisType.Auto,) * 3
+        devices = jax.devices()[: dp * fsdp * tp]
+        return jax.make_mesh((dp, fsdp, tp), ("dp", "fsdp", "tp"), axis_types, devices=devices)
+
+    return make
+
+
+@pytest.fixture
+def make_engine(model, params, make_mesh):
+    """Return a maker of engines with weights of version 0; eight slots of 24 tokens unless told otherwise."""
+    from burnish.sample.config import InProcess
+    from burnish.sample.inprocess.engine import build_engine
+
+    def make(mesh=None, max_tokens=24, eos_token_ids=(EOS,), **options):
+        shape = {"slots": 8, "decode_steps": 4, "prefill_rows": 8, "prefill_tokens": 4, **options}
+        engine = build_engine(
+            InProcess(**shape), model, eos_token_ids, mesh or make_mesh(), max_tokens, "float32"
+        )
+        engine.update_weights(params, 0)
+        return engine
+
+    return make
+
+
+@pytest.fixture
+def make_requests():
+    """Return a maker of requests with prompts of 1 to 9 tokens and keys of their own."""
+    from burnish.sample.request import Request
+
+    def make(count, temperature=1.0, max_new_tokens=8, seed=0, step=0):
+        generator = np.random.default_rng(seed)
+        lengths = generator.integers(1, 10, count)
+        return [
+            Request(
+                id=index,
+                prompt_tokens=generator.integers(0, EOS, length).tolist(),
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                key_words=(0, 1, step, 2, index),
+            )
+            for index, length in enumerate(lengths)
+        ]
+
+    return make
+
+
+def _logits(model, params, tokens):
+    positions = jnp.arange(tokens.shape[1])[None]
+    hidden, _ = model.forward(params, tokens, positions, jnp.ones_like(tokens))
+    return jnp.einsum("btd,dv->btv", hidden, model.head(params))[0]
+
+
+_jitted_logits = jax.jit(_logits, static_argnums=0)
+
+
+@pytest.fixture
+def full_logits(model):
+    """Return a function that gives the logits [t v] of a whole sequence by one forward pass without a cache."""
+
+    def logits(params, tokens, length=24):
+        padded = np.zeros((1, length), np.int32)
+        padded[0, : len(tokens)] = tokens
+        return np.asarray(_jitted_logits(model, params, padded))[: len(tokens)]
+
+    return logits
+
+
+@pytest.fixture
+def reference(full_logits):
+    """Return the naive decoder: a full forward pass per token, one request at a time."""
+
+    def key_of(words, position):
+        key = jax.random.key(0)
+        for word in (*words, position):
+            key = jax.random.fold_in(key, np.uint32(word))
+        return key
+
+    def decode(params, request):
+        tokens = list(request.prompt_tokens)
+        for _ in range(request.max_new_tokens):
+            logits = full_logits(params, tokens)[-1]
+            if request.temperature > 0:
+                noise = jax.random.gumbel(key_of(request.key_words, len(tokens)), logits.shape)
+                logits = logits / request.temperature + np.asarray(noise)
+            tokens.append(int(np.argmax(logits)))
+            if tokens[-1] == EOS:
+                break
+        return tokens[len(request.prompt_tokens) :]
+
+    return decode
+
+
+@pytest.fixture
+def count_compiles():
+    """Return a reader of how many programs were compiled since it was last read."""
+    from burnish.platform.compiles import CompileCounter
+
+    counter = CompileCounter()
+    return lambda: counter.read().programs
+
+
+@pytest.fixture
+def make_samples():
+    """Return a maker of samples with given completions and answers."""
+    from burnish.llm.sequence import make_sample
+
+    def make(*pairs, status="stop"):
+        return [
+            make_sample([1], [2], completion=completion, record={"answer": answer}, status=status)
+            for completion, answer in pairs
+        ]
+
+    return make
