@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from burnish.platform.checkpoint.leaves import LeafSpec, named_leaves, rebuild, require_fit, spec_of
+from burnish.platform.checkpoint.leaves import LeafSpec, named_leaves, place, rebuild, require_fit, spec_of
 from burnish.platform.checkpoint.snapshot import Tree
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class OrbaxBackend:
         leaves = named_leaves(tree)
         description = [[name, *_described(spec_of(leaf))] for name, leaf in leaves.items()]
         (path / _LEAVES).write_text(json.dumps(description), encoding="utf-8")
-        arrays = {_key(position): _own(leaf) for position, leaf in enumerate(leaves.values())}
+        arrays = {_key(at): _own(leaf) for at, leaf in enumerate(leaves.values()) if leaf.size}
+        if not arrays:
+            return
         self._checkpointer.save((path / _ARRAYS).absolute(), args=ocp.args.PyTreeSave(arrays))
 
     def load(self, path: Path, like: Tree) -> Tree:
@@ -44,16 +46,20 @@ class OrbaxBackend:
 
         description = json.loads((path / _LEAVES).read_text(encoding="utf-8"))
         require_fit({name: LeafSpec(tuple(shape), dtype) for name, shape, dtype in description}, like, path)
-        keys = {name: _key(position) for position, (name, _, _) in enumerate(description)}
         leaves = named_leaves(like)
+        keys = {name: _key(at) for at, (name, _, _) in enumerate(description) if leaves[name].size}
+        # Orbax refuses arrays without elements: there is nothing in them to save.
+        empty = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items() if not leaf.size}
+        if not keys:
+            return rebuild(like, place(empty, like))
         arrays = self._checkpointer.restore(
             (path / _ARRAYS).absolute(),
             args=ocp.args.PyTreeRestore(
-                item={keys[name]: 0 for name in leaves},
-                restore_args={keys[name]: _restore_args(leaf) for name, leaf in leaves.items()},
+                item=dict.fromkeys(keys.values(), 0),
+                restore_args={key: _restore_args(leaves[name]) for name, key in keys.items()},
             ),
         )
-        return rebuild(like, {name: arrays[key] for name, key in keys.items()})
+        return rebuild(like, {**place(empty, like), **{name: arrays[key] for name, key in keys.items()}})
 
     def wait(self) -> None:
         """Return when every earlier save is on disk; raise what went wrong in it."""

@@ -1,0 +1,109 @@
+"""Both backends, by one set of tests: what goes in comes out, bit for bit, or an error names the leaf."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from burnish.platform.checkpoint.msgpack import MsgpackBackend
+from burnish.platform.checkpoint.orbax import OrbaxBackend
+from burnish.platform.config import MeshConfig
+from burnish.platform.errors import CheckpointError
+from burnish.platform.mesh import build_mesh
+from jax.sharding import NamedSharding, PartitionSpec
+
+
+class Pair(NamedTuple):
+    first: object
+    second: object
+
+
+@pytest.fixture(params=[MsgpackBackend, OrbaxBackend])
+def backend(request):
+    return request.param()
+
+
+def _tree():
+    generator = np.random.default_rng(0)
+    return {
+        "w": generator.standard_normal((3, 5)).astype(np.float32),
+        "transposed": generator.standard_normal((4, 2)).astype(np.float32).T,
+        "half": jnp.asarray(generator.standard_normal(7), jnp.bfloat16),
+        "state": Pair((np.int32(7), np.zeros((0, 2), np.float32)), {"mask": np.array([True, False])}),
+        "a/b": np.array(2.5),
+    }
+
+
+def _bits(tree):
+    return [(np.asarray(leaf).dtype.name, np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(tree)]
+
+
+def test_load_of_a_saved_tree_returns_the_same_bits_and_structure(backend, tmp_path):
+    tree = _tree()
+    backend.save(tmp_path / "t", tree)
+    backend.wait()
+    loaded = backend.load(tmp_path / "t", tree)
+    assert _bits(loaded) == _bits(tree)
+    assert jax.tree.structure(loaded) == jax.tree.structure(tree)
+
+
+def test_bits_comparison_when_one_leaf_changes_fails():
+    tree = _tree()
+    changed = {**tree, "half": tree["half"].at[0].add(1)}
+    assert _bits(changed) != _bits(tree)
+
+
+@pytest.mark.parametrize("tree", [{}, {"nothing": np.zeros((0, 3), np.float32)}])
+def test_load_of_a_tree_without_elements_returns_it(backend, tmp_path, tree):
+    backend.save(tmp_path / "t", tree)
+    backend.wait()
+    assert _bits(backend.load(tmp_path / "t", tree)) == _bits(tree)
+
+
+def test_load_without_a_sharding_returns_arrays_that_can_be_written(backend, tmp_path):
+    backend.save(tmp_path / "t", {"w": np.arange(3.0)})
+    backend.wait()
+    loaded = backend.load(tmp_path / "t", {"w": np.zeros(3)})["w"]
+    loaded[0] = 9
+    assert isinstance(loaded, np.ndarray)
+
+
+def test_load_onto_another_mesh_gives_the_sharding_asked_for(backend, tmp_path):
+    values = jnp.arange(32, dtype=jnp.float32).reshape(8, 4)
+    four = NamedSharding(build_mesh(MeshConfig(fsdp=4)), PartitionSpec("fsdp"))
+    two = NamedSharding(build_mesh(MeshConfig(dp=2, fsdp=2)), PartitionSpec(None, "fsdp"))
+    backend.save(tmp_path / "t", {"w": jax.device_put(values, four)})
+    backend.wait()
+    loaded = backend.load(tmp_path / "t", {"w": jax.ShapeDtypeStruct((8, 4), jnp.float32, sharding=two)})["w"]
+    assert loaded.sharding == two
+    np.testing.assert_array_equal(np.asarray(loaded), np.asarray(values))
+
+
+@pytest.mark.parametrize(
+    ("like", "said"),
+    [
+        ({"w": np.zeros(4, np.float32)}, r"\['w'\] is float32\[3\], expected float32\[4\]"),
+        ({"w": np.zeros(3, np.float16)}, r"\['w'\] is float32\[3\], expected float16\[3\]"),
+        ({"v": np.zeros(3, np.float32)}, r"\['v'\] is missing; \['w'\] is not asked for"),
+    ],
+)
+def test_load_when_a_leaf_does_not_fit_names_it(backend, tmp_path, like, said):
+    backend.save(tmp_path / "t", {"w": np.zeros(3, np.float32)})
+    backend.wait()
+    with pytest.raises(CheckpointError, match=said):
+        backend.load(tmp_path / "t", like)
+
+
+def test_save_when_buffers_are_reused_afterwards_keeps_the_saved_values(backend, tmp_path):
+    add = jax.jit(lambda tree: jax.tree.map(lambda leaf: leaf + 1, tree), donate_argnums=0)
+    state = add({"w": jnp.zeros((512, 512))})
+    host = np.ones(4)
+    backend.save(tmp_path / "t", {**state, "host": host})
+    for _ in range(3):
+        state = add(state)
+    host[:] = 5
+    backend.wait()
+    loaded = backend.load(tmp_path / "t", {"w": np.zeros((512, 512), np.float32), "host": host})
+    assert (loaded["w"] == 1).all()
+    assert (loaded["host"] == 1).all()

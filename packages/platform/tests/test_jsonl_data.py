@@ -1,0 +1,94 @@
+import json
+
+import pytest
+from burnish.platform.config import Jsonl
+from burnish.platform.errors import DataError
+
+_ROWS = [
+    {"question": "1+1?", "solution": "two\n#### 2", "id": 7},
+    {"question": "2+2? é", "solution": "four\n#### 4", "id": 8},
+]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="d.jsonl"):
+        path = tmp_path / name
+        text = content if isinstance(content, str) else "".join(json.dumps(row) + "\n" for row in content)
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def _config(path, **options):
+    fields = {"prompt_field": "question", "completion_field": "solution", "answer_pattern": "#### (.+)"}
+    return Jsonl(path=path, **{**fields, **options})
+
+
+def test_records_have_their_fields_renamed_and_other_columns_kept(write):
+    source = _config(write(_ROWS)).build("demonstrations")
+    assert len(source) == 2
+    assert source[1] == {
+        **_ROWS[1], "prompt": "2+2? é", "completion": "four\n#### 4", "answer": "4"
+    }  # fmt: skip
+
+
+def test_blank_lines_are_skipped_and_still_counted(write):
+    first, second = (json.dumps(row, ensure_ascii=False) for row in _ROWS)
+    source = _config(write(f"{first}\n\n{second}")).build("prompts")
+    assert [source[0]["id"], source[1]["id"]] == [7, 8]
+    with pytest.raises(DataError, match=r"d\.jsonl:3: broken JSON"):
+        _config(write(f"{first}\n\n{{oops\n")).build("prompts")
+
+
+def test_messages_as_a_prompt_keep_their_list(write):
+    messages = [{"role": "user", "content": "hi"}]
+    source = Jsonl(path=write([{"prompt": messages, "completion": "x"}])).build("demonstrations")
+    assert source[0]["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ("\n \n", "is empty"),
+        ("[1]\n", r":1: a line must be a JSON object, not list"),
+        ('{"question": "a", "text": "b"}\n', r":1: no field 'solution'; there is 'question', 'text'"),
+        ('{"text": "b"}\n', r":1: no field 'question'; there is 'text': set data.prompt_field"),
+        ('{"question": "a", "solution": "4"}\n', r":1: data.answer_pattern='#### \(\.\+\)' finds nothing"),
+    ],
+)
+def test_lines_that_cannot_be_used_are_named(write, content, said):
+    with pytest.raises(DataError, match=said):
+        _config(write(content)).build("demonstrations")
+
+
+def test_a_completion_is_needed_in_demonstrations_only(write):
+    config = Jsonl(path=write([{"prompt": "a", "answer": 3}]))
+    assert config.build("prompts")[0]["answer"] == "3"
+    with pytest.raises(DataError, match="no field 'completion'"):
+        config.build("demonstrations")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.jsonl' cannot be read: No such file"):
+        Jsonl(path=str(tmp_path / "none.jsonl")).build("prompts")
+
+
+def test_splits_are_those_with_a_file(write):
+    config = _config(write(_ROWS), test_path=write(_ROWS[:1], "t.jsonl"))
+    assert config.splits() == ("demonstrations", "prompts", "test")
+    assert len(config.build("test")) == 1
+    with pytest.raises(DataError, match=r"no split 'validation'.*set data.validation_path"):
+        config.build("validation")
+
+
+def test_the_fingerprint_follows_content_and_fields_but_not_the_path(write):
+    def fingerprint(path, **options):
+        return _config(path, **options).build("prompts").fingerprint
+
+    same = fingerprint(write(_ROWS))
+    assert fingerprint(write(_ROWS, "other.jsonl")) == same
+    assert fingerprint(write(_ROWS[:1], "less.jsonl")) != same
+    assert fingerprint(write(_ROWS), answer_pattern="#### (.)") != same

@@ -1,0 +1,138 @@
+import io
+import json
+
+import pytest
+from burnish.platform.config import LoggingConfig
+from burnish.platform.errors import RunError
+from burnish.platform.sinks.console import ConsoleSink
+from burnish.platform.sinks.jsonl import JsonlSink, truncate
+from burnish.platform.sinks.protocol import SinkRow
+from burnish.platform.sinks.tensorboard import TensorBoardSink
+from rich.console import Console
+
+
+def _row(step, stage="sft", last=20, before=0):
+    return SinkRow(stage=stage, step=step, last_step=last, global_step=before + step)
+
+
+def _logging(**options):
+    return LoggingConfig(sinks={}, **options)
+
+
+def _written(directory, steps):
+    sink = JsonlSink(directory, _logging())
+    for step in steps:
+        sink.commit(_row(step), {"train/loss": step / 3})
+    sink.close()
+    return directory / "metrics.jsonl"
+
+
+def test_jsonl_commit_writes_one_readable_row_at_once(tmp_path):
+    sink = JsonlSink(tmp_path, _logging())
+    sink.commit(_row(3), {"b": 0.1, "a": float("nan")})
+    line = (tmp_path / "metrics.jsonl").read_text()
+    assert line == '{"stage": "sft", "step": 3, "b": 0.1, "a": null}\n'
+    sink.close()
+
+
+def test_jsonl_when_the_directory_is_missing_is_fatal(tmp_path):
+    with pytest.raises(RunError, match="cannot write"):
+        JsonlSink(tmp_path / "none", _logging())
+
+
+def test_truncate_keeps_accepted_rows_byte_for_byte_and_drops_a_torn_line(tmp_path):
+    path = _written(tmp_path, range(5))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines) + lines[0][:9])
+    truncate(path, lambda stage, step: stage == "sft" and step <= 2)
+    assert path.read_bytes() == b"".join(lines[:3])
+    assert [item.name for item in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_truncate_then_append_equals_an_uninterrupted_file(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    whole = _written(tmp_path / "a", range(6)).read_bytes()
+    path = _written(tmp_path / "b", range(4))
+    path.write_bytes(path.read_bytes()[:-3])
+    truncate(path, lambda _, step: step <= 1)
+    assert _written(tmp_path / "b", range(2, 6)).read_bytes() == whole
+
+
+def test_append_without_truncate_differs_from_an_uninterrupted_file(tmp_path):
+    path = _written(tmp_path, range(4))
+    once = path.read_bytes()
+    assert _written(tmp_path, range(2, 4)).read_bytes() != once
+
+
+def test_truncate_of_no_file_does_nothing(tmp_path):
+    truncate(tmp_path / "none.jsonl", lambda *_: True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_truncate_when_a_line_in_the_middle_is_broken_names_it(tmp_path):
+    path = _written(tmp_path, range(3))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"{oops\n" + lines[2])
+    with pytest.raises(RunError, match=r"metrics\.jsonl:2"):
+        truncate(path, lambda *_: True)
+
+
+def _console(*, is_terminal):
+    output = io.StringIO()
+    return output, Console(file=output, force_terminal=is_terminal, width=120)
+
+
+def test_console_without_a_terminal_prints_every_n_steps_the_last_and_evaluations(tmp_path):
+    output, console = _console(is_terminal=False)
+    sink = ConsoleSink(tmp_path, _logging(print_every_steps=10), console)
+    for step in range(1, 26):
+        stats = {"train/loss": 0.5, "train/tokens": 100.0}
+        sink.commit(_row(step, last=25), stats | ({"eval/accuracy": 0.25} if step == 7 else {}))
+    sink.close()
+    lines = output.getvalue().splitlines()
+    assert [line.split()[1] for line in lines] == ["7/25", "10/25", "20/25", "25/25"]
+    assert "accuracy 0.25" in lines[0]
+    assert "loss 0.5" in lines[1]
+    assert "tokens/s" in lines[1]
+    assert "to go" in lines[1]
+
+
+def test_console_shows_the_reward_rather_than_the_loss(tmp_path):
+    output, console = _console(is_terminal=False)
+    ConsoleSink(tmp_path, _logging(print_every_steps=1), console).commit(
+        _row(1, "rl"), {"reward/mean": 0.75, "train/loss": 0.5}
+    )
+    assert "reward 0.75" in output.getvalue()
+    assert "loss" not in output.getvalue()
+
+
+def test_console_on_a_terminal_draws_a_bar_per_stage(tmp_path):
+    output, console = _console(is_terminal=True)
+    sink = ConsoleSink(tmp_path, _logging(), console)
+    for stage in ("sft", "rl"):
+        for step in range(3):
+            sink.commit(_row(step, stage, last=2), {"train/loss": 0.5})
+    sink.close()
+    assert "2/2" in output.getvalue()
+    assert "rl" in output.getvalue()
+
+
+def test_tensorboard_writes_global_steps_under_the_namespace(tmp_path):
+    sink = TensorBoardSink(tmp_path, _logging(metrics_namespace="team"))
+    sink.commit(_row(0, before=7), {"train/loss": 0.5, "bad": float("inf")})
+    sink.close()
+    content = b"".join(path.read_bytes() for path in (tmp_path / "tb").iterdir())
+    assert b"team/train/loss" in content
+    assert b"bad" not in content
+
+
+def test_tensorboard_when_the_directory_is_taken_is_fatal(tmp_path):
+    (tmp_path / "tb").write_text("a file")
+    with pytest.raises(RunError, match="cannot write"):
+        TensorBoardSink(tmp_path, _logging())
+
+
+def test_jsonl_rows_are_json(tmp_path):
+    rows = [json.loads(line) for line in _written(tmp_path, range(3)).read_text().splitlines()]
+    assert [(row["stage"], row["step"]) for row in rows] == [("sft", 0), ("sft", 1), ("sft", 2)]
