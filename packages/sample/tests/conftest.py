@@ -116,7 +116,7 @@ _jitted_logits = jax.jit(_logits, static_argnums=0)
 
 @pytest.fixture
 def full_logits(model):
-    """Return a function that gives the logits [t v] of a whole sequence by one forward pass without a cache."""
+    """Return a function that gives the logits [t v] of a whole sequence by one pass without a cache."""
 
     def logits(params, tokens, length=24):
         padded = np.zeros((1, length), np.int32)

@@ -163,7 +163,7 @@ def test_completions_carry_version_of_their_weights(
     assert_decodes_like(newer, requests, after)
 
 
-def test_weights_already_in_place_share_their_buffers(make_engine, params):
+def test_weights_already_in_place_share_their_buffers(make_engine):
     engine = make_engine()
     placed = jax.jit(lambda tree: tree)(engine._params)
     engine.stats()

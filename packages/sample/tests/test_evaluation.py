@@ -1,0 +1,153 @@
+"""Greedy evaluation over an engine: the numbers, the rows, and when it is due."""
+
+import pytest
+from burnish.llm.byte_tokenizer import ByteTokenizer
+from burnish.platform.errors import ConfigError
+from burnish.platform.stats import StatsTracker
+from burnish.sample.config import ExactMatch, Format, GreedyEvaluation
+from burnish.sample.request import Completion
+
+
+class ListData:
+    """Three problems, whose answers are their prompts."""
+
+    def build(self, split):
+        return [] if split == "empty" else [{"prompt": f"{n}=", "answer": str(n)} for n in range(3)]
+
+
+class ScriptedEngine:
+    """An engine that answers problem n with `#n`, but the last one with `#` and the budget used up."""
+
+    version = 5
+
+    def __init__(self):
+        self.requests = []
+
+    def generate(self, requests):
+        self.requests.append(list(requests))
+        return [self._complete(request) for request in requests]
+
+    def stats(self):
+        tracker = StatsTracker()
+        tracker.sum("decode_steps", 4)
+        return tracker
+
+    def _complete(self, request):
+        import numpy as np
+
+        is_last = request.id == 2
+        text = b"#" if is_last else b"#%d" % request.id
+        tokens = np.array([*text, *([] if is_last else [256])], np.int32)
+        return Completion(
+            request_id=request.id,
+            tokens=tokens,
+            logprobs=np.zeros(len(tokens), np.float32),
+            finish_reason="length" if is_last else "stop",
+            weight_version=5,
+        )
+
+
+class ListWriter:
+    def __init__(self):
+        self.rows = []
+
+    def write(self, step, rows):
+        self.rows += [(step, row) for row in rows]
+
+
+@pytest.fixture
+def evaluate():
+    """Return a function that evaluates a config once and returns summary, rows and engine."""
+
+    def run(writer=None, **options):
+        rewards = {"exact_match": ExactMatch(), "format": Format()}
+        config = GreedyEvaluation(rewards=rewards, **options)
+        engine, writer = ScriptedEngine(), writer or ListWriter()
+        evaluation = config.build(data=ListData(), tokenizer=ByteTokenizer(), writer=writer)
+        return evaluation(engine, 40).summary(), writer.rows, engine
+
+    return run
+
+
+def test_statistics_are_means_over_problems(evaluate):
+    summary, _, _ = evaluate()
+    assert summary.pop("time/evaluation_seconds") > 0
+    assert summary == {
+        "eval/accuracy": pytest.approx(2 / 3),
+        "eval/exact_match": pytest.approx(2 / 3),
+        "eval/format": pytest.approx(2 / 3),
+        "eval/failed": 0.0,
+        "eval/completion_tokens": pytest.approx(7 / 3),
+        "eval/truncated": pytest.approx(1 / 3),
+        "perf/evaluation/decode_steps": 4.0,
+    }
+
+
+def test_accuracy_is_the_first_reward_over_scored_samples():
+    class MissingAnswer:
+        def build(self, split):
+            return [
+                {**record, "answer": "0"} if n else {"prompt": "x"}
+                for n, record in enumerate(super().build(split))
+            ]
+
+    config = GreedyEvaluation(rewards={"exact_match": ExactMatch()})
+    evaluation = config.build(data=MissingAnswer(), tokenizer=ByteTokenizer())
+    summary = evaluation(ScriptedEngine(), 0).summary()
+    assert summary["eval/accuracy"] == 0.0
+    assert summary["eval/failed"] == 1.0
+    assert summary["eval/failed/exact_match/KeyError"] == 1.0
+
+
+def test_requests_are_greedy_and_the_same_each_time():
+    engine = ScriptedEngine()
+    evaluation = GreedyEvaluation(num_problems=2, max_new_tokens=7).build(
+        data=ListData(), tokenizer=ByteTokenizer()
+    )
+    evaluation(engine, 0)
+    evaluation(engine, 1)
+    first, second = engine.requests
+    assert first == second
+    assert [request.temperature for request in first] == [0.0, 0.0]
+    assert [bytes(request.prompt_tokens) for request in first] == [b"0=", b"1="]
+    assert evaluation.max_tokens == 2 + 7
+
+
+def test_rows_have_text_reward_and_ending(evaluate):
+    _, rows, _ = evaluate()
+    assert rows[0] == (
+        40,
+        {
+            "problem": 0,
+            "prompt": "0=",
+            "completion": "#0",
+            "answer": "0",
+            "reward": 2.0,
+            "rewards": {"exact_match": 1.0, "format": 1.0},
+            "status": "stop",
+            "completion_tokens": 3,
+        },
+    )
+    assert [row["status"] for _, row in rows] == ["stop", "stop", "length"]
+
+
+@pytest.mark.parametrize(("every", "expected"), [(0, [0, 10]), (4, [0, 4, 8, 10]), (5, [0, 5, 10])])
+def test_due_at_start_interval_and_end(every, expected):
+    evaluation = GreedyEvaluation(every_steps=every).build(data=ListData(), tokenizer=ByteTokenizer())
+    assert [step for step in range(11) if evaluation.due(step, 10)] == expected
+
+
+def test_empty_split_is_refused():
+    with pytest.raises(ConfigError, match="'empty', which has no records"):
+        GreedyEvaluation(split="empty").build(data=ListData(), tokenizer=ByteTokenizer())
+
+
+def test_no_reward_is_refused():
+    with pytest.raises(ConfigError, match="rewards` is empty"):
+        GreedyEvaluation(rewards={}).build(data=ListData(), tokenizer=ByteTokenizer())
+
+
+@pytest.mark.parametrize("option", ["num_problems", "max_new_tokens", "every_steps"])
+def test_numbers_that_select_nothing_are_refused(option):
+    with pytest.raises(ConfigError, match=option):
+        GreedyEvaluation(**{option: -1})

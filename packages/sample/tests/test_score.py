@@ -1,0 +1,146 @@
+"""Scoring: what fails is failed, for the samples that fail alone, and never a zero."""
+
+import asyncio
+import math
+import time
+from collections import Counter
+
+import pytest
+from burnish.platform.errors import ConfigError
+from burnish.platform.stats import StatsTracker
+from burnish.sample.rewards.protocol import RewardResult
+from burnish.sample.rewards.score import Scorer, score
+
+
+def length_reward(samples):
+    return [RewardResult(float(len(sample.completion))) for sample in samples]
+
+
+def one_reward(samples):
+    return [RewardResult(1.0) for _ in samples]
+
+
+def raises_on_bad(samples):
+    if any(sample.completion == "bad" for sample in samples):
+        raise ValueError("cannot parse 'bad'")
+    return [RewardResult(1.0) for _ in samples]
+
+
+def zero_on_bad(samples):
+    return [RewardResult(float(sample.completion != "bad")) for sample in samples]
+
+
+async def slow_on_bad(samples):
+    await asyncio.sleep(30 if samples[0].completion == "bad" else 0)
+    return [RewardResult(1.0)]
+
+
+class AsyncCallable:
+    async def __call__(self, samples):
+        return [RewardResult(float(len(sample.completion))) for sample in samples]
+
+
+@pytest.fixture
+def three_samples(make_samples):
+    return make_samples(("good", "1"), ("bad", "1"), ("fine", "1"))
+
+
+def _assert_bad_failed(scored, name, reason):
+    good, bad, fine = scored.samples
+    assert (good.reward, fine.reward) == (1.0, 1.0)
+    assert bad.reward is None
+    assert bad.status == "failed"
+    assert bad.rewards == {}
+    assert scored.num_failed == 1
+    assert scored.failures == Counter({(name, reason): 1})
+    summary = scored.stats("reward").summary()
+    assert summary[f"reward/{name}"] == 1.0
+    assert summary["reward/failed"] == 1.0
+    assert summary[f"reward/failed/{name}/{reason}"] == 1.0
+
+
+def test_reward_that_raises_fails_its_sample_alone(three_samples):
+    scored = score(three_samples, {"picky": raises_on_bad})
+    _assert_bad_failed(scored, "picky", "ValueError")
+    assert scored.results["picky"][1].reason == "ValueError: cannot parse 'bad'"
+    assert math.isnan(scored.results["picky"][1].value)
+
+
+def test_failure_counted_as_zero_fails(three_samples):
+    with pytest.raises(AssertionError):
+        _assert_bad_failed(score(three_samples, {"picky": zero_on_bad}), "picky", "ValueError")
+
+
+def test_async_reward_past_its_timeout_fails_its_sample_alone(three_samples):
+    started = time.perf_counter()
+    scored = score(three_samples, {"slow": slow_on_bad}, timeout_seconds=0.2)
+    assert time.perf_counter() - started < 10
+    _assert_bad_failed(scored, "slow", "timeout")
+
+
+def test_async_callable_inside_running_loop_is_awaited(three_samples):
+    async def inside():
+        return score(three_samples, {"length": AsyncCallable()})
+
+    assert [sample.reward for sample in asyncio.run(inside()).samples] == [4.0, 3.0, 4.0]
+
+
+def test_async_reward_that_raises_fails_its_sample_alone(three_samples):
+    async def picky(samples):
+        return raises_on_bad(samples)
+
+    _assert_bad_failed(score(three_samples, {"picky": picky}), "picky", "ValueError")
+
+
+def test_values_that_are_not_finite_fail(three_samples):
+    def broken(samples):
+        return [RewardResult(math.inf if sample.completion == "bad" else 1.0) for sample in samples]
+
+    _assert_bad_failed(score(three_samples, {"broken": broken}), "broken", "not_finite")
+
+
+def test_several_rewards_are_summed_by_weight_and_kept_apart(three_samples):
+    stats = StatsTracker()
+    scorer = Scorer(rewards={"length": length_reward, "one": one_reward}, weights={"length": 0.5})
+    samples = scorer(three_samples, stats)
+    assert [sample.reward for sample in samples] == [3.0, 2.5, 3.0]
+    assert samples[1].rewards == {"length": 3.0, "one": 1.0}
+    assert stats.summary() == {
+        "reward/length": pytest.approx(11 / 3),
+        "reward/one": 1.0,
+        "reward/failed": 0.0,
+    }
+
+
+def test_sample_that_one_of_two_rewards_fails_on_has_no_reward_but_the_other_value(three_samples):
+    scored = score(three_samples, {"length": length_reward, "picky": raises_on_bad})
+    assert [sample.reward for sample in scored.samples] == [5.0, None, 5.0]
+    assert scored.samples[1].rewards == {"length": 3.0}
+
+
+def test_sample_the_engine_failed_on_is_shown_to_no_reward(make_samples):
+    seen = []
+
+    def watch(samples):
+        seen.extend(sample.completion for sample in samples)
+        return one_reward(samples)
+
+    samples = [*make_samples(("good", "1")), *make_samples(("torn", "1"), status="failed")]
+    scored = score(samples, {"watch": watch})
+    assert seen == ["good"]
+    assert [sample.reward for sample in scored.samples] == [1.0, None]
+    assert scored.failures == Counter({("watch", "engine"): 1})
+
+
+def test_weight_of_unknown_reward_is_refused(three_samples):
+    with pytest.raises(ConfigError, match="weights name lenght, but the rewards are length"):
+        score(three_samples, {"length": length_reward}, weights={"lenght": 1.0})
+
+
+def test_reward_with_wrong_number_of_results_is_an_error(three_samples):
+    with pytest.raises(TypeError, match="'short' returned 1 results for 3 samples"):
+        score(three_samples, {"short": lambda samples: one_reward(samples[:1])})
+
+
+def test_no_samples_score_nothing():
+    assert score([], {"one": one_reward}).samples == []
