@@ -7,7 +7,7 @@ that does the work.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from burnish.platform.errors import ConfigError
@@ -47,7 +47,7 @@ class Tiny:
     rms_norm_eps: float = 1e-6
     """Added to the mean square in every norm."""
 
-    initializer_range: float = 0.02
+    initializer_range: float = 0.06
     """Standard deviation of the initial matrices and embeddings."""
 
     tie_word_embeddings: bool = True
@@ -69,6 +69,10 @@ class Tiny:
                 f"`model`: hidden_size={self.hidden_size} must be a multiple of 2 * num_heads="
                 f"{2 * self.num_heads}, and num_heads a multiple of num_kv_heads={self.num_kv_heads}"
             )
+
+    def handed_over(self, directory: str) -> Pretrained:
+        """Return the model that an earlier stage left in `directory`, computed with the options of this."""
+        return Pretrained(name_or_path=directory, remat=self.remat, scan_unroll=self.scan_unroll)
 
     def build(self, tokenizer: Any, jax_config: JaxConfig | None, seed: int) -> Bundle:
         """Return the model with its tokenizer; the parameters are a function of `seed` alone."""
@@ -103,6 +107,10 @@ class Pretrained:
                 "`model.name_or_path` is required with model=pretrained: set it to a model directory, "
                 "an earlier run's directory, or a Hugging Face hub name"
             )
+
+    def handed_over(self, directory: str) -> Pretrained:
+        """Return the model that an earlier stage left in `directory`, computed with the options of this."""
+        return replace(self, name_or_path=directory)
 
     def build(self, tokenizer: Any, jax_config: JaxConfig | None, seed: int) -> Bundle:
         """Return the model with its tokenizer; nothing is random, `seed` is not used."""

@@ -35,8 +35,8 @@ class HuggingFaceTokenizer:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(
                 str(directory), trust_remote_code=trust_remote_code, local_files_only=True
             )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        except Exception as error:  # what a broken file raises is transformers' choice: any type occurs
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ConfigError(f"tokenizer: the files in {directory} do not load: {reason}") from error
         self.eos_token_ids = self._end_tokens()
         pad = self._tokenizer.pad_token_id

@@ -7,7 +7,7 @@ from pathlib import Path
 from burnish.platform.checkpoint.manifest import MANIFEST, verify
 from burnish.platform.errors import CheckpointError, ConfigError
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+|[\w-][\w.-]*")
+HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 DOWNLOADED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 

@@ -1,0 +1,112 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from burnish.llm.bundle import find_family, load_bundle, tiny_bundle
+from burnish.llm.config import AutoTokenizer, ByteTokenizer, Pretrained, Qwen2, Tiny
+from burnish.llm.export import HuggingFaceWriter
+from burnish.llm.tokenizer import save_tokenizer
+from burnish.llm.weights import save_huggingface
+from burnish.platform.checkpoint.manifest import write_manifest
+from burnish.platform.config import Msgpack
+from burnish.platform.errors import CheckpointError, ConfigError
+
+TINY = Tiny(hidden_size=32, intermediate_size=48)
+
+
+@pytest.fixture
+def bundle():
+    return tiny_bundle(TINY, ByteTokenizer(), None, 3)
+
+
+def load(path):
+    return load_bundle(Pretrained(name_or_path=str(path)), AutoTokenizer(), None, 0)
+
+
+def test_the_tiny_model_has_the_tokenizers_vocabulary_and_the_configured_sizes(bundle):
+    assert bundle.model.vocab_size == 260
+    assert bundle.model.shape.rope_theta == TINY.rope_theta
+    assert bundle.params["layers"]["mlp"]["up"].shape == (2, 32, 48)
+
+
+def test_the_tiny_models_parameters_are_a_function_of_the_seed(bundle):
+    again = tiny_bundle(TINY, ByteTokenizer(), None, 3)
+    other = tiny_bundle(TINY, ByteTokenizer(), None, 4)
+    assert jax.tree.all(jax.tree.map(np.array_equal, bundle.params, again.params))
+    assert not np.array_equal(bundle.params["embed"], other.params["embed"])
+
+
+def test_options_of_the_computation_reach_the_model_and_survive_a_hand_over(bundle, tmp_path):
+    HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
+    tiny = Tiny(remat="full", scan_unroll=2)
+    received = load_bundle(tiny.handed_over(str(tmp_path / "e")), AutoTokenizer(), None, 0)
+    assert (received.model.remat, received.model.scan_unroll) == ("full", 2)
+    again = load_bundle(
+        tiny.handed_over("nowhere").handed_over(str(tmp_path / "e")), AutoTokenizer(), None, 0
+    )
+    assert again.model == received.model
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_checkpoint_step_is_a_model_by_its_params_alone(bundle, tmp_path, dtype):
+    step = tmp_path / "step_5"
+    step.mkdir()
+    params = jax.tree.map(lambda leaf: leaf.astype(jax.numpy.dtype(dtype)), bundle.params)
+    backend = Msgpack().build()
+    backend.save(step / "params", params)
+    backend.wait()
+    (step / "config.json").write_text(json.dumps(bundle.model.hf_config))
+    save_tokenizer(bundle.tokenizer, step)
+    write_manifest(step, {"kind": "checkpoint", "step": 5, "backend": "msgpack", "trees": ["params"]})
+    loaded = load(step)
+    assert loaded.model == bundle.model
+    expected = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
+    assert jax.tree.all(
+        jax.tree.map(lambda a, b: a.dtype == b.dtype and np.array_equal(a, b), loaded.params, expected)
+    )
+
+
+def test_a_run_directory_stands_for_its_last_export(bundle, tmp_path):
+    write = HuggingFaceWriter(dtype="float32")
+    for number, name in enumerate(("9-sft", "10-rl")):
+        (tmp_path / "stages" / name).mkdir(parents=True)
+        params = {**bundle.params, "final_norm": np.full(32, number, np.float32)}
+        write(tmp_path / "stages" / name / "export", bundle.model, params, bundle.tokenizer)
+    assert load(tmp_path).params["final_norm"][0] == 1
+
+
+@pytest.mark.parametrize(("name", "named"), [("", "required"), ("./nowhere", "no directory")])
+def test_a_model_that_is_nowhere_is_refused_with_a_remedy(name, named):
+    with pytest.raises(ConfigError, match=named):
+        load(name)
+
+
+def test_a_hub_name_that_does_not_download_is_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match="the hub does not give it") as caught:
+        load("nobody/nothing")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_directory_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="holds no model"):
+        load(tmp_path)
+
+
+def test_a_broken_config_is_refused_by_its_path(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"config\.json does not read as JSON"):
+        load(tmp_path)
+
+
+def test_a_model_of_no_installed_family_is_refused_with_the_installed_ones(tmp_path):
+    with pytest.raises(ConfigError, match=r"'mamba'.*installed: .*qwen2"):
+        find_family({"model_type": "mamba"}, tmp_path)
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tmp_path, hf_config, scaled_params):
+    model = Qwen2().build(hf_config)
+    save_huggingface(tmp_path, model, scaled_params(model), "float32")
+    with pytest.raises(ConfigError, match="260 ids"):
+        load_bundle(Pretrained(name_or_path=str(tmp_path)), ByteTokenizer(), None, 0)
