@@ -1,0 +1,43 @@
+"""The `eval` stage as a run of its own, through the command's own entry."""
+
+import json
+
+import pytest
+from burnish.platform import run
+
+SMALL = [
+    "data.num_problems=2000",
+    "model.hidden_size=32",
+    "evaluation.num_problems=6",
+    "engine.slots=4",
+    "engine.prefill_rows=4",
+]
+
+
+@pytest.fixture
+def run_eval(tmp_path):
+    """Return a function that runs a chain of `eval` stages and returns its result and the rows it wrote."""
+
+    def evaluate(*overrides):
+        result = run([*overrides, *SMALL, f"run.output_dir={tmp_path}", "run.name=one"])
+        lines = (result.directory / "samples" / "eval.jsonl").read_text(encoding="utf-8").splitlines()
+        metrics = (result.directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return result, [json.loads(line) for line in lines], [json.loads(line) for line in metrics]
+
+    return evaluate
+
+
+def test_eval_twice_writes_equal_rows_and_hands_over_nothing_new(run_eval):
+    result, samples, metrics = run_eval("stage=eval+eval")
+    assert [row["stage"] for row in metrics] == ["eval", "eval_2"]
+    assert metrics[0]["eval/accuracy"] == metrics[1]["eval/accuracy"]
+    assert metrics[1]["compile/count"] == 0
+    assert len(samples) == 12
+    first, second = ([{**row, "stage": ""} for row in samples[start : start + 6]] for start in (0, 6))
+    assert first == second
+    assert result.artifacts.directories == {}
+
+
+def test_eval_plan_counts_problems_without_writing(tmp_path):
+    assert run(["stage=eval", *SMALL, f"run.output_dir={tmp_path}"], dry_run=True) is None
+    assert list(tmp_path.iterdir()) == []
