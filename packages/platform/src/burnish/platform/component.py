@@ -259,6 +259,6 @@ def _unknown(slot: str, name: str) -> str:
 
 
 def suggestion(asked: str, legal: Sequence[str] | Mapping[str, Any]) -> str:
-    """Return "; did you mean 'x'?" for the nearest legal name, or nothing when none is near."""
+    """Return " (did you mean 'x'?)" for the nearest legal name, or nothing when none is near."""
     near = difflib.get_close_matches(asked, list(legal), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    return f" (did you mean '{near[0]}'?)" if near else ""

@@ -1,8 +1,8 @@
-"""Installed components as Hydra config groups: a config source, its place on the search path, and the chain.
+"""Installed components as Hydra config groups: a config source, its place on the search path, the chain.
 
-The source answers for every slot (`engine/in_process`), for the blocks of a chain (`stages/rl`), for the chain
-itself (`stage/sft+rl`), for the sections that every run has (`burnish/sections`) and for the user's file
-(`file/user`). It says what the options are; `normalize` says whether their values are legal.
+The source answers for every slot (`engine/in_process`), for the blocks of a chain (`stages/rl`), for the
+chain itself (`stage/sft+rl`), for the sections that every run has (`burnish/sections`) and for the user's
+file (`file/user`). It says what the options are; `normalize` says whether their values are legal.
 """
 
 import dataclasses
@@ -109,7 +109,7 @@ class Components(ConfigSource):
             config=OmegaConf.create(content),
             path=f"components://{config_path}",
             provider=self.provider,
-            header=cast("dict[str, str | None]", {"package": package}),
+            header={"package": package},
         )
 
 

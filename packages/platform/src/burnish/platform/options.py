@@ -1,4 +1,4 @@
-"""A component's options as Hydra composes them: its defaults as plain values, its slots as a defaults list."""
+"""A component's options as Hydra composes them: defaults as plain values, slots as a defaults list."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -32,8 +32,9 @@ def _body(component: type[Any], instance: Any, prefix: str, nested: list[Any]) -
             continue
         if declared is None:
             value = _default(field) if instance is None else getattr(instance, field.name)
-            is_nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
-            body[field.name] = _body(type(value), value, f"{path}.", nested) if is_nested else plain(value)
+            kind = cast("type[Any]", type(value))
+            is_nested = dataclasses.is_dataclass(kind)
+            body[field.name] = _body(kind, value, f"{path}.", nested) if is_nested else plain(value)
         elif declared.kind == "shared":
             body[field.name] = f"${{{declared.slot}}}"
         elif declared.kind == "slots":

@@ -70,7 +70,8 @@ def _refuse_clashes(packages: list[PresetPackage]) -> None:
         for option in package.options:
             other = owners.setdefault(option, package.provider)
             if other is not package.provider:
+                owner = package.provider
                 raise ComponentError(
-                    f"preset '{option}' of {package.provider.origin} ({package.provider.value}) is also provided "
-                    f"by {other.origin} ({other.value}); uninstall one of the two"
+                    f"preset '{option}' is provided by more than one distribution: {other.origin} "
+                    f"({other.value}), {owner.origin} ({owner.value}); uninstall one of them"
                 )

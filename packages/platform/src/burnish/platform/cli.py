@@ -1,0 +1,106 @@
+"""The two commands: `train`, and `burnish` with `train` and `plugins list` under it.
+
+What the user can fix is one line on stderr and an exit status; anything else is a bug of ours and keeps its
+traceback.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from burnish.platform.arguments import parse
+from burnish.platform.component import available, known_slots
+from burnish.platform.errors import BurnishError, ConfigError
+from burnish.platform.first_party import DISTRIBUTIONS
+
+USAGE = """\
+burnish train [file.yaml] [key=value ...]   run a chain of stages, as the command `train` does
+burnish plugins list                        list the installed components and where they come from
+burnish --version                           print the installed versions
+"""
+
+
+def train() -> None:
+    """Run the command `train` and exit."""
+    sys.exit(exit_status("train", _train, sys.argv[1:]))
+
+
+def main() -> None:
+    """Run the command `burnish` and exit."""
+    sys.exit(exit_status("burnish", _burnish, sys.argv[1:]))
+
+
+def exit_status(command: str, function: Callable[[Sequence[str]], None], arguments: Sequence[str]) -> int:
+    """Call a command and return its exit status; what the user can fix becomes one line on stderr."""
+    try:
+        function(arguments)
+    except BurnishError as error:
+        _say(command, str(error))
+        return error.exit_status
+    except KeyboardInterrupt:
+        _say(command, "interrupted before the run began; nothing was written")
+        return 130
+    return 0
+
+
+def _say(command: str, message: str) -> None:
+    sys.stderr.write(f"{command}: {' '.join(message.split())}\n")
+
+
+def _train(words: Sequence[str]) -> None:
+    arguments = parse(words)
+    if arguments.is_version:
+        _print_versions()
+        return
+    if os.getcwd() not in sys.path:
+        # A user's own `engine=my_module:MyEngine` lies where the command is typed; installed modules go first.
+        sys.path.append(os.getcwd())
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from burnish.platform.explain import explain
+    from burnish.platform.launch import launch, print_config
+
+    try:
+        if arguments.is_print:
+            print_config(arguments.overrides)
+        else:
+            launch(arguments)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, arguments.overrides)) from error
+
+
+def _burnish(arguments: Sequence[str]) -> None:
+    match list(arguments):
+        case ["train", *rest]:
+            _train(rest)
+        case ["plugins", "list"]:
+            _list_plugins()
+        case ["--version"]:
+            _print_versions()
+        case [] | ["--help" | "-h"]:
+            sys.stdout.write(USAGE)
+        case _:
+            raise ConfigError(
+                f"unknown command '{' '.join(arguments)}'; legal: train, plugins list, --version"
+            )
+
+
+def _list_plugins() -> None:
+    rows = [("slot", "name", "distribution", "imported from")]
+    for slot in [*known_slots(), "config"]:
+        rows += [(slot, found.name, found.origin, found.value) for found in available(slot).values()]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        sys.stdout.write(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+        )
+
+
+def _print_versions() -> None:
+    for distribution in DISTRIBUTIONS:
+        try:
+            sys.stdout.write(f"{distribution} {version(distribution)}\n")
+        except PackageNotFoundError:
+            continue

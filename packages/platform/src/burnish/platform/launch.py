@@ -1,0 +1,156 @@
+"""From overrides to a typed config, and on to the pipeline: once, or once per combination of a sweep.
+
+`compose_config` is Hydra's compose call, for Python; `launch` goes through `hydra.main`, for the command
+line, so sweeps, `--info` and tab completion are Hydra's own.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from burnish.platform.arguments import Arguments
+from burnish.platform.compose import register, user_file
+from burnish.platform.config import Config
+from burnish.platform.errors import ConfigError
+from burnish.platform.normalize import normalize
+from burnish.platform.overrides import rewrite
+from burnish.platform.presets import PRIMARY
+from burnish.platform.settle import settle
+
+if TYPE_CHECKING:
+    from burnish.platform.pipeline import RunResult
+
+HYDRA_VERSION = "1.3"
+USER_FILE = "+file=user"
+"""How Hydra is told of the user's file: the last preset of all."""
+
+
+class _Carried(BaseException):
+    """An exception on its way through Hydra, which would print a line of its own for it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def run(overrides: Sequence[str] = (), *, dry_run: bool = False) -> "RunResult | None":
+    """Run what `train` would run with these arguments and return its result; None where it is a dry run.
+
+    The first argument may be a YAML file. Nothing is printed but by the configured sinks.
+
+    Raises:
+        BurnishError: the user can act on it.
+    """
+    return _execute(compose_config(overrides), list(overrides), dry_run)
+
+
+def compose_config(overrides: Sequence[str] = ()) -> Config:
+    """Return the typed config of these arguments, as `train` takes them; the first may be a YAML file."""
+    return _typed(compose_raw(overrides))
+
+
+def print_config(arguments: Sequence[str]) -> None:
+    """Print every option with its value, and nothing of Hydra's own."""
+    sys.stdout.write(OmegaConf.to_yaml(_without_hydra(settle(compose_raw(arguments)))))
+
+
+def compose_raw(overrides: Sequence[str]) -> DictConfig:
+    """Return Hydra's composition, its own node under `hydra` included; nothing in it is checked yet."""
+    words = prepare(overrides)
+    register()
+    with hydra.initialize_config_module(PRIMARY, job_name="train", version_base=HYDRA_VERSION):
+        return hydra.compose("train", words, return_hydra_config=True)
+
+
+def prepare(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments as Hydra takes them: the file is the last preset, short forms are written out."""
+    user_file.set(None)
+    words = list(arguments)
+    files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]
+    if len(files) > 1:
+        raise ConfigError(f"'{files[1]}': one file at most can be given, and '{files[0]}' is one")
+    if files:
+        path = Path(files[0])
+        if not path.is_file():
+            raise ConfigError(f"cannot read '{path}': there is no such file; name an existing YAML file")
+        user_file.set(path)
+        words = [*(word for word in words if word not in files), USER_FILE]
+    return rewrite(words)
+
+
+def launch(arguments: Arguments) -> None:
+    """Do what the command line says: run, sweep, print help.
+
+    Raises:
+        BurnishError, HydraException, OmegaConfBaseException: the user can act on it.
+        SystemExit: Hydra has answered, as for `--help`.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    words, typed = prepare(arguments.overrides), sys.argv
+    register()
+    names: list[str] = []
+
+    def task(composed: DictConfig) -> None:
+        node = HydraConfig.get()
+        sys.argv = typed
+        try:
+            with open_dict(composed):
+                composed.hydra = node
+                _number(composed, names)
+            _execute(
+                _typed(composed), [_as_typed(word) for word in node.overrides.task], arguments.is_dry_run
+            )
+        except Exception as error:
+            raise _Carried(error) from error
+
+    with tempfile.TemporaryDirectory(prefix="burnish-sweep-") as sweep_directory:
+        sweep = [f"hydra.sweep.dir={sweep_directory}"] if arguments.is_sweep else []
+        sys.argv = [typed[0], *arguments.flags, "--", *words, *sweep]
+        try:
+            hydra.main(version_base=HYDRA_VERSION, config_path=f"pkg://{PRIMARY}", config_name="train")(
+                task
+            )()
+        except _Carried as carried:
+            raise carried.error from carried.error.__cause__
+        finally:
+            sys.argv = typed
+
+
+def _as_typed(word: str) -> str:
+    return str(user_file.get()) if word == USER_FILE else word
+
+
+def _number(composed: DictConfig, names: list[str]) -> None:
+    """Give each job of a sweep a run name of its own where the user has named the run."""
+    name = composed.run.name
+    if name is None:
+        return
+    names.append(name)
+    if names.count(name) > 1:
+        composed.run.name = f"{name}-{names.count(name)}"
+
+
+def _typed(composed: DictConfig) -> Config:
+    plain = OmegaConf.to_container(_without_hydra(settle(composed)), resolve=True)
+    choices = OmegaConf.to_container(composed.hydra.runtime.choices)
+    return normalize(cast("dict[str, Any]", plain), cast("dict[str, str | None]", choices))
+
+
+def _without_hydra(composed: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+
+
+def _execute(config: Config, overrides: list[str], dry_run: bool) -> "RunResult | None":
+    from burnish.platform import pipeline, report
+
+    if dry_run:
+        report.print_plan(pipeline.plan(config))
+        return None
+    return pipeline.execute(config, overrides=overrides)

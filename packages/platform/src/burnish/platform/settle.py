@@ -1,0 +1,34 @@
+"""Tidy what merging leaves behind where a block has a shared component of its own.
+
+A block holds `data: ${data}`. Merging `+data@stages.rl.data=jsonl` over that copies the options of the
+component at the top first, so options that only that one has would stay and be taken for typing errors.
+"""
+
+import dataclasses
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from burnish.platform.component import resolve
+
+
+def settle(composed: DictConfig) -> DictConfig:
+    """Remove from each block's own shared component the options that it inherited and does not have."""
+    for key, choice in composed.hydra.runtime.choices.items():
+        slot, _, path = str(key).partition("@")
+        if slot == "stages" or slot not in composed or not path.startswith("stages.") or choice is None:
+            continue
+        own, top = OmegaConf.select(composed, path), composed[slot]
+        if isinstance(own, DictConfig) and isinstance(top, DictConfig):
+            _drop(own, top, resolve(slot, str(own.get("use", choice))))
+    return composed
+
+
+def _drop(own: DictConfig, top: DictConfig, component: Any) -> None:
+    fields = (
+        {field.name for field in dataclasses.fields(component)} if isinstance(component, type) else set[str]()
+    )
+    with open_dict(own):
+        for name in [str(name) for name in own]:
+            if name not in fields and name != "use" and name in top and own[name] == top[name]:
+                del own[name]
