@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from burnish.llm.sequence import LOSS_MASK, Sample
 from burnish.platform.errors import ConfigError, DataError
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 PaddingSide = Literal["left", "right"]
@@ -27,14 +27,14 @@ WEIGHTS = "weights"
 class TokenBatch:
     """Rows of one length: what a forward pass reads, and named columns beside it.
 
-    Segment 0 is padding. Entry t of a column belongs to `tokens[t]` given what precedes it in its segment, so
-    the first entry of a segment has weight 0. The column `weights` sums to the aggregation's total.
+    The arrays are numpy on the host and of jax in the step. Segment 0 is padding. Entry t of a column belongs
+    to `tokens[t]` given what precedes it in its segment; the first entry of a segment has weight 0.
     """
 
-    tokens: Int[Array | np.ndarray, "b t"]
-    positions: Int[Array | np.ndarray, "b t"]
-    segment_ids: Int[Array | np.ndarray, "b t"]
-    columns: Mapping[str, Float[Array | np.ndarray, "b t"]]
+    tokens: Int[Any, "b t"]
+    positions: Int[Any, "b t"]
+    segment_ids: Int[Any, "b t"]
+    columns: Mapping[str, Float[Any, "b t"]]
 
     @property
     def weights(self) -> Any:
@@ -107,7 +107,7 @@ def token_weights(
     """
     mask = sample.columns[LOSS_MASK].astype(np.float64)
     mask[:1] = 0.0
-    num_trained = np.count_nonzero(mask)
+    num_trained = int(np.count_nonzero(mask))
     if num_trained == 0:
         return mask.astype(np.float32)
     denominators: dict[Aggregation, int] = {

@@ -119,7 +119,7 @@ def _chunked_backward(inputs: tuple[Array, ...], cotangents: tuple[Any, Any]) ->
 
 def _instantiate(cotangent: Array | jax.custom_derivatives.SymbolicZero) -> Array:
     if isinstance(cotangent, jax.custom_derivatives.SymbolicZero):
-        return jnp.zeros(cotangent.shape, cotangent.dtype)
+        return jnp.zeros(cotangent.shape, jnp.float32)
     return cotangent
 
 

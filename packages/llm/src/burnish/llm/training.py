@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from burnish.llm.batch import TokenBatch
 from burnish.llm.config import JaxTraining
@@ -135,11 +136,9 @@ class JaxTrainingBackend:
         rest = self._rest_of(abstract)
         leaves = restored.tree("optimizer", _flatten(rest))
         ordered = [leaves[name] for name in _flatten(rest)]
-        self._state = {
-            **_own(jax.tree.unflatten(jax.tree.structure(rest), ordered), self._rest_of(self._shardings)),
-            "params": None,
-        }
-        self._state["params"], self._weights = _adopt(self._layout, masters)
+        placed = _place(jax.tree.unflatten(jax.tree.structure(rest), ordered), self._rest_of(self._shardings))
+        masters, self._weights = _adopt(self._layout, masters)
+        self._state = {"params": masters, **_copy_of_rest(self._layout)(placed)}
         self.weight_version = int(restored.json["weight_version"])
 
     @staticmethod
@@ -209,9 +208,11 @@ def _adopt(layout: StateLayout, params: Any) -> tuple[Any, Any]:
     return _copies(layout)(_place(params, layout.state_shardings()["params"]))
 
 
-def _own(tree: Any, shardings: Any) -> Any:
-    """Return a copy that may be donated: arrays on a CPU can share the memory of whoever made them."""
-    return jax.tree.map(lambda leaf: leaf.copy(), _place(tree, shardings))
+@functools.cache
+def _copy_of_rest(layout: StateLayout) -> Any:
+    """Return a jitted copy: what is donated must not share memory with whoever read the checkpoint."""
+    shardings = {name: part for name, part in layout.state_shardings().items() if name != "params"}
+    return jax.jit(lambda rest: jax.tree.map(jnp.copy, rest), out_shardings=shardings)
 
 
 def _place(tree: Any, shardings: Any) -> Any:

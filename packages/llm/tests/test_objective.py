@@ -1,0 +1,121 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from burnish.llm.batch import TokenBatch, make_batch
+from burnish.llm.config import CrossEntropy, Qwen2
+from burnish.llm.objective import cross_entropy, policy_of, weighted_sum
+from burnish.llm.sequence import make_sample
+
+
+@pytest.fixture
+def model(hf_config):
+    return Qwen2().build(hf_config)
+
+
+def ragged_batch(padding_side="right"):
+    rng = np.random.default_rng(0)
+    sizes = ((3, 4), (1, 2), (2, 5))
+    samples = [make_sample(rng.integers(0, 60, p), rng.integers(0, 60, c)) for p, c in sizes]
+    return samples, make_batch(samples, num_rows=4, length=8, pad_token_id=60, padding_side=padding_side)
+
+
+def logprobs_by_definition(logits_of, model, params, sample, *, shift=1, temperature=1.0):
+    """Score one sample without padding; `shift` is the distance from hidden state to token."""
+    logits = logits_of(model, params, sample.tokens[None])[0] / temperature
+    logprobs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    positions = np.arange(shift, len(sample))
+    entropy = -(np.exp(logprobs) * logprobs).sum(axis=-1)
+    return logprobs[positions - shift, sample.tokens[positions]], entropy[positions - shift]
+
+
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_policy_when_rows_are_ragged_then_entry_t_scores_token_t(
+    model, scaled_params, logits_of, padding_side, temperature
+):
+    params = scaled_params(model)
+    samples, batch = ragged_batch(padding_side)
+    policy = policy_of(model, params, batch)
+    logprobs, entropy = np.asarray(policy.logprobs(temperature)), np.asarray(policy.entropy(temperature))
+    for row, sample in enumerate(samples):
+        where = np.flatnonzero(batch.segment_ids[row])
+        expected = logprobs_by_definition(logits_of, model, params, sample, temperature=temperature)
+        np.testing.assert_allclose(logprobs[row, where[1:]], expected[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(entropy[row, where[1:]], expected[1], rtol=1e-5, atol=1e-5)
+        assert logprobs[row, where[0]] == entropy[row, where[0]] == 0
+        unshifted, _ = logprobs_by_definition(
+            logits_of, model, params, sample, shift=0, temperature=temperature
+        )
+        assert not np.allclose(logprobs[row, where], unshifted, atol=1e-2)
+    assert np.all(logprobs[batch.segment_ids == 0] == 0)
+
+
+def test_cross_entropy_when_called_then_statistic_is_the_token_mean(model, scaled_params):
+    params = scaled_params(model)
+    _, batch = ragged_batch()
+    values, statistics = cross_entropy(policy_of(model, params, batch), batch)
+    total, count = statistics["cross_entropy"]
+    assert count == 11
+    np.testing.assert_allclose(total / count, weighted_sum(values, batch), rtol=1e-6)
+
+
+def test_cross_entropy_component_when_built_twice_then_is_one_hashable_callable():
+    assert CrossEntropy().build() is CrossEntropy().build()
+    assert hash(CrossEntropy().build()) == hash(cross_entropy)
+
+
+def test_policy_when_nothing_is_called_then_no_logits_are_computed(model, scaled_params):
+    params = scaled_params(model)
+    _, batch = ragged_batch()
+
+    def hlo(use):
+        computation = jax.jit(lambda params: use(policy_of(model, params, batch)))
+        return computation.lower(params).as_text()
+
+    has_logits = f"x{model.vocab_size}xf32>"
+    assert has_logits not in hlo(lambda policy: policy.hidden)
+    assert has_logits in hlo(lambda policy: policy.logprobs())
+
+
+def test_policy_when_logprobs_and_entropy_are_asked_then_the_head_is_applied_once(model, scaled_params):
+    params = scaled_params(model)
+    _, batch = ragged_batch()
+    policy = policy_of(model, params, batch)
+    count = lambda use: str(jax.make_jaxpr(lambda: use(policy_of(model, params, batch)))()).count(
+        "custom_vjp_call"
+    )  # noqa: E731
+    assert count(lambda policy: (policy.logprobs(), policy.entropy(), policy.logprobs())) == 1
+    assert count(lambda policy: (policy.logprobs(), policy.entropy(0.5))) == 2
+    assert policy.logprobs() is policy.logprobs()
+
+
+def test_weighted_sum_when_values_are_per_row_then_rows_weigh_as_much():
+    weights = np.asarray([[0, 0.25, 0.25], [0, 0.5, 0]], np.float32)
+    zeros = np.zeros((2, 3), np.int32)
+    batch = TokenBatch(tokens=zeros, positions=zeros, segment_ids=zeros, columns={"weights": weights})
+    assert weighted_sum(jnp.asarray([2.0, 6.0]), batch) == 4.0
+    assert weighted_sum(jnp.asarray([[9.0, 2.0, 2.0], [9.0, 6.0, 9.0]]), batch) == 4.0
+
+
+def test_weighted_sum_when_a_value_without_weight_is_not_finite_then_is_finite():
+    weights = np.asarray([[0, 1]], np.float32)
+    zeros = np.zeros((1, 2), np.int32)
+    batch = TokenBatch(tokens=zeros, positions=zeros, segment_ids=zeros, columns={"weights": weights})
+    assert weighted_sum(jnp.asarray([[jnp.inf, 3.0]]), batch) == 3.0
+
+
+def test_policy_when_two_segments_share_a_row_then_equal_two_rows(model, scaled_params):
+    params = scaled_params(model)
+    samples, batch = ragged_batch()
+    first, second = samples[0], samples[1]
+    packed = TokenBatch(
+        tokens=np.concatenate([first.tokens, second.tokens])[None],
+        positions=np.concatenate([np.arange(len(first)), np.arange(len(second))])[None].astype(np.int32),
+        segment_ids=np.repeat([1, 2], [len(first), len(second)])[None].astype(np.int32),
+        columns={"weights": np.zeros((1, len(first) + len(second)), np.float32)},
+    )
+    apart = policy_of(model, params, batch).logprobs()
+    expected = np.concatenate([apart[0, : len(first)], apart[1, : len(second)]])
+    np.testing.assert_allclose(policy_of(model, params, packed).logprobs()[0], expected, rtol=1e-5, atol=1e-5)
+    assert policy_of(model, params, packed).logprobs()[0, len(first)] == 0

@@ -1,0 +1,289 @@
+import json
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from burnish.llm.batch import make_batch
+from burnish.llm.config import AdamW, JaxTraining, Qwen2
+from burnish.llm.objective import cross_entropy
+from burnish.llm.sequence import make_sample
+from burnish.llm.train_step import StateLayout
+from burnish.llm.training import check_rows, training_footprint
+from burnish.platform.checkpoint.snapshot import Restored
+from burnish.platform.config import JaxConfig
+from burnish.platform.errors import ConfigError
+
+COMPILES = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda name, _, **about: COMPILES.append(about) if name.endswith("backend_compile_duration") else None
+)
+
+
+@dataclass(frozen=True)
+class PlainDescent:
+    """An optimizer from elsewhere: no schedule to report."""
+
+    learning_rate: float = 1.0
+
+    def build(self, total_steps):
+        del total_steps
+        return optax.sgd(self.learning_rate)
+
+
+@dataclass(frozen=True)
+class Exploding:
+    """Cross-entropy that is infinite on batches whose first token is `trigger`."""
+
+    trigger: int
+
+    def __call__(self, policy, batch):
+        factor = jnp.where(batch.tokens[0, 0] == self.trigger, jnp.inf, 1.0)
+        return -policy.logprobs() * factor, {}
+
+
+def batch_of(seed, num_rows=4, first_token=None):
+    rng = np.random.default_rng(seed)
+    samples = [
+        make_sample(rng.integers(0, 50, 3), rng.integers(0, 50, rng.integers(1, 6))) for _ in range(num_rows)
+    ]
+    if first_token is not None:
+        samples[0].tokens[0] = first_token
+    return make_batch(samples, num_rows=num_rows, length=8, pad_token_id=60)
+
+
+@pytest.fixture
+def backend(hf_config, mesh):
+    """Return a maker of backends on a tiny Qwen2."""
+
+    def make(seed=0, mesh_shape=(1, 1), optimizer=None, dtypes=("float32", "float32"), **options):
+        model = Qwen2().build(hf_config)
+        return JaxTraining(**options).build(
+            model=model,
+            params=model.init(seed),
+            optimizer=optimizer or AdamW(learning_rate=1e-2, warmup_steps=2, weight_decay=0.1),
+            total_steps=20,
+            mesh=mesh(*mesh_shape),
+            jax_config=JaxConfig(param_dtype=dtypes[0], compute_dtype=dtypes[1]),
+        )
+
+    return make
+
+
+def on_host(tree):
+    return [np.array(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def restored_from(snapshot):
+    """Write a snapshot out as numpy and JSON, and hand it back as a checkpoint does."""
+    trees = {name: jax.tree.map(lambda leaf: np.array(leaf), tree) for name, tree in snapshot.trees.items()}
+
+    def load_tree(name, like):
+        assert jax.tree.structure(trees[name]) == jax.tree.structure(like)
+        return jax.tree.map(lambda leaf, likeness: jax.device_put(leaf, likeness.sharding), trees[name], like)
+
+    return Restored(json.loads(json.dumps(snapshot.json)), load_tree, snapshot.files.__getitem__)
+
+
+def assert_bit_equal(ours, theirs):
+    for one, other in zip(on_host(ours), on_host(theirs), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_step_when_repeated_then_the_loss_falls_and_the_version_rises(backend):
+    training = backend()
+    losses = [float(training.step(batch_of(0), cross_entropy)["train/loss"][0]) for _ in range(15)]
+    assert losses[-1] < losses[0] - 0.5
+    assert training.weight_version == 15
+
+
+def test_step_when_done_then_reports_sums_and_counts_of_what_happened(backend):
+    batch = batch_of(0)
+    training = backend()
+    statistics = {name: (float(a), float(b)) for name, (a, b) in training.step(batch, cross_entropy).items()}
+    num_tokens = np.count_nonzero(batch.weights)
+    assert statistics["train/tokens"] == (num_tokens, 1)
+    assert statistics["train/skipped"] == (0, 1)
+    assert statistics["train/cross_entropy"][1] == num_tokens
+    total, count = statistics["train/cross_entropy"]
+    np.testing.assert_allclose(statistics["train/loss"][0], total / count, rtol=1e-6)
+    np.testing.assert_allclose(statistics["train/learning_rate"], (1e-2 / 3, 1), rtol=1e-6)
+
+
+def test_step_when_the_optimizer_has_no_schedule_then_no_rate_is_reported(backend):
+    assert "train/learning_rate" not in backend(optimizer=PlainDescent()).step(batch_of(0), cross_entropy)
+
+
+def test_step_when_the_gradient_is_large_then_the_update_has_the_norm_of_the_limit(backend):
+    training = backend(optimizer=PlainDescent(), max_grad_norm=0.25)
+    before = on_host(training.weights())
+    statistics = training.step(batch_of(0), cross_entropy)
+    assert statistics["train/grad_norm"][0] > 0.5
+    moved = np.sqrt(
+        sum(((a - b) ** 2).sum() for a, b in zip(on_host(training.weights()), before, strict=True))
+    )
+    np.testing.assert_allclose(moved, 0.25, rtol=1e-4)
+
+
+@pytest.mark.parametrize("micro_batch_rows", ["all", 2])
+def test_step_when_the_loss_is_not_finite_then_nothing_moves_but_the_count(backend, micro_batch_rows):
+    training = backend(micro_batch_rows=micro_batch_rows)
+    objective = Exploding(trigger=55)
+    training.step(batch_of(0), objective)
+    before = on_host(training.weights())
+    saved = training.save_state().trees
+    moments = {name: np.array(leaf) for name, leaf in saved["optimizer"].items()}
+    masters = on_host(saved["params"])
+    statistics = training.step(batch_of(1, first_token=55), objective)
+    assert statistics["train/skipped"][0] == 1
+    assert_bit_equal(training.weights(), before)
+    after = training.save_state().trees
+    assert_bit_equal(after["params"], masters)
+    changed = [name for name in moments if not np.array_equal(moments[name], after["optimizer"][name])]
+    assert sorted(changed) == ["skipped", "step"]
+    statistics = training.step(batch_of(2), objective)
+    assert statistics["train/skipped"][0] == 0
+    np.testing.assert_allclose(statistics["train/learning_rate"][0], 1e-2 * 2 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "dtypes", [("float32", "float32"), ("float32", "bfloat16"), ("bfloat16", "bfloat16")]
+)
+def test_weights_when_held_over_a_step_then_stay_as_they_were(backend, dtypes):
+    training = backend(dtypes=dtypes)
+    held = training.weights()
+    copy = on_host(held)
+    for seed in range(3):
+        training.step(batch_of(seed), cross_entropy)
+        assert_bit_equal(held, copy)
+        held, copy = training.weights(), on_host(training.weights())
+        masters = training.save_state().trees["params"]
+        for weight, master in zip(jax.tree.leaves(held), jax.tree.leaves(masters), strict=True):
+            assert (weight.dtype, master.dtype) == (dtypes[1], dtypes[0])
+            assert weight.unsafe_buffer_pointer() != master.unsafe_buffer_pointer()
+            np.testing.assert_array_equal(np.array(master.astype(weight.dtype)), np.array(weight))
+
+
+def test_backend_when_made_from_numpy_then_never_writes_to_it(backend, hf_config):
+    model = Qwen2().build(hf_config)
+    training = backend()
+    params = model.init(1)
+    copy = on_host(params)
+    training.load_weights(params)
+    training.step(batch_of(0), cross_entropy)
+    assert_bit_equal(params, copy)
+
+
+def test_load_weights_when_called_then_the_next_step_starts_from_them(backend):
+    training, other = backend(seed=0), backend(seed=1)
+    training.load_weights(jax.tree.map(np.array, other.weights()))
+    assert training.weight_version == 1
+    assert_bit_equal(training.weights(), other.weights())
+    ours, theirs = training.step(batch_of(0), cross_entropy), other.step(batch_of(0), cross_entropy)
+    assert ours["train/loss"][0] == theirs["train/loss"][0]
+
+
+@pytest.mark.parametrize("mesh_shape", [(1, 1), (2, 2)])
+def test_load_state_when_continued_then_equals_uninterrupted_bit_for_bit(backend, mesh_shape):
+    uninterrupted = backend(mesh_shape=mesh_shape)
+    for seed in range(3):
+        uninterrupted.step(batch_of(seed), cross_entropy)
+    saved = restored_from(uninterrupted.save_state())
+    resumed = backend(seed=7, mesh_shape=mesh_shape)
+    without_optimizer = backend(seed=7, mesh_shape=mesh_shape)
+    resumed.load_state(saved)
+    without_optimizer.load_weights(saved.tree("params", uninterrupted.save_state().trees["params"]))
+    assert resumed.weight_version == 3
+    for seed in range(3, 6):
+        expected = uninterrupted.step(batch_of(seed), cross_entropy)
+        assert_bit_equal(resumed.step(batch_of(seed), cross_entropy), expected)
+        without_optimizer.step(batch_of(seed), cross_entropy)
+    assert_bit_equal(resumed.save_state().trees, uninterrupted.save_state().trees)
+    with pytest.raises(AssertionError):
+        assert_bit_equal(without_optimizer.weights(), uninterrupted.weights())
+
+
+def test_load_state_when_the_mesh_is_another_then_continues_up_to_rounding(backend):
+    one = backend()
+    one.step(batch_of(0), cross_entropy)
+    four = backend(mesh_shape=(2, 2), seed=3)
+    four.load_state(restored_from(one.save_state()))
+    losses = [backend.step(batch_of(1), cross_entropy)["train/loss"][0] for backend in (one, four)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_save_state_when_called_then_carries_the_model_configuration(backend, hf_config):
+    files = backend().save_state().files
+    assert json.loads(files["config.json"]) == hf_config
+
+
+@pytest.mark.parametrize("mesh_shape", [(1, 1), (2, 4)])
+def test_step_when_past_the_second_then_compiles_nothing(backend, mesh_shape):
+    training = backend(mesh_shape=mesh_shape)
+    batches = [batch_of(seed, num_rows=8) for seed in range(5)]
+    for batch in batches[:2]:
+        training.step(batch, cross_entropy)
+    COMPILES.clear()
+    for batch in batches[2:]:
+        training.step(batch, cross_entropy)
+    assert COMPILES == []
+    training.step(batch_of(0, num_rows=16), cross_entropy)
+    assert len(COMPILES) > 0
+
+
+def test_backend_when_settings_are_equal_then_a_second_one_compiles_nothing(backend):
+    backend().step(batch_of(0), cross_entropy)
+    COMPILES.clear()
+    second = backend()
+    second.step(batch_of(1), cross_entropy)
+    assert COMPILES == []
+    backend(max_grad_norm=0.5).step(batch_of(1), cross_entropy)
+    assert len(COMPILES) > 0
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "micro_batch_rows", "num_shards", "message"),
+    [
+        (6, 4, 1, "legal values: 1, 2, 3, 6, all"),
+        (8, 2, 4, "legal values: 4, 8, all"),
+        (8, 16, 1, "legal values: 1, 2, 4, 8, all"),
+        (8, 0, 1, "legal values: 1, 2, 4, 8, all"),
+        (6, "all", 4, "4 or 8 rows could"),
+        (2, "all", 4, "devices; 4 rows could"),
+    ],
+)
+def test_check_rows_when_not_divisible_then_says_what_would_be(
+    num_rows, micro_batch_rows, num_shards, message
+):
+    with pytest.raises(ConfigError, match=message):
+        check_rows(num_rows, micro_batch_rows, num_shards)
+
+
+def test_check_rows_when_divisible_then_returns_the_rows():
+    assert [check_rows(8, rows, 2) for rows in ("all", 2, 4)] == [8, 2, 4]
+
+
+def test_step_when_the_batch_is_not_divisible_then_raises(backend):
+    with pytest.raises(ConfigError, match="4 or 8 rows could"):
+        backend(mesh_shape=(2, 2)).step(batch_of(0, num_rows=6), cross_entropy)
+
+
+@pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float32", "bfloat16")])
+def test_training_footprint_when_asked_then_equals_what_is_allocated(backend, hf_config, mesh, dtypes):
+    layout = StateLayout(
+        model=Qwen2().build(hf_config),
+        optimizer=AdamW(),
+        total_steps=20,
+        param_dtype=dtypes[0],
+        compute_dtype=dtypes[1],
+        mesh=mesh(),
+    )
+    footprint = training_footprint(layout, num_rows=4, length=8)
+    training = backend(dtypes=dtypes)
+    count_bytes = lambda tree: sum(leaf.nbytes for leaf in jax.tree.leaves(tree))  # noqa: E731
+    assert footprint["state_bytes"] == count_bytes(training.save_state().trees)
+    assert footprint["weight_bytes"] == count_bytes(training.weights())
+    assert footprint["batch_bytes"] == count_bytes(batch_of(0))
+    assert footprint["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(training.weights()))
