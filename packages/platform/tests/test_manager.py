@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.checkpoint.step_directory import load_tree
 from burnish.platform.config import CheckpointConfig, Msgpack, Orbax
 from burnish.platform.errors import CheckpointError
@@ -205,6 +206,9 @@ while True:
 
 
 class _Step:
+    def save_state(self):
+        return Snapshot(json={"step": self.step})
+
     def load_state(self, restored):
         self.step = restored.json["step"]
         self.weights = restored.tree("params", {"w": np.zeros((64, 1024), np.float32)})["w"]

@@ -1,11 +1,12 @@
 """What a checkpoint backend is: array trees in and out of a directory of its own."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from burnish.platform.checkpoint.snapshot import Tree
 
 
+@runtime_checkable
 class CheckpointBackend(Protocol):
     """Array payloads only: atomicity, checksums and rotation are the manager's."""
 

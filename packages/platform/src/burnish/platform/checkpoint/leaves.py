@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 from burnish.platform.checkpoint.snapshot import Tree
 from burnish.platform.errors import CheckpointError
+from numpy.typing import NDArray
 
 _SHOWN = 3
 
@@ -74,7 +75,7 @@ def require_fit(saved: Mapping[str, LeafSpec], like: Tree, path: Path) -> None:
         )
 
 
-def place(arrays: Mapping[str, np.ndarray[Any, Any]], like: Tree) -> dict[str, Any]:
+def place(arrays: Mapping[str, NDArray[Any]], like: Tree) -> dict[str, Any]:
     """Put each array onto the sharding of its likeness, where it has one."""
     placed: dict[str, Any] = dict(arrays)
     likenesses = {name: leaf for name, leaf in named_leaves(like).items() if name in arrays}

@@ -13,6 +13,7 @@ import numpy as np
 from burnish.platform.checkpoint.leaves import LeafSpec, named_leaves, place, rebuild, require_fit, spec_of
 from burnish.platform.checkpoint.snapshot import Tree
 from burnish.platform.errors import CheckpointError
+from numpy.typing import NDArray
 
 FILE = "arrays.msgpack"
 
@@ -35,7 +36,7 @@ class MsgpackBackend:
     def load(self, path: Path, like: Tree) -> Tree:
         """Return the tree with the structure, shapes, dtypes and shardings of `like`."""
         specs: dict[str, LeafSpec] = {}
-        arrays: dict[str, np.ndarray[Any, Any]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for name, spec, array in _read_leaves(path / FILE):
             specs[name], arrays[name] = spec, array
         require_fit(specs, like, path)
@@ -45,7 +46,7 @@ class MsgpackBackend:
         """Return at once: `save` has written everything."""
 
 
-def _write_leaf(file: BinaryIO, name: str, array: np.ndarray[Any, Any]) -> None:
+def _write_leaf(file: BinaryIO, name: str, array: NDArray[Any]) -> None:
     spec = spec_of(array)
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     starts = range(0, flat.size, _CHUNK_BYTES)
@@ -54,7 +55,7 @@ def _write_leaf(file: BinaryIO, name: str, array: np.ndarray[Any, Any]) -> None:
         file.write(_pack(flat[start : start + _CHUNK_BYTES].tobytes()))
 
 
-def _read_leaves(path: Path) -> Iterator[tuple[str, LeafSpec, np.ndarray[Any, Any]]]:
+def _read_leaves(path: Path) -> Iterator[tuple[str, LeafSpec, NDArray[Any]]]:
     """Yield name, spec and a writable array of its own for each leaf of the file."""
     with path.open("rb") as file:
         make = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore[reportUnknownMemberType] - no stubs

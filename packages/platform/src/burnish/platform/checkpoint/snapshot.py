@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Tree = Any
 """A pytree of arrays, or of anything with a shape and a dtype where only a likeness is asked for."""
@@ -51,6 +51,7 @@ class Restored:
         return self._read_file(name)
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Whoever takes part in checkpoints."""
 

@@ -1,11 +1,12 @@
 """What a source of records is: a length, records by index, and a fingerprint of the content."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Record = Mapping[str, Any]
 
 
+@runtime_checkable
 class DataSource(Protocol):
     """Records by index; reading one has no effect on any other.
 

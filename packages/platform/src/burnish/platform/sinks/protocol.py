@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class SinkRow:
     """The step counted over the stages of the chain: it never falls."""
 
 
+@runtime_checkable
 class Sink(Protocol):
     """A place for statistics. Making one that cannot work raises; a later failure costs rows, not the run."""
 
