@@ -1,0 +1,1 @@
+"""The smallest plugin of burnish: one stage, one engine, one reward and one preset."""

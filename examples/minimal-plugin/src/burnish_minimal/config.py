@@ -1,0 +1,46 @@
+"""The components of this plugin as plain data: nothing here imports jax, `build` imports what does the work."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.platform.component import shared, slot
+from burnish.platform.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Census:
+    """The `census` stage: count the records of a split and the characters of their prompts, train nothing."""
+
+    data: Any = shared("data", "arithmetic")  # noqa: RUF009 - it returns a dataclass field
+    """Where the records come from."""
+
+    split: str = "prompts"
+    """Split that is counted; it must be one that the data has."""
+
+    max_records: int = 1000
+    """Records read from the split's beginning, at most."""
+
+    def __post_init__(self) -> None:
+        """Refuse to count nothing."""
+        if self.max_records < 1:
+            raise ConfigError(f"`max_records` is {self.max_records}; it must be 1 or more")
+
+    def build(self, run: Any, *, data: Any) -> Any:
+        """Return the stage."""
+        from burnish_minimal.stage import CensusStage
+
+        return CensusStage(self, run, data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deduplicated:
+    """An engine that asks another one for each different greedy completion once."""
+
+    inner: Any = slot("engine", "in_process")  # noqa: RUF009 - it returns a dataclass field
+    """The engine that generates."""
+
+    def build(self, **collaborators: Any) -> Any:
+        """Return the engine around the inner one, which gets every collaborator."""
+        from burnish_minimal.engine import DeduplicatedEngine
+
+        return DeduplicatedEngine(self.inner.build(**collaborators))
