@@ -1,5 +1,6 @@
 """Run a chain of stages: open the run's directory, go through its stages in order, record how it ends."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -187,13 +188,17 @@ def _stage_run(
         manager=CheckpointManager(root.stage(index, name) / "checkpoints", config.checkpoint),
         interrupts=interrupts,
         resume_step=start.step if index == start.stage_index else None,
-        resume_command=_resume_command(root, overrides),
+        resume_command=_resume_command(config, root, overrides),
     )
 
 
-def _resume_command(root: RunDirectory, overrides: Sequence[str]) -> str:
-    kept = [word for word in overrides if not word.startswith(("run.name=", "checkpoint.resume_from="))]
-    return " ".join(["train", *kept, f"run.name={root.path.name}", "checkpoint.resume_from=latest"])
+def _resume_command(config: Config, root: RunDirectory, overrides: Sequence[str]) -> str:
+    """Return the command that goes on with this run, quoted for a shell."""
+    ours = ("run.name=", "checkpoint.resume_from=", "+file=")
+    kept = [word for word in overrides if not word.startswith(ours)]
+    file = [] if config.run.config_path is None else [config.run.config_path]
+    words = ["train", *file, *kept, f"run.name={root.path.name}", "checkpoint.resume_from=latest"]
+    return shlex.join(words)
 
 
 def _result(config: Config, root: RunDirectory) -> RunResult:

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Stateful
 from burnish.platform.compiles import CompileCounter
@@ -19,6 +21,7 @@ from burnish.platform.config import JaxConfig
 from burnish.platform.errors import Interrupted, LimitExceeded
 from burnish.platform.interrupts import Interrupts
 from burnish.platform.memory import peak_memory_bytes
+from burnish.platform.randomness import Purpose, derived_seed
 from burnish.platform.run_directory import RunDirectory
 from burnish.platform.samples import SampleWriter
 from burnish.platform.sinks.protocol import SinkRow
@@ -66,6 +69,11 @@ class Run:
         """Where this stage keeps its checkpoints and its export."""
         return self.root.stage(self.index, self.name)
 
+    @property
+    def data_seed(self) -> int:
+        """The seed of this stage's order of records."""
+        return derived_seed(self.seed, self.index, Purpose.DATA)
+
     @cached_property
     def mesh(self) -> "Mesh":
         """The mesh of `jax.mesh` over this process's devices."""
@@ -76,6 +84,10 @@ class Run:
     @cached_property
     def _compiles(self) -> CompileCounter:
         return CompileCounter()
+
+    def say(self, line: str) -> None:
+        """Tell the user something worth knowing about this stage, on a line of its own."""
+        Console(stderr=True, soft_wrap=True).print(f"{self.name}: {line}", markup=False, highlight=False)
 
     def span(self, name: str) -> AbstractContextManager[None]:
         """Add the seconds of a `with` block to `time/<name>_seconds` of the step at hand."""

@@ -1,7 +1,7 @@
 """Options of the `rl` stage and of its parts. Imports no jax: defaults print and keys are checked without it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from burnish.platform.component import shared, slot, slots
@@ -148,6 +148,8 @@ class RL:
     """Stop after this many updates in a row whose gradient is not finite."""
     reward_timeout_seconds: float = 60.0
     """Seconds an asynchronous reward may take for one completion before the completion counts as failed."""
+    reward_weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Factors of `rewards`, by their labels, in the sum that is learned from; 1 where none is named."""
     log_groups: int = 4
     """Prompts of each step whose completions are written to `samples/rollouts.jsonl`."""
     rollout: Any = slot("rollout", "single_turn")
@@ -177,4 +179,4 @@ class RL:
         """Return the stage over this run; loads nothing yet."""
         from burnish.rl.stage import RLStage
 
-        return RLStage(config=self, run_=run, **shared_components)
+        return RLStage(config=self, stage_run=run, shared=shared_components)

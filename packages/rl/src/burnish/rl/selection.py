@@ -9,19 +9,30 @@ from burnish.platform.stats import StatsTracker
 from burnish.rl.accounting import Accounting
 from burnish.rl.filters.protocol import Filter
 from burnish.rl.groups import Group, samples_of
-from burnish.sample.rewards.score import Scorer
+from burnish.sample.rewards.protocol import AsyncReward, Reward
+from burnish.sample.rewards.score import score
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Rewards, then filters; `scorer` fills in rewards, a sample it cannot score counts as failed."""
+    """Rewards, then filters; a sample that a reward cannot score counts as failed."""
 
-    scorer: Scorer
+    rewards: Mapping[str, Reward | AsyncReward]
+    reward_weights: Mapping[str, float]
+    """Factors of the rewards in the sum that is learned from; 1 where none is named."""
+    timeout_seconds: float
     filters: Mapping[str, Filter]
 
     def score(self, groups: Sequence[Group], stats: StatsTracker) -> list[Group]:
         """Return the groups with their samples rewarded; a sample without a reward has failed."""
-        remaining = iter(self.scorer(list(samples_of(groups)), stats))
+        results = score(
+            list(samples_of(groups)),
+            self.rewards,
+            weights=self.reward_weights,
+            timeout_seconds=self.timeout_seconds,
+        )
+        stats += results.stats("reward")
+        remaining = iter(results.samples)
         scored = [replace(group, samples=tuple(next(remaining) for _ in group.samples)) for group in groups]
         _describe(scored, stats)
         return scored

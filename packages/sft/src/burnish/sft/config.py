@@ -49,4 +49,4 @@ class SFT:
         """Return the stage over this run; loads nothing yet."""
         from burnish.sft.stage import SFTStage
 
-        return SFTStage(config=self, run_=run, **shared_components)
+        return SFTStage(config=self, stage_run=run, shared=shared_components)

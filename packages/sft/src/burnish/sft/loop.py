@@ -2,7 +2,7 @@
 
 from burnish.llm.batch import Aggregation, make_batch
 from burnish.llm.objective import Objective
-from burnish.llm.training import JaxTrainingBackend
+from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.run import Run
 from burnish.platform.stats import StatsTracker
@@ -12,19 +12,20 @@ from burnish.sample.evaluation import Evaluation
 
 def run_sft(
     run: Run,
-    training: JaxTrainingBackend,
+    *,
+    training: TrainingBackend,
     demonstrations: RecordStream,
     objective: Objective,
     engine: Engine,
     evaluation: Evaluation,
-    *,
     steps: int,
     rows_per_step: int,
     length: int,
+    max_length: int,
     pad_token_id: int,
     aggregation: Aggregation = "token_mean",
 ) -> None:
-    """Train for `steps` optimizer steps of `rows_per_step` demonstrations, each padded to `length` tokens."""
+    """Train for `steps` optimizer steps of `rows_per_step` demonstrations in rows of `length` tokens."""
     for step in run.steps(steps, training=training, data=demonstrations):
         stats = StatsTracker()
         if step > 0:
@@ -35,6 +36,7 @@ def run_sft(
                     length=length,
                     pad_token_id=pad_token_id,
                     aggregation=aggregation,
+                    max_length=max_length,
                 )
                 stats += training.step(batch, objective)
         if evaluation.due(step, steps):

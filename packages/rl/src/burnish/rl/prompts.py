@@ -1,0 +1,44 @@
+"""The prompts of a stage: those of a source that fit, and how long the longest of them is."""
+
+from dataclasses import dataclass
+
+from burnish.llm.chat import render_prompt
+from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.data.source import DataSource, Record
+from burnish.platform.errors import DataError
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Some records of a source, by index: a source itself, so a `RecordStream` orders them."""
+
+    source: DataSource
+    indices: tuple[int, ...]
+    longest: int
+    """Tokens of the longest prompt."""
+
+    def __len__(self) -> int:
+        """Return the number of prompts."""
+        return len(self.indices)
+
+    def __getitem__(self, index: int, /) -> Record:
+        """Return the record of prompt `index`."""
+        return self.source[self.indices[index]]
+
+    @property
+    def fingerprint(self) -> str:
+        """The source's digest and which of its records these are."""
+        return f"{self.source.fingerprint}:{len(self.indices)}:{self.longest}"
+
+
+def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, max_prompt_tokens: int) -> Prompts:
+    """Return the prompts of at most `max_prompt_tokens` tokens; DataError when there is none."""
+    lengths = [len(render_prompt(tokenizer, source[index])) for index in range(len(source))]
+    indices = tuple(index for index, length in enumerate(lengths) if length <= max_prompt_tokens)
+    if not indices:
+        shortest = min(lengths, default=0)
+        raise DataError(
+            f"no prompt has max_prompt_tokens={max_prompt_tokens} tokens or fewer (the shortest has {shortest}); "
+            "raise max_prompt_tokens"
+        )
+    return Prompts(source, indices, max(lengths[index] for index in indices))

@@ -1,0 +1,118 @@
+"""The `rl` stage: builds what the loop needs from its config, runs it, and hands the model on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.platform.data.order import RecordStream
+from burnish.platform.run import Run
+from burnish.platform.stage import Artifacts
+from burnish.rl.batches import BatchLayout
+from burnish.rl.config import RL
+from burnish.rl.limits import Limits
+from burnish.rl.loop import run_rl
+from burnish.rl.objectives.mismatch import MeasuredObjective
+from burnish.rl.prompts import Prompts, prompts_that_fit
+from burnish.rl.rollouts.protocol import Rollout
+from burnish.rl.selection import Selection
+from burnish.sample.workbench import Workbench
+
+
+@dataclass(frozen=True, kw_only=True)
+class RLStage:
+    """Reinforcement learning of the model that arrives."""
+
+    config: RL
+    stage_run: Run
+    shared: Mapping[str, Any]
+
+    def run(self, artifacts: Artifacts) -> Artifacts:
+        """Train, export, and return the export as the model of the next stage."""
+        config, run = self.config, self.stage_run
+        bench = Workbench(run=run, artifacts=artifacts, **self.shared)
+        prompts = self._prompts(bench)
+        layout = self._layout(prompts, bench.bundle.tokenizer.pad_token_id)
+        training = bench.make_training(config.training, config.optimizer, self.total_updates)
+        run_rl(
+            run,
+            steps=config.steps,
+            training=training,
+            prompts=RecordStream(prompts, run.data_seed),
+            engine=bench.make_engine(layout.length),
+            rollout=self._rollout(bench),
+            selection=self._selection(),
+            advantage=config.advantage.build(),
+            objective=MeasuredObjective(
+                config.objective.build(temperature=config.temperature), config.temperature
+            ),
+            layout=layout,
+            limits=Limits(
+                max_mismatch=config.max_mismatch, max_skipped_updates=config.max_skipped_updates
+            ),
+            evaluation=bench.evaluator,
+            log_groups=config.log_groups,
+        )
+        return bench.hand_over(training)
+
+    def plan(self) -> Mapping[str, int | float | str]:
+        """Return what a run would do: batch arithmetic, parameters, bytes."""
+        config = self.config
+        bench = Workbench(run=self.stage_run, **self.shared)
+        prompts = self._prompts(bench)
+        layout = self._layout(prompts, bench.bundle.tokenizer.pad_token_id)
+        plan = bench.plan(
+            config.training,
+            config.optimizer,
+            self.total_updates,
+            num_rows=layout.num_rows,
+            length=layout.length,
+            columns=3,
+        )
+        rollout = f"{config.prompts_per_step} prompts x {config.samples_per_prompt} samples"
+        return {**plan, "rollouts": config.steps, "completions per rollout": rollout, "prompts": len(prompts)}
+
+    @property
+    def total_updates(self) -> int:
+        """Optimizer steps of the whole stage."""
+        return self.config.steps * self.config.updates_per_rollout
+
+    def _prompts(self, bench: Workbench) -> Prompts:
+        config = self.config
+        source = bench.data.build(config.split)
+        prompts = prompts_that_fit(source, bench.bundle.tokenizer, config.max_prompt_tokens)
+        if len(prompts) < len(source):
+            self.stage_run.say(
+                f"{len(source) - len(prompts)} of {len(source)} prompts are longer than stages."
+                f"{self.stage_run.name}.max_prompt_tokens={config.max_prompt_tokens} tokens and are left out"
+            )
+        return prompts
+
+    def _layout(self, prompts: Prompts, pad_token_id: int) -> BatchLayout:
+        config = self.config
+        return BatchLayout(
+            prompts_per_step=config.prompts_per_step,
+            samples_per_prompt=config.samples_per_prompt,
+            updates_per_rollout=config.updates_per_rollout,
+            length=prompts.longest + config.max_new_tokens,
+            max_new_tokens=config.max_new_tokens,
+            pad_token_id=pad_token_id,
+            aggregation=config.aggregation,
+        )
+
+    def _rollout(self, bench: Workbench) -> Rollout:
+        return self.config.rollout.build(
+            tokenizer=bench.bundle.tokenizer,
+            max_new_tokens=self.config.max_new_tokens,
+            temperature=self.config.temperature,
+            seed=self.stage_run.seed,
+            stage_index=self.stage_run.index,
+        )
+
+    def _selection(self) -> Selection:
+        config = self.config
+        return Selection(
+            rewards={name: reward.build() for name, reward in config.rewards.items()},
+            reward_weights=config.reward_weights,
+            timeout_seconds=config.reward_timeout_seconds,
+            filters={name: rule.build() for name, rule in config.filters.items()},
+        )

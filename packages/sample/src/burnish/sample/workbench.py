@@ -1,0 +1,113 @@
+"""What every stage with a model works with: the model it receives, its evaluation, an engine, a training backend.
+
+The model is the export of the stage before, or the `model` component where there is none; stages differ in
+what they do with it, not in how they come by it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from burnish.llm.bundle import Bundle, load_bundle
+from burnish.llm.config import Pretrained
+from burnish.llm.train_step import StateLayout
+from burnish.llm.training import TrainingBackend, check_rows, training_footprint
+from burnish.platform.run import Run
+from burnish.platform.stage import Artifacts
+from burnish.sample.engine import Engine
+from burnish.sample.evaluation import Evaluation
+
+MODEL = "model"
+"""The name of the artifact that holds a model directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """The shared components of a stage, and what is built from them when it is asked for."""
+
+    run: Run
+    model: Any
+    tokenizer: Any
+    data: Any
+    engine: Any
+    evaluation: Any
+    export: Any = None
+    artifacts: Artifacts = Artifacts()
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The model with its tokenizer; parameters are read when they are asked for."""
+        received = self.artifacts.get(MODEL)
+        model = self.model if received is None else Pretrained(name_or_path=str(received))
+        return load_bundle(model, self.tokenizer, self.run.jax, self.run.seed)
+
+    @cached_property
+    def evaluator(self) -> Evaluation:
+        """The evaluation, ready to be called with an engine."""
+        return self.evaluation.build(
+            data=self.data, tokenizer=self.bundle.tokenizer, writer=self.run.samples("eval")
+        )
+
+    def make_engine(self, max_tokens: int = 0) -> Engine:
+        """Return an engine with room for `max_tokens` of prompt and completion, and for the evaluation's."""
+        return self.engine.build(
+            model=self.bundle.model,
+            tokenizer=self.bundle.tokenizer,
+            mesh=self.run.mesh,
+            max_tokens=max(max_tokens, self.evaluator.max_tokens, 1),
+            compute_dtype=self.run.jax.compute_dtype,
+        )
+
+    def make_training(self, training: Any, optimizer: Any, total_steps: int) -> TrainingBackend:
+        """Return the backend over the received parameters, with a fresh optimizer."""
+        return training.build(
+            model=self.bundle.model,
+            params=self.bundle.params,
+            optimizer=optimizer,
+            total_steps=total_steps,
+            mesh=self.run.mesh,
+            jax_config=self.run.jax,
+            tokenizer=self.bundle.tokenizer,
+        )
+
+    def hand_over(self, training: TrainingBackend) -> Artifacts:
+        """Export the trained model into the stage's directory and return it as the `model` artifact."""
+        write = self.export.build(self.run.jax)
+        with self.run.span("export"):
+            path: Path = write(
+                self.run.stage_directory / "export",
+                self.bundle.model,
+                jax.device_get(training.weights()),
+                self.bundle.tokenizer,
+            )
+        return self.artifacts.including(MODEL, path)
+
+    def plan(
+        self, training: Any, optimizer: Any, total_steps: int, *, num_rows: int, length: int, columns: int
+    ) -> Mapping[str, int | float | str]:
+        """Return the arithmetic of one update's batch and the bytes of the state; allocates nothing."""
+        mesh = self.run.mesh
+        shards = mesh.shape["dp"] * mesh.shape["fsdp"]
+        micro = check_rows(num_rows, training.micro_batch_rows, shards)
+        layout = StateLayout(
+            model=self.bundle.model,
+            optimizer=optimizer,
+            total_steps=total_steps,
+            param_dtype=self.run.jax.param_dtype,
+            compute_dtype=self.run.jax.compute_dtype,
+            mesh=mesh,
+        )
+        footprint = training_footprint(layout, num_rows=num_rows, length=length, num_columns=columns)
+        return {
+            "model": self.bundle.source,
+            "devices": mesh.size,
+            "optimizer steps": total_steps,
+            "rows per update": f"{num_rows} = {num_rows // micro} micro-batches x {micro // shards} rows x {shards}",
+            "tokens per row": length,
+            "tokens per update": num_rows * length,
+            **footprint,
+        }

@@ -1,0 +1,80 @@
+"""The `sft` stage: builds what the loop needs from its config, runs it, and hands the model on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.llm.batch import round_up_rows
+from burnish.platform.data.order import RecordStream
+from burnish.platform.run import Run
+from burnish.platform.stage import Artifacts
+from burnish.sample.workbench import Workbench
+from burnish.sft.config import SFT
+from burnish.sft.formats import Demonstrations, encode
+from burnish.sft.loop import run_sft
+
+LENGTH_MULTIPLE = 8
+"""Rows are padded to a multiple of this many tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SFTStage:
+    """Supervised fine-tuning of the model that arrives."""
+
+    config: SFT
+    stage_run: Run
+    shared: Mapping[str, Any]
+
+    def run(self, artifacts: Artifacts) -> Artifacts:
+        """Train, export, and return the export as the model of the next stage."""
+        config, run = self.config, self.stage_run
+        bench = Workbench(run=run, artifacts=artifacts, **self.shared)
+        demonstrations = self._demonstrations(bench)
+        training = bench.make_training(config.training, config.optimizer, config.steps)
+        run_sft(
+            run,
+            training=training,
+            demonstrations=RecordStream(demonstrations, run.data_seed),
+            objective=config.objective.build(),
+            engine=bench.make_engine(),
+            evaluation=bench.evaluator,
+            steps=config.steps,
+            rows_per_step=config.rows_per_step,
+            length=padded(demonstrations),
+            pad_token_id=bench.bundle.tokenizer.pad_token_id,
+            aggregation=config.aggregation,
+            max_length=config.max_length,
+        )
+        return bench.hand_over(training)
+
+    def plan(self) -> Mapping[str, int | float | str]:
+        """Return what a run would do: batch arithmetic, parameters, bytes."""
+        config = self.config
+        bench = Workbench(run=self.stage_run, **self.shared)
+        demonstrations = self._demonstrations(bench)
+        plan = bench.plan(
+            config.training,
+            config.optimizer,
+            config.steps,
+            num_rows=config.rows_per_step,
+            length=padded(demonstrations),
+            columns=1,
+        )
+        epochs = config.steps * config.rows_per_step / len(demonstrations)
+        return {**plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
+
+    def _demonstrations(self, bench: Workbench) -> Demonstrations:
+        source = bench.data.build(self.config.split)
+        where = f"stages.{self.stage_run.name}"
+        demonstrations = encode(source, bench.bundle.tokenizer, self.config.max_length, where)
+        if demonstrations.num_truncated:
+            self.stage_run.say(
+                f"{demonstrations.num_truncated} of {len(demonstrations)} demonstrations are longer than "
+                f"{where}.max_length={self.config.max_length} tokens and lose their tail"
+            )
+        return demonstrations
+
+
+def padded(demonstrations: Demonstrations) -> int:
+    """Return the length of every row: one shape for the whole stage, so that nothing compiles later."""
+    return round_up_rows(demonstrations.longest, LENGTH_MULTIPLE)
