@@ -41,6 +41,10 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
     except KeyboardInterrupt:
         _say(command, "interrupted before the run began; nothing was written")
         return 130
+    except BrokenPipeError:
+        # The reader has gone, as in `train --help | head`; what is buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
 
 
@@ -54,7 +58,7 @@ def _train(words: Sequence[str]) -> None:
         _print_versions()
         return
     if os.getcwd() not in sys.path:
-        # A user's own `engine=my_module:MyEngine` lies where the command is typed; installed modules go first.
+        # A user's own `engine=my_module:MyEngine` lies where the command is typed.
         sys.path.append(os.getcwd())
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException

@@ -6,11 +6,8 @@ file (`file/user`). It says what the options are; `normalize` says whether their
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable
-from contextvars import ContextVar
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -18,20 +15,12 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from burnish.platform.chain import SECTIONS, chain_blocks, stage_type
 from burnish.platform.component import NAME, available, known_slots, reference, resolve
-from burnish.platform.config import CheckpointConfig, JaxConfig, LoggingConfig, RunConfig
-from burnish.platform.errors import ComponentError, ConfigError
 from burnish.platform.options import options, sections
 from burnish.platform.presets import PRIMARY, preset_packages
-
-SECTIONS = {"run": RunConfig, "jax": JaxConfig, "checkpoint": CheckpointConfig, "logging": LoggingConfig}
-"""The parts of a config that every run has, in the order they are printed."""
-
-user_file: ContextVar[Path | None] = ContextVar("user_file", default=None)
-"""The file of `train file.yaml`, while its configuration is composed."""
+from burnish.platform.user_file import load_user_file
 
 
 def register() -> None:
@@ -43,29 +32,6 @@ def register() -> None:
     preset_packages()
     for plugin in (Components, SearchPath):
         Plugins.instance().register(plugin)
-
-
-def chain_blocks(chain: str) -> dict[str, str]:
-    """Return the blocks of `a+b+a` in order, each with its stage: `{"a": "a", "b": "b", "a_2": "a"}`."""
-    seen: Counter[str] = Counter()
-    blocks: dict[str, str] = {}
-    for stage in chain.split("+"):
-        name = stage.rpartition(":")[2].lower()
-        if not name:
-            raise ConfigError(f"stage='{chain}' lacks a stage beside a '+'; write stage=a or stage=a+b")
-        seen[name] += 1
-        blocks[name if seen[name] == 1 else f"{name}_{seen[name]}"] = stage
-    return blocks
-
-
-def stage_type(name: str) -> type[Any]:
-    """Import one stage's dataclass; a plain function is no stage."""
-    found = resolve("stage", name)
-    if not isinstance(found, type):
-        raise ComponentError(
-            f"stage '{name}' is a function, not a frozen dataclass with build(run, **shared)"
-        )
-    return found
 
 
 class Components(ConfigSource):
@@ -152,19 +118,7 @@ def _sections(_: str) -> dict[str, Any]:
 
 
 def _user_file(_: str) -> dict[str, Any]:
-    path = user_file.get()
-    assert path is not None, "the group `file` is used only where a file is given"
-    try:
-        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {error.strerror}; name an existing YAML file") from error
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise ConfigError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"'{path}' holds no mapping of options")
-    content = cast("dict[str, Any]", loaded)
-    run = content.get("run", {})
-    return {**content, "run": {**run, "config_path": str(path)} if isinstance(run, dict) else run}
+    return load_user_file()
 
 
 _LOADERS: dict[str, Callable[[str], dict[str, Any]]] = {

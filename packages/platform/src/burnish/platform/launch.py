@@ -16,13 +16,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from burnish.platform.arguments import Arguments
-from burnish.platform.compose import register, user_file
+from burnish.platform.compose import register
 from burnish.platform.config import Config
 from burnish.platform.errors import ConfigError
 from burnish.platform.normalize import normalize
 from burnish.platform.overrides import rewrite
 from burnish.platform.presets import PRIMARY
 from burnish.platform.settle import settle
+from burnish.platform.user_file import user_file
 
 if TYPE_CHECKING:
     from burnish.platform.pipeline import RunResult

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
+from burnish.platform.chain import SECTIONS, chain_blocks
 from burnish.platform.component import (
     IMPORT_PATH,
     FunctionComponent,
@@ -20,7 +21,6 @@ from burnish.platform.component import (
     resolve,
     suggestion,
 )
-from burnish.platform.compose import SECTIONS, chain_blocks
 from burnish.platform.config import Config
 from burnish.platform.errors import ConfigError
 from burnish.platform.option_types import annotation_of, check, show

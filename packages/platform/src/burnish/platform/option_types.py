@@ -18,7 +18,7 @@ PHRASES = {int: "a whole number", float: "a number", str: "a text", bool: "true 
 
 
 def annotation_of(component: type[Any], field: "Field[Any]") -> Any:
-    """Return a field's annotation as a type; others may name what exists only for type checkers.
+    """Return a field's annotation as a type; others may name what only type checkers know.
 
     Raises:
         ComponentError: the annotation cannot be evaluated.
@@ -29,8 +29,8 @@ def annotation_of(component: type[Any], field: "Field[Any]") -> Any:
         hints = get_type_hints(holder, vars(sys.modules[owner.__module__]), include_extras=True)
     except NameError as error:
         raise ComponentError(
-            f"option '{field.name}' of {owner.__module__}:{owner.__qualname__}: its annotation does not exist "
-            f"at run time: {error}; import it outside of TYPE_CHECKING"
+            f"option '{field.name}' of {owner.__module__}:{owner.__qualname__}: no such annotation "
+            f"exists at run time: {error}; import it outside of TYPE_CHECKING"
         ) from error
     return hints[field.name]
 

@@ -1,13 +1,10 @@
 """What a user may type, turned into what Hydra composes: `stage=[a,b]`, and a component's name as a value."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
-from burnish.platform.component import IMPORT_PATH, NAME, Reference, available, reference
-from burnish.platform.compose import SECTIONS, stage_type
-
-REPEATED = re.compile(r"_\d+$")
+from burnish.platform.chain import SECTIONS, stage_of_block, stage_type
+from burnish.platform.component import IMPORT_PATH, NAME, Reference, reference
 
 
 def rewrite(arguments: Sequence[str]) -> list[str]:
@@ -45,9 +42,8 @@ def _declared(parts: list[str]) -> Reference | None:
     if len(parts) == 2 and parts[0] in SECTIONS:
         owner = SECTIONS[parts[0]]
     elif len(parts) == 3 and parts[0] == "stages":
-        installed = available("stage")
-        stage = parts[1] if parts[1] in installed else REPEATED.sub("", parts[1])
-        if stage not in installed:
+        stage = stage_of_block(parts[1])
+        if stage is None:
             return None
         owner = stage_type(stage)
     else:
