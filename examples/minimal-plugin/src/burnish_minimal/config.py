@@ -1,4 +1,4 @@
-"""The components of this plugin as plain data: nothing here imports jax, `build` imports what does the work."""
+"""The components of this plugin as plain data; nothing here imports jax, which is what `build` is for."""
 
 from dataclasses import dataclass
 from typing import Any
