@@ -71,7 +71,7 @@ def test_logits_of_packed_rows_are_those_of_rows_apart_only_with_segment_ids(
 
 def decode(model, params, tokens, lengths, *, chunk=4, shift=0):
     """Return logits by chunked prefill of the first half of each ragged row, then single steps."""
-    step = jax.jit(model.forward)
+    step, params = jax.jit(model.forward), jax.tree.map(jnp.asarray, params)
     cache = model.init_cache(len(lengths), 16, jnp.float32)
     logits = np.zeros((*tokens.shape, model.vocab_size), np.float32)
     done, prompts = np.zeros(len(lengths), int), np.asarray(lengths) // 2
