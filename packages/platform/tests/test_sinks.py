@@ -1,5 +1,6 @@
 import io
 import json
+import struct
 
 import pytest
 from burnish.platform.config import LoggingConfig
@@ -118,13 +119,40 @@ def test_console_on_a_terminal_draws_a_bar_per_stage(tmp_path):
     assert "rl" in output.getvalue()
 
 
-def test_tensorboard_writes_global_steps_under_the_namespace(tmp_path):
+def _events(directory):
+    """Return the events of each file in turn: a record is a length, its checksum, the event, a checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    events = []
+    for path in sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        content, at = path.read_bytes(), 0
+        while at < len(content):
+            (size,) = struct.unpack_from("<Q", content, at)
+            events.append(Event.FromString(content[at + 12 : at + 12 + size]))
+            at += 16 + size
+    return events
+
+
+def test_tensorboard_writes_finite_numbers_at_global_steps_under_the_namespace(tmp_path):
     sink = TensorBoardSink(tmp_path, _logging(metrics_namespace="team"))
-    sink.commit(_row(0, before=7), {"train/loss": 0.5, "bad": float("inf")})
+    sink.commit(_row(1, before=7), {"train/loss": 0.5, "bad": float("inf")})
     sink.close()
-    content = b"".join(path.read_bytes() for path in (tmp_path / "tb").iterdir())
-    assert b"team/train/loss" in content
-    assert b"bad" not in content
+    found = [
+        (event.step, value.tag, value.simple_value)
+        for event in _events(tmp_path / "tb")
+        for value in event.summary.value
+    ]
+    assert found == [(8, "team/train/loss", 0.5)]
+
+
+def test_tensorboard_resumed_purges_what_it_repeats(tmp_path):
+    for first in (0, 2):
+        sink = TensorBoardSink(tmp_path, _logging())
+        for step in range(first, 4):
+            sink.commit(_row(step), {"x": 1.0})
+        sink.close()
+    starts = [event.step for event in _events(tmp_path / "tb") if event.HasField("session_log")]
+    assert starts[-1] == 2
 
 
 def test_tensorboard_when_the_directory_is_taken_is_fatal(tmp_path):

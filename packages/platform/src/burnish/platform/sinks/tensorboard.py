@@ -1,5 +1,8 @@
 """Statistics as TensorBoard events over the global step, which rises across the stages of a chain."""
 
+# tensorboardX ships no stubs, and its messages are made at run time.
+# pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false, reportUnknownVariableType=false
+
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +25,11 @@ class TensorBoardSink:
 
     def __init__(self, directory: Path, logging: "LoggingConfig") -> None:
         """Make `tb/`; `RunError` when that is impossible."""
-        import tensorboardX  # pyright: ignore[reportMissingTypeStubs] - ships none
+        from tensorboardX import SummaryWriter
+        from tensorboardX.proto.summary_pb2 import Summary
 
-        self._make_writer: Any = tensorboardX.SummaryWriter
+        self._make_writer: Any = SummaryWriter
+        self._make_summary: Any = Summary
         self._directory = directory / DIRECTORY
         self._prefix = f"{logging.metrics_namespace}/" if logging.metrics_namespace else ""
         self._writer: Any = None
@@ -34,12 +39,15 @@ class TensorBoardSink:
             raise RunError(f"logging.sinks: cannot write '{self._directory}': {error.strerror}") from error
 
     def commit(self, row: SinkRow, stats: Mapping[str, float]) -> None:
-        """Write one event per finite number and flush them."""
+        """Write every finite number as one event, which costs a hundredth of one event each, and flush it."""
         if self._writer is None:
             self._writer = self._make_writer(str(self._directory), purge_step=row.global_step)
-        for name, value in stats.items():
-            if math.isfinite(value):
-                self._writer.add_scalar(self._prefix + name, value, row.global_step)
+        values = [
+            {"tag": self._prefix + name, "simple_value": value}
+            for name, value in stats.items()
+            if math.isfinite(value)
+        ]
+        self._writer.file_writer.add_summary(self._make_summary(value=values), row.global_step)
         self._writer.flush()
 
     def close(self) -> None:
