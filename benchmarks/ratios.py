@@ -1,0 +1,66 @@
+"""From paired measurements to a ratio with its interval, and from ratios to a verdict."""
+
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+BARS: dict[tuple[str, str, str], float] = {}
+"""(workload, size, peer) to what the lower end of the ratio has to reach; what has no entry passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """How many times faster burnish is than a peer: the median over pairs, and its 90 % interval."""
+
+    workload: str
+    size: str
+    peer: str
+    ratio: float
+    low: float
+    high: float
+    num_pairs: int
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, coverage: float = 0.9, num_resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the median of `values`; equal arguments, equal interval."""
+    if not values:
+        raise ValueError("an interval needs at least one value")
+    generator = random.Random(seed)
+    medians = sorted(
+        statistics.median(generator.choices(values, k=len(values))) for _ in range(num_resamples)
+    )
+    tail = round((1 - coverage) / 2 * (num_resamples - 1))
+    return medians[tail], medians[-1 - tail]
+
+
+def compare(
+    workload: str, size: str, peer: str, seconds: Sequence[float], peer_seconds: Sequence[float]
+) -> Ratio:
+    """Return peer seconds over burnish's, pair by pair: entry i of both was measured one after the other."""
+    pairs = [theirs / ours for ours, theirs in zip(seconds, peer_seconds, strict=True)]
+    low, high = bootstrap_interval(pairs)
+    return Ratio(
+        workload=workload,
+        size=size,
+        peer=peer,
+        ratio=statistics.median(pairs),
+        low=low,
+        high=high,
+        num_pairs=len(pairs),
+    )
+
+
+def below_bar(ratios: Sequence[Ratio], bars: Mapping[tuple[str, str, str], float]) -> list[str]:
+    """Return one line for each ratio whose interval's lower end is under its bar."""
+    failures = []
+    for entry in ratios:
+        bar = bars.get((entry.workload, entry.size, entry.peer))
+        if bar is not None and entry.low < bar:
+            failures.append(
+                f"{entry.workload} at size {entry.size}: burnish/{entry.peer} is {entry.ratio:.3f}, and its "
+                f"lower end {entry.low:.3f} is under the bar of {bar}"
+            )
+    return failures

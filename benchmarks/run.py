@@ -1,0 +1,141 @@
+"""Measure burnish beside its peers: `python benchmarks/run.py WORKLOAD [--size cpu] [--peers hf]`.
+
+Every measurement is a process of its own and prints one `RESULT {json}` line; systems alternate, so that what
+else the machine does hits all of them. The ratios come last. Exit status: 0, 1 when a ratio's lower end is
+under its bar or a system fails, 2 for a command line that asks for what there is not.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from environments import PEERS, peer_python
+from ratios import BARS, Ratio, below_bar, compare
+from workloads import MODELS, PEAK_FLOPS, WORKLOADS, Training
+
+HERE = Path(__file__).resolve().parent
+OURS = "burnish"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure what the command line asks for and return the exit status."""
+    options = _parser().parse_args(arguments)
+    peers = [name for name in options.peers.split(",") if name]
+    problem = _problem(options, peers)
+    if problem:
+        print(f"run.py: {problem}", file=sys.stderr)
+        return 2
+    commands = {OURS: [sys.executable, "-m", "systems.burnish_system"]}
+    try:
+        for name in peers:
+            commands[name] = [str(peer_python(name)), "-m", PEERS[name].module]
+        results = alternate(commands, options.workload, options.size, options.pairs)
+    except subprocess.CalledProcessError as error:
+        print(f"run.py: {error}\n{error.stderr or ''}", file=sys.stderr)
+        return 1
+    return conclude(results, peers, BARS, options.json)
+
+
+def alternate(
+    commands: Mapping[str, list[str]], workload: str, size: str, num_pairs: int
+) -> list[dict[str, Any]]:
+    """Run every system once per pair, in reversed order every other time, and print what each measured.
+
+    A command is given workload and size as its last arguments. Raises `subprocess.CalledProcessError` when
+    one fails.
+    """
+    results = []
+    for pair in range(num_pairs):
+        order = list(commands) if pair % 2 == 0 else list(commands)[::-1]
+        for system in order:
+            done = subprocess.run(
+                [*commands[system], workload, size], cwd=HERE, check=True, capture_output=True, text=True
+            )
+            seen = json.loads(done.stdout.splitlines()[-1])
+            results.append(_result(workload, size, system, pair, seen))
+            print(f"RESULT {json.dumps(results[-1])}", flush=True)
+    return results
+
+
+def conclude(
+    results: list[dict[str, Any]], peers: Sequence[str], bars: Mapping[Any, float], report: Path | None
+) -> int:
+    """Print the ratio to each peer, write the report, and return 1 when a ratio is under its bar, else 0."""
+    ratios = [_ratio(results, name) for name in peers]
+    for ratio in ratios:
+        print(f"RATIO {json.dumps(asdict(ratio))}", flush=True)
+    if report:
+        content = {"machine": _machine(results), "results": results, "ratios": [asdict(r) for r in ratios]}
+        report.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    failures = below_bar(ratios, bars)
+    for line in failures:
+        print(f"run.py: {line}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Measure burnish beside its peers.")
+    parser.add_argument("workload", help=", ".join(WORKLOADS))
+    parser.add_argument("--size", default="cpu", help=", ".join(MODELS))
+    parser.add_argument("--peers", default="hf", help=f"comma-separated: {', '.join(PEERS)}; '' for none")
+    parser.add_argument("--pairs", type=int, default=7, help="measurements of each system (default 7)")
+    parser.add_argument("--json", type=Path, help="file to write all measurements and ratios to")
+    return parser
+
+
+def _problem(options: argparse.Namespace, peers: list[str]) -> str | None:
+    """Return what is wrong with the command line in one line, or None."""
+    if options.workload not in WORKLOADS:
+        return f"there is no workload {options.workload!r}; choose from {', '.join(WORKLOADS)}"
+    if options.size not in WORKLOADS[options.workload]:
+        return f"there is no size {options.size!r}; choose from {', '.join(WORKLOADS[options.workload])}"
+    unknown = [name for name in peers if name not in PEERS]
+    if unknown:
+        return f"there is no peer {unknown[0]!r}; choose from {', '.join(PEERS)}"
+    if options.pairs < 1:
+        return f"--pairs is {options.pairs}; it must be 1 or more"
+    return None
+
+
+def _result(workload: str, size: str, system: str, pair: int, seen: dict[str, Any]) -> dict[str, Any]:
+    shape = WORKLOADS[workload][size]
+    median_seconds = statistics.median(seen.pop("seconds"))
+    seen["cpu_seconds"] = statistics.median(seen["cpu_seconds"])
+    tokens_per_s = shape.num_tokens / median_seconds
+    peak = PEAK_FLOPS.get(seen["device"])
+    mfu = None
+    if peak and isinstance(shape, Training):
+        mfu = tokens_per_s * MODELS[size].training_flops_per_token(shape.length) / peak
+    return {
+        "workload": workload,
+        "system": system,
+        "size": size,
+        "pair": pair,
+        "median_seconds": median_seconds,
+        "tokens_per_s": tokens_per_s,
+        "mfu": mfu,
+        **seen,
+    }
+
+
+def _ratio(results: list[dict[str, Any]], peer: str) -> Ratio:
+    def seconds(system: str) -> list[float]:
+        return [result["median_seconds"] for result in results if result["system"] == system]
+
+    return compare(results[0]["workload"], results[0]["size"], peer, seconds(OURS), seconds(peer))
+
+
+def _machine(results: list[dict[str, Any]]) -> str:
+    device = results[0]["device"]
+    return f"{os.cpu_count()} CPU cores" if device == "cpu" else device
+
+
+if __name__ == "__main__":
+    sys.exit(main())

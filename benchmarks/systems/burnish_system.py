@@ -1,0 +1,118 @@
+"""burnish: its training backend and its in-process engine, built from their components as a stage does."""
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from burnish.llm.batch import TokenBatch, make_batch
+from burnish.llm.config import AdamW, JaxTraining, Qwen2
+from burnish.llm.objective import cross_entropy
+from burnish.llm.sequence import make_sample
+from burnish.platform.compiles import CompileCounter
+from burnish.platform.config import JaxConfig, MeshConfig
+from burnish.platform.memory import peak_memory_bytes
+from burnish.platform.mesh import build_mesh
+from burnish.sample.config import InProcess
+from burnish.sample.request import Request
+from measurement import Clock, Measurement, main, warm_up
+from workloads import Generation, Model, Training, Workload
+
+
+@dataclass(frozen=True)
+class NoEndOfSequence:
+    """What the engine reads of a tokenizer, with no token that ends a completion."""
+
+    eos_token_ids: tuple[int, ...] = ()
+
+
+def measure(model: Model, workload: Workload) -> Measurement:
+    """Return what this process sees of the workload."""
+    counter = CompileCounter()
+    call = _training(model, workload) if isinstance(workload, Training) else _generation(model, workload)
+    clock = Clock()
+    warm_up(call, workload)
+    before = counter.read()
+    clock.time(call, workload)
+    timed = counter.read()
+    return Measurement(
+        seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
+        compile_seconds=before.seconds + timed.seconds,
+        compiles=before.programs + timed.programs,
+        compiles_while_timed=timed.programs,
+        peak_bytes=peak_memory_bytes(),
+        device=jax.devices()[0].device_kind,
+        versions={
+            name: importlib.metadata.version(name) for name in ("burnish-llm", "burnish-sample", "jax")
+        },
+    )
+
+
+def _training(model: Model, workload: Training) -> Callable[[int], None]:
+    causal_lm = Qwen2().build(model.hf_config)
+    training = JaxTraining().build(
+        model=causal_lm,
+        params=causal_lm.init(0),
+        optimizer=AdamW(learning_rate=1e-5, schedule="constant"),
+        total_steps=workload.num_calls,
+        mesh=build_mesh(MeshConfig()),
+        jax_config=JaxConfig(param_dtype=model.dtype, compute_dtype=model.dtype),
+    )
+    batches = [_batch(model, workload, index) for index in range(workload.num_calls)]
+
+    def step(index: int) -> None:
+        statistics = training.step(batches[index], cross_entropy)
+        jax.block_until_ready((statistics, training.weights()))
+
+    return step
+
+
+def _batch(model: Model, workload: Training, index: int) -> TokenBatch:
+    shape = (workload.rows, workload.length)
+    tokens = np.random.default_rng(index).integers(model.vocab_size, size=shape, dtype=np.int32)
+    samples = [make_sample(row[:1], row[1:]) for row in tokens]
+    return make_batch(samples, num_rows=workload.rows, length=workload.length, pad_token_id=0)
+
+
+def _generation(model: Model, workload: Generation) -> Callable[[int], None]:
+    causal_lm = Qwen2().build(model.hf_config)
+    options = InProcess(
+        slots=workload.num_sequences,
+        prefill_rows=workload.num_prompts,
+        prefill_tokens=workload.prompt_tokens,
+        decode_steps=workload.new_tokens,
+    )
+    engine = options.build(
+        model=causal_lm,
+        tokenizer=NoEndOfSequence(),
+        mesh=build_mesh(MeshConfig()),
+        max_tokens=workload.prompt_tokens + workload.new_tokens,
+        compute_dtype=model.dtype,
+    )
+    engine.update_weights(causal_lm.init(0), 0)
+
+    def generate(index: int) -> None:
+        completions = engine.generate(_requests(model, workload, index))
+        assert sum(len(completion.tokens) for completion in completions) == workload.num_tokens
+
+    return generate
+
+
+def _requests(model: Model, workload: Generation, index: int) -> list[Request]:
+    shape = (workload.num_prompts, workload.prompt_tokens)
+    prompts = np.random.default_rng(index).integers(model.vocab_size, size=shape, dtype=np.int32).tolist()
+    return [
+        Request(
+            id=number,
+            prompt_tokens=prompts[number // workload.samples_per_prompt],
+            max_new_tokens=workload.new_tokens,
+            key_words=(0, 0, index, 0, number),
+        )
+        for number in range(workload.num_sequences)
+    ]
+
+
+if __name__ == "__main__":
+    main(measure)
