@@ -1,5 +1,6 @@
 """Greedy evaluation over an engine: the numbers, the rows, and when it is due."""
 
+import numpy as np
 import pytest
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.platform.errors import ConfigError
@@ -18,10 +19,12 @@ class ListData:
 class ScriptedEngine:
     """An engine that answers problem n with `#n`, but the last one with `#` and the budget used up."""
 
-    version = 5
-
     def __init__(self):
         self.requests = []
+        self.params, self.version = None, 5
+
+    def update_weights(self, params, version):
+        self.params, self.version = params, version
 
     def generate(self, requests):
         self.requests.append(list(requests))
@@ -33,8 +36,6 @@ class ScriptedEngine:
         return tracker
 
     def _complete(self, request):
-        import numpy as np
-
         is_last = request.id == 2
         text = b"#" if is_last else b"#%d" % request.id
         tokens = np.array([*text, *([] if is_last else [256])], np.int32)
@@ -43,7 +44,7 @@ class ScriptedEngine:
             tokens=tokens,
             logprobs=np.zeros(len(tokens), np.float32),
             finish_reason="length" if is_last else "stop",
-            weight_version=5,
+            weight_version=self.version,
         )
 
 

@@ -1,12 +1,13 @@
 """The protocol of an engine: weights and requests in, completions out."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from burnish.platform.stats import StatsTracker
 from burnish.sample.request import Completion, Request
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Completes prompts with the weights it was last given; owns how weights reach it."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import Sample, make_sample
@@ -17,6 +17,7 @@ from burnish.sample.rewards.protocol import AsyncReward, Reward
 from burnish.sample.rewards.score import Scored, score
 
 
+@runtime_checkable
 class SampleWriter(Protocol):
     """Where rows of samples go, as `Run.samples` returns it."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from burnish.llm.sequence import Sample
 
@@ -20,6 +20,7 @@ class RewardResult:
     reason: str = ""
 
 
+@runtime_checkable
 class Reward(Protocol):
     """Scores samples; may raise, which counts as failed for the samples that cause it and no others."""
 
@@ -28,6 +29,7 @@ class Reward(Protocol):
         ...
 
 
+@runtime_checkable
 class AsyncReward(Protocol):
     """Scores samples by waiting for something; called with one sample each, side by side, under a timeout."""
 
