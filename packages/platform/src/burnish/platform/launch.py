@@ -19,7 +19,6 @@ from burnish.platform.arguments import Arguments
 from burnish.platform.compose import register
 from burnish.platform.config import Config
 from burnish.platform.errors import ConfigError
-from burnish.platform.normalize import normalize
 from burnish.platform.overrides import rewrite
 from burnish.platform.presets import PRIMARY
 from burnish.platform.settle import settle
@@ -139,6 +138,8 @@ def _number(composed: DictConfig, names: list[str]) -> None:
 
 
 def _typed(composed: DictConfig) -> Config:
+    from burnish.platform.normalize import normalize
+
     plain = OmegaConf.to_container(_without_hydra(settle(composed)), resolve=True)
     choices = OmegaConf.to_container(composed.hydra.runtime.choices)
     return normalize(cast("dict[str, Any]", plain), cast("dict[str, str | None]", choices))

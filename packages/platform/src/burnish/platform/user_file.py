@@ -113,10 +113,9 @@ class _Lift:
         name, options = _choice(value)
         if name is None:
             return value
-        is_default = (
-            declared.kind == "slot" and declared.default or path.rpartition(".")[2] in declared.default
-        )
-        if is_default and declared.kind != "shared":
+        label = path.rpartition(".")[2]
+        is_composed = label in declared.default if declared.kind == "slots" else bool(declared.default)
+        if is_composed and declared.kind != "shared":
             self.overridden.append({f"override /{key}": name})
         else:
             self.added.append({f"/{key}": name})
@@ -138,11 +137,12 @@ def _is_override(entry: Any) -> bool:
 def _choice(value: Any) -> tuple[str | None, dict[str, Any]]:
     """Return the component that a value names and its options; None where it names none."""
     options: dict[str, Any] = dict(cast("dict[str, Any]", value)) if isinstance(value, dict) else {}
-    name, rest = value, options
-    if options.keys() <= {"target", "kwargs"} and "target" in options:
-        name, rest = options["target"], cast("Any", options.get("kwargs", {}))
+    name = cast("Any", value)
+    if "target" in options and options.keys() <= {"target", "kwargs"}:
+        kwargs: Any = options.get("kwargs", {})
+        name, options = options["target"], kwargs
     elif options:
         name = options.pop("use", None)
-    if not (isinstance(name, str) and isinstance(rest, dict)):
+    if not isinstance(name, str) or not (NAME.fullmatch(name) or IMPORT_PATH.fullmatch(name)):
         return None, {}
-    return (name, rest) if NAME.fullmatch(name) or IMPORT_PATH.fullmatch(name) else (None, {})
+    return name, options
