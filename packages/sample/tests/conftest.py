@@ -75,7 +75,12 @@ def make_engine(model, params, make_mesh):
     def make(mesh=None, max_tokens=24, eos_token_ids=(EOS,), **options):
         shape = {"slots": 8, "decode_steps": 4, "prefill_rows": 8, "prefill_tokens": 4, **options}
         engine = build_engine(
-            InProcess(**shape), model, eos_token_ids, mesh or make_mesh(), max_tokens, "float32"
+            InProcess(**shape),
+            model,
+            eos_token_ids,
+            mesh=mesh or make_mesh(),
+            max_tokens=max_tokens,
+            compute_dtype="float32",
         )
         engine.update_weights(params, 0)
         return engine

@@ -57,7 +57,14 @@ class InProcess:
         """
         from burnish.sample.inprocess.engine import build_engine
 
-        return build_engine(self, model, tokenizer.eos_token_ids, mesh, max_tokens, compute_dtype)
+        return build_engine(
+            self,
+            model,
+            tokenizer.eos_token_ids,
+            mesh=mesh,
+            max_tokens=max_tokens,
+            compute_dtype=compute_dtype,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ def decode(
             return (chunk.steps[0] < shape.decode_steps) & (num_idle < jnp.minimum(idle_limit, rows))
 
         def step(carry: tuple[SlotState, Chunk]) -> tuple[SlotState, Chunk]:
-            return _step(shape, params, head, eos_token_ids, *carry)
+            return _step(shape, (params, head), eos_token_ids, *carry)
 
         state, chunk = jax.lax.while_loop(goes_on, step, (state, _empty_chunk(shape, state)))
         return state, chunk._replace(is_active=state.is_active)
@@ -74,13 +74,13 @@ def _empty_chunk(shape: EngineShape, state: SlotState) -> Chunk:
 
 def _step(
     shape: EngineShape,
-    params: Any,
-    head: Float[Array, "d v"],
+    weights: tuple[Any, Float[Array, "d v"]],
     eos_token_ids: Int32[Array, " e"],
     state: SlotState,
     chunk: Chunk,
 ) -> tuple[SlotState, Chunk]:
     """Feed each active row's token forward, draw the next one, and note it."""
+    params, head = weights
     active = state.is_active
     hidden, cache = shape.model.forward(
         params, state.token[:, None], state.position[:, None], active.astype(jnp.int32)[:, None], state.cache

@@ -16,7 +16,7 @@ from burnish.platform.stats import StatsTracker
 from burnish.sample.config import InProcess
 from burnish.sample.inprocess.decode import decode
 from burnish.sample.inprocess.ledger import Ledger
-from burnish.sample.inprocess.prefill import admit, prefill
+from burnish.sample.inprocess.prefill import PromptChunk, admit, prefill
 from burnish.sample.inprocess.state import EngineShape, SlotState, idle_state, prefill_cache
 from burnish.sample.inprocess.weights import place
 from burnish.sample.request import Completion, Request
@@ -29,6 +29,7 @@ def build_engine(
     config: InProcess,
     model: CausalLM,
     eos_token_ids: Sequence[int],
+    *,
     mesh: Mesh,
     max_tokens: int,
     compute_dtype: str,
@@ -112,7 +113,7 @@ class InProcessEngine:
             cache = prefill_cache(shape)
             for index, tokens in enumerate(batch.chunks):
                 start = np.int32(index * shape.prefill_tokens)
-                cache = prefill(shape, self._params, cache, tokens, start, batch.lengths)
+                cache = prefill(shape, self._params, cache, PromptChunk(tokens, start, batch.lengths))
             for admission in batch.admissions:
                 state = admit(shape, state, cache, admission)
         return state

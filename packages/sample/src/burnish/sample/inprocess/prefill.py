@@ -38,32 +38,30 @@ class Admission(NamedTuple):
     key_words: UInt32[Array, "a 5"]
 
 
+class PromptChunk(NamedTuple):
+    """Tokens `start` to `start + c` of each row's prompt; `lengths` counts all that are to be prefilled."""
+
+    tokens: Any
+    start: Any
+    lengths: Any
+
+
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
-def prefill(
-    shape: EngineShape,
-    params: Any,
-    cache: KVCache,
-    tokens: Int32[Array, "r c"],
-    start: Int32[Array, ""],
-    lengths: Int32[Array, " r"],
-) -> KVCache:
-    """Return the cache with prompt tokens `start` to `start + c` of each row written.
+def prefill(shape: EngineShape, params: Any, cache: KVCache, chunk: PromptChunk) -> KVCache:
+    """Return the cache with the chunk's prompt tokens written. The first chunk clears it."""
 
-    `lengths` counts the tokens of a row that are to be prefilled in all. The first chunk clears the cache.
-    """
-
-    def write(params: Any, cache: KVCache, tokens: Array, start: Array, lengths: Array) -> KVCache:
-        positions = jnp.broadcast_to(start + jnp.arange(tokens.shape[1]), tokens.shape)
-        segment_ids = (positions < lengths[:, None]).astype(jnp.int32)
-        cleared = jax.tree.map(lambda leaf: jnp.where(start == 0, jnp.zeros_like(leaf), leaf), cache)
+    def write(params: Any, cache: KVCache, chunk: PromptChunk) -> KVCache:
+        tokens: Int32[Array, "r c"] = chunk.tokens
+        positions = jnp.broadcast_to(chunk.start + jnp.arange(tokens.shape[1])[None], tokens.shape)
+        segment_ids = (positions < chunk.lengths[:, None]).astype(jnp.int32)
+        cleared = jax.tree.map(lambda leaf: jnp.where(chunk.start == 0, jnp.zeros_like(leaf), leaf), cache)
         _, written = shape.model.forward(params, tokens, positions, segment_ids, cleared)
         assert written is not None
         return written
 
     rows = P(ROW_AXES)
-    return per_device(shape, write, (P(), CACHE_SPEC, rows, P(), rows), CACHE_SPEC)(
-        params, cache, tokens, start, lengths
-    )
+    specs = (P(), CACHE_SPEC, PromptChunk(rows, P(), rows))
+    return per_device(shape, write, specs, CACHE_SPEC)(params, cache, chunk)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
