@@ -82,9 +82,11 @@ def test_policy_when_logprobs_and_entropy_are_asked_then_the_head_is_applied_onc
     params = scaled_params(model)
     _, batch = ragged_batch()
     policy = policy_of(model, params, batch)
-    count = lambda use: str(jax.make_jaxpr(lambda: use(policy_of(model, params, batch)))()).count(
-        "custom_vjp_call"
-    )  # noqa: E731
+
+    def count(use):
+        jaxpr = jax.make_jaxpr(lambda: use(policy_of(model, params, batch)))()
+        return str(jaxpr).count("custom_vjp_call")
+
     assert count(lambda policy: (policy.logprobs(), policy.entropy(), policy.logprobs())) == 1
     assert count(lambda policy: (policy.logprobs(), policy.entropy(0.5))) == 2
     assert policy.logprobs() is policy.logprobs()
