@@ -133,8 +133,8 @@ def test_sample_the_engine_failed_on_is_shown_to_no_reward(make_samples):
 
 
 def test_weight_of_unknown_reward_is_refused(three_samples):
-    with pytest.raises(ConfigError, match="weights name lenght, but the rewards are length"):
-        score(three_samples, {"length": length_reward}, weights={"lenght": 1.0})
+    with pytest.raises(ConfigError, match="weights name width, but the rewards are length"):
+        score(three_samples, {"length": length_reward}, weights={"width": 1.0})
 
 
 def test_reward_with_wrong_number_of_results_is_an_error(three_samples):
