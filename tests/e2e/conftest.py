@@ -37,15 +37,21 @@ class Train:
     def command(self, overrides: Sequence[str]) -> list[str]:
         return [str(Path(sys.executable).parent / "train"), *overrides, *self.fixed]
 
-    def start(self, *overrides: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            self.command(overrides),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env=environment(),
-        )
+    def start(self, *overrides: str) -> "subprocess.Popen[bytes]":
+        """Start the command in a process group of its own; what it prints is in `printed`."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                self.command(overrides), stdout=log, stderr=log, start_new_session=True, env=environment()
+            )
+
+    @property
+    def _log(self) -> Path:
+        return self.output / "printed.txt"
+
+    def printed(self) -> str:
+        """What the command started last has printed so far."""
+        return self._log.read_text()
 
     def __call__(self, *overrides: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

@@ -67,8 +67,7 @@ def kill_and_resume(train, short, backend: str, kills: int, seed: int) -> Path:
     for target in targets:
         process = train.start(*overrides)
         killed = kill_after(process, run, target, chance.uniform(0.0, 0.2))
-        output = process.stdout.read()
-        assert killed, f"ended before row {target}: {output}"
+        assert killed, f"ended before row {target}: {train.printed()}"
     finished = train(*overrides)
     assert finished.returncode == 0, finished.stderr
     return run
@@ -99,7 +98,6 @@ def test_twin_a_restored_state_that_is_altered_differs(train, short, uninterrupt
     overrides = [*short, "run.name=x", "checkpoint.resume_from=latest"]
     process = train.start(*overrides)
     assert kill_after(process, train.output / "x", 6, 0.0)
-    process.stdout.close()
     newest = max((train.output / "x").glob("stages/1-sft/checkpoints/step_*"), key=lambda p: int(p.name[5:]))
     state_file = newest / "state.json"
     state = json.loads(state_file.read_text())
@@ -116,11 +114,11 @@ def test_a_signal_saves_says_how_to_go_on_and_the_run_goes_on(train, short, unin
     process = train.start(*overrides)
     run = train.output / "x"
     while not (run / "metrics.jsonl").is_file() or (run / "metrics.jsonl").read_bytes().count(b"\n") < 4:
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, train.printed()
         time.sleep(0.002)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == status, output
+    assert process.wait(timeout=120) == status, train.printed()
+    output = train.printed()
     assert "run.name=x checkpoint.resume_from=latest" in output
     assert "Traceback" not in output
     assert json.loads((run / "status.json").read_text())["phase"] == "interrupted"

@@ -58,7 +58,8 @@ def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
     apply_jax_config(config.jax)
     plans: dict[str, Mapping[str, int | float | str]] = {}
     for index, (name, stage_config) in enumerate(config.stages.items(), 1):
-        run = _stage_run(config, RunDirectory(_locate(config)), StartingPoint(index), index, Interrupts(), [])
+        root = RunDirectory(_locate(config))
+        run = _stage_run(config, root, StartingPoint(index), index, Interrupts(), StatsLogger({}), [])
         stage = stage_config.build(run, **shared_components(config, stage_config))
         plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
     return plans
@@ -153,13 +154,16 @@ def _run_stages(
     for index, (name, stage_config) in enumerate(config.stages.items(), 1):
         finished = root.finished_stage(index, name)
         if finished is None:
-            run = _stage_run(config, root, start, index, interrupts, overrides)
+            logger = StatsLogger(
+                {key: sink.build(root.path, config.logging) for key, sink in config.logging.sinks.items()}
+            )
+            run = _stage_run(config, root, start, index, interrupts, logger, overrides)
             run.first_global_step = global_step
             try:
                 stage = stage_config.build(run, **shared_components(config, stage_config))
                 artifacts = stage.run(artifacts)
             finally:
-                run.logger.close()
+                logger.close()
             finished = FinishedStage(artifacts, run.last_global_step)
             root.finish_stage(index, name, finished)
         artifacts, global_step = finished.artifacts, finished.last_global_step
@@ -173,6 +177,7 @@ def _stage_run(
     start: StartingPoint,
     index: int,
     interrupts: Interrupts,
+    logger: StatsLogger,
     overrides: Sequence[str],
 ) -> Run:
     name = list(config.stages)[index - 1]
@@ -182,9 +187,7 @@ def _stage_run(
         name=name,
         seed=config.run.seed,
         jax=config.jax,
-        logger=StatsLogger(
-            {key: sink.build(root.path, config.logging) for key, sink in config.logging.sinks.items()}
-        ),
+        logger=logger,
         manager=CheckpointManager(root.stage(index, name) / "checkpoints", config.checkpoint),
         interrupts=interrupts,
         resume_step=start.step if index == start.stage_index else None,
