@@ -46,6 +46,8 @@ def run_rl(
             with run.span("rollout"):
                 records = prompts.take(layout.prompts_per_step)
                 groups = rollout(engine, records, layout.samples_per_prompt, step)
+            with stats.scope("rollout"):
+                stats += engine.stats()
             with run.span("reward"):
                 groups = selection.score(groups, stats)
                 kept = selection.keep(groups, stats)
