@@ -125,7 +125,8 @@ def test_all_packages_train_the_default_chain(everything, tmp_path):
 
 
 def test_plugin_works_on_install_in_every_slot(everything, tmp_path):
-    done = everything.run("train", "+experiment=brief", *SMALL_EVALUATION, cwd=tmp_path)
+    options = [option.replace("engine.", "engine.inner.") for option in SMALL_EVALUATION]
+    done = everything.run("train", "+experiment=brief", *options, cwd=tmp_path)
     assert done.returncode == 0, shown(done)
     assert last_row(tmp_path, "census")["census/prompt_characters"] == 10
     assert 0 < last_row(tmp_path, "eval")["eval/brief"] <= 1
