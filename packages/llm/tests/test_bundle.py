@@ -39,9 +39,9 @@ def test_the_tiny_models_parameters_are_a_function_of_the_seed(bundle):
 
 def test_options_of_the_computation_reach_the_model_and_survive_a_hand_over(bundle, tmp_path):
     HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
-    tiny = Tiny(remat="full", scan_unroll=2)
+    tiny = Tiny(remat="full", scan_unroll=3)
     received = load_bundle(tiny.handed_over(str(tmp_path / "e")), AutoTokenizer(), None, 0)
-    assert (received.model.remat, received.model.scan_unroll) == ("full", 2)
+    assert (received.model.remat, received.model.scan_unroll) == ("full", 3)
     again = load_bundle(
         tiny.handed_over("nowhere").handed_over(str(tmp_path / "e")), AutoTokenizer(), None, 0
     )

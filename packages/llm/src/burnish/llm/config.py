@@ -59,7 +59,7 @@ class Tiny:
     remat: Literal["none", "dots", "full"] = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
-    scan_unroll: int = 1
+    scan_unroll: int = 2
     """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class Pretrained:
     remat: Literal["none", "dots", "full"] = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
-    scan_unroll: int = 1
+    scan_unroll: int = 2
     """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ pure functions over a nested dict of arrays.
 
 import functools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -150,18 +151,16 @@ class Qwen2Attention(nnx.Module):
         self, hidden: Float[Array, "b t d"], angles: Any, mask: Bool[Array, "b t s"], into: Any = None
     ) -> tuple[Float[Array, "b t d"], KVCache | None]:
         """Return the attention output, and the cache with this layer's keys and values written."""
-        precision = _precision(hidden)
-        project = functools.partial(jnp.einsum, "btd,dhk->bthk", hidden, precision=precision)
-        queries = rotate(project(self.query[...]) + self.query_bias[...][None, None], *angles)
-        keys = rotate(project(self.key[...]) + self.key_bias[...][None, None], *angles)
-        values = project(self.value[...]) + self.value_bias[...][None, None]
+        queries = rotate(project(hidden, self.query[...]) + self.query_bias[...][None, None], *angles)
+        keys = rotate(project(hidden, self.key[...]) + self.key_bias[...][None, None], *angles)
+        values = project(hidden, self.value[...]) + self.value_bias[...][None, None]
         cache = None
         if into is not None:
             cache, layer, indices = into
             cache = write_layer(cache, layer, indices, keys, values)
             keys, values = cache.keys[layer], cache.values[layer]
-        context = attention(queries, keys, values, mask, precision)
-        return jnp.einsum("bthk,hkd->btd", context, self.out[...], precision=precision), cache
+        context = attention(queries, keys, values, mask, exact_for(hidden))
+        return project(context, self.out[...]), cache
 
 
 class Qwen2MLP(nnx.Module):
@@ -175,9 +174,8 @@ class Qwen2MLP(nnx.Module):
 
     def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         """Return the MLP of each position."""
-        multiply = functools.partial(jnp.matmul, precision=_precision(hidden))
-        gate = jax.nn.silu(multiply(hidden, self.gate[...]))
-        return multiply(gate * multiply(hidden, self.up[...]), self.down[...])
+        gate = jax.nn.silu(project(hidden, self.gate[...]))
+        return project(gate * project(hidden, self.up[...]), self.down[...])
 
 
 class Qwen2Block(nnx.Module):
@@ -217,6 +215,25 @@ def rms_norm(hidden: Float[Array, "b t d"], scale: Float[Array, " d"], eps: floa
     return normed.astype(hidden.dtype) * scale[None, None]
 
 
+def project(values: Float[Array, "b t ..."], weight: Float[Array, "..."]) -> Float[Array, "b t ..."]:
+    """Contract all dims of `values` but rows and time with the first dims of `weight`.
+
+    It is one product of two matrices: with rows and time apart XLA:CPU takes a fifth longer over a step.
+    """
+    inputs = values.shape[2:]
+    flat = jnp.matmul(
+        values.reshape(-1, math.prod(inputs)),
+        weight.reshape(math.prod(inputs), -1),
+        precision=exact_for(values),
+    )
+    return flat.reshape(*values.shape[:2], *weight.shape[len(inputs) :])
+
+
+def exact_for(values: Float[Array, "..."]) -> jax.lax.Precision | None:
+    """Return the precision of products: exact in fp32, which accelerators round to fewer bits by default."""
+    return jax.lax.Precision.HIGHEST if values.dtype == jnp.float32 else None
+
+
 def _projection(width: int, heads: int, head_dim: int, axis: str, name: str) -> tuple[Any, Any]:
     prefix = "model.layers.{layer}.self_attn." + name
     weight = declare(
@@ -232,11 +249,6 @@ def _matrix(shape: tuple[int, int], axes: tuple[str, str], name: str) -> Any:
 
 def _norm(shape: Qwen2Shape, template: str) -> Any:
     return declare((shape.hidden_size,), ("embed",), template, initial=1.0)
-
-
-def _precision(values: Float[Array, "..."]) -> jax.lax.Precision | None:
-    """Return the exact one for fp32, whose products accelerators round to fewer bits by default."""
-    return jax.lax.Precision.HIGHEST if values.dtype == jnp.float32 else None
 
 
 def _rematerialized(layer: Any, remat: Remat) -> Any:
