@@ -18,6 +18,8 @@ from burnish.platform.config import JaxConfig
 AGGREGATIONS = ("token_mean", "sequence_mean", "constant")
 NUM_ROWS, LENGTH = 8, 10
 NUM_STEPS = 20
+NUM_ALONE = 3
+"""Samples scored one by one; each is a shape of its own and compiles anew."""
 
 
 def ragged_samples(seed):
@@ -27,11 +29,10 @@ def ragged_samples(seed):
     return [make_sample(rng.integers(0, 60, p), rng.integers(0, 60, c)) for p, c in sizes]
 
 
-def batch_of(seed=0, aggregation="token_mean", padding_side="right", num_rows=NUM_ROWS, length=LENGTH):
+def batch_of(seed=0, aggregation="token_mean", padding_side="right", num_samples=NUM_ROWS, **shape):
     return make_batch(
-        ragged_samples(seed),
-        num_rows=num_rows,
-        length=length,
+        ragged_samples(seed)[:num_samples],
+        **{"num_rows": NUM_ROWS, "length": LENGTH, **shape},
         pad_token_id=60,
         aggregation=aggregation,
         max_length=LENGTH,
@@ -90,7 +91,7 @@ def summed(parts, factor=1.0):
 def losses_by_definition(model, params):
     """Score each sample alone and unpadded with all its logits, and aggregate as the names say."""
     per_sample = []
-    for sample in ragged_samples(0):
+    for sample in ragged_samples(0)[:NUM_ALONE]:
         tokens = jnp.asarray(sample.tokens)[None]
         positions, segments = jnp.arange(len(sample))[None], jnp.ones((1, len(sample)), jnp.int32)
         hidden, _ = model.forward(params, tokens, positions, segments)
@@ -99,7 +100,7 @@ def losses_by_definition(model, params):
         per_sample.append(-logprobs[trained - 1, sample.tokens[trained]])
     token_mean = jnp.mean(jnp.concatenate(per_sample))
     sequence_mean = jnp.mean(jnp.stack([jnp.mean(values) for values in per_sample]))
-    constant = sum(jnp.sum(values) for values in per_sample) / (NUM_ROWS * LENGTH)
+    constant = sum(jnp.sum(values) for values in per_sample) / (NUM_ALONE * LENGTH)
     losses = jnp.stack([token_mean, sequence_mean, constant])
     return losses, losses
 
@@ -110,10 +111,10 @@ def test_loss_when_computed_sample_by_sample_then_equals_the_batch(measure, hf_c
     gradients, losses = differentiate(scaled_params(model, scale=0.2))
     for index, aggregation in enumerate(AGGREGATIONS):
         expected = losses[index], jax.tree.map(lambda leaf, at=index: np.asarray(leaf[at]), gradients)
-        assert_equal(measure(batch_of(aggregation=aggregation)), expected)
+        assert_equal(measure(batch_of(aggregation=aggregation, num_samples=NUM_ALONE)), expected)
         for other in set(AGGREGATIONS) - {aggregation}:
             with pytest.raises(AssertionError):
-                assert_equal(measure(batch_of(aggregation=other)), expected)
+                assert_equal(measure(batch_of(aggregation=other, num_samples=NUM_ALONE)), expected)
 
 
 CUTS = [(rows, (1, 1)) for rows in (1, 2, 4)]
