@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from burnish.llm.attention import attention, cache_mask, segment_mask
 from burnish.llm.families.rotary import rotary_angles, rotate
 from burnish.llm.kv_cache import KVCache, empty_cache, write_indices, write_layer

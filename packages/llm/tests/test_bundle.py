@@ -3,6 +3,7 @@ import json
 import jax
 import numpy as np
 import pytest
+
 from burnish.llm.bundle import find_family, load_bundle, tiny_bundle
 from burnish.llm.config import AutoTokenizer, ByteTokenizer, Pretrained, Qwen2, Tiny
 from burnish.llm.export import HuggingFaceWriter

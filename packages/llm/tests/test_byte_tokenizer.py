@@ -4,11 +4,12 @@ import sys
 
 import pytest
 import tokenizers
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from burnish.llm.byte_tokenizer import SPECIAL_TOKENS, ByteTokenizer
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.errors import DataError
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 BYTES = ByteTokenizer()
 REFERENCE = tokenizers.Tokenizer.from_str(BYTES.files()["tokenizer.json"].decode())

@@ -1,4 +1,5 @@
 import pytest
+
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.chat import render, render_prompt
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer

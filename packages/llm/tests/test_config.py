@@ -1,4 +1,5 @@
 import pytest
+
 from burnish.llm.config import Pretrained, Tiny
 from burnish.platform.errors import ConfigError
 

@@ -4,6 +4,7 @@ import json
 import jax
 import numpy as np
 import pytest
+
 from burnish.llm.bundle import load_bundle, tiny_bundle
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.config import AutoTokenizer, HuggingFaceExport, Pretrained, Tiny

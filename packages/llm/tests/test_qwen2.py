@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from burnish.llm.config import Qwen2
 from burnish.llm.families.parameters import nest
 from burnish.llm.families.protocol import CausalLM

@@ -2,6 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
+
 from burnish.llm.config import Qwen2
 from burnish.llm.sharding import (
     batch_sharding,
@@ -10,7 +12,6 @@ from burnish.llm.sharding import (
     partition_spec,
     replicated,
 )
-from jax.sharding import PartitionSpec
 
 
 def test_a_matrix_is_split_by_the_table(mesh):

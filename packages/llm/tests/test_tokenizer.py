@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
 from burnish.llm.tokenizer import fingerprint_of, load_tokenizer, save_tokenizer

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
+
 from burnish.llm.config import Qwen2
 from burnish.llm.families.protocol import TensorName
 from burnish.llm.weights import (
@@ -14,7 +16,6 @@ from burnish.llm.weights import (
     to_huggingface,
 )
 from burnish.platform.errors import CheckpointError
-from safetensors.numpy import load_file, save_file
 
 
 def same(one, other):

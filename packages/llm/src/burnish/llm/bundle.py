@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
 from burnish.llm.config import Pretrained, Qwen2, Tiny
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.model_source import ModelSource, locate

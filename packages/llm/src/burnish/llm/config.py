@@ -15,10 +15,15 @@ from burnish.platform.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jax.sharding import Mesh
+
     from burnish.llm.bundle import Bundle
     from burnish.llm.export import HuggingFaceWriter
     from burnish.llm.families.protocol import CausalLM
+    from burnish.llm.objective import Objective
+    from burnish.llm.optimizer import ScheduledOptimizer
     from burnish.llm.tokenizer import Tokenizer
+    from burnish.llm.training import JaxTrainingBackend
     from burnish.platform.config import JaxConfig
 
 
@@ -180,7 +185,7 @@ class AdamW:
     """What follows the warm-up: hold, decay to zero (linear or cosine), or hold and decay at the end."""
 
     warmup_steps: int = 0
-    """Optimizer steps over which the rate rises linearly from zero."""
+    """Optimizer steps over which the rate rises linearly; the first is made at 1 / (warmup_steps + 1) of it."""
 
     decay_fraction: float = 0.5
     """Share of all steps in which `warmup_stable_decay` decays; the others ignore it."""
@@ -195,9 +200,19 @@ class AdamW:
     """Added to the root of the second moment."""
 
     weight_decay: float = 0.0
-    """Decoupled weight decay, per unit of learning rate."""
+    """Decoupled weight decay of matrices and embeddings, per unit of learning rate; norms and biases have none."""
 
-    def build(self, total_steps: int) -> Any:
+    def __post_init__(self) -> None:
+        """Refuse rates and decays out of range."""
+        _check("optimizer.learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
+        _check("optimizer.warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "0 or more")
+        _check("optimizer.decay_fraction", self.decay_fraction, 0 <= self.decay_fraction <= 1, "0 to 1")
+        _check("optimizer.b1", self.b1, 0 <= self.b1 < 1, "0 to below 1")
+        _check("optimizer.b2", self.b2, 0 <= self.b2 < 1, "0 to below 1")
+        _check("optimizer.eps", self.eps, self.eps > 0, "above 0")
+        _check("optimizer.weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
+
+    def build(self, total_steps: int) -> ScheduledOptimizer:
         """Return the gradient transformation and its schedule over `total_steps` optimizer steps."""
         from burnish.llm.optimizer import build_adamw
 
@@ -212,23 +227,49 @@ class JaxTraining:
     """Rows per forward and backward pass; changes memory and speed, never the result."""
 
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this global norm."""
+    """Gradients are scaled down to this global norm; `.inf` leaves them as they are."""
 
     logprob_chunk: int = 1024
     """Positions whose logits exist at one time."""
 
-    def build(self, **collaborators: Any) -> Any:
-        """Return the backend over model, params, optimizer, mesh, jax_config and seed."""
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        rows = self.micro_batch_rows
+        _check("training.micro_batch_rows", rows, rows == "all" or rows >= 1, "1 or more, or all")
+        _check("training.max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0, "above 0")
+        _check("training.logprob_chunk", self.logprob_chunk, self.logprob_chunk >= 1, "1 or more")
+
+    def build(
+        self,
+        *,
+        model: CausalLM,
+        params: Any,
+        optimizer: Any,
+        total_steps: int,
+        mesh: Mesh,
+        jax_config: JaxConfig,
+        tokenizer: Tokenizer | None = None,
+    ) -> JaxTrainingBackend:
+        """Return the backend with `params` as masters; `optimizer` is the component, not what it builds."""
         from burnish.llm.training import JaxTrainingBackend
 
-        return JaxTrainingBackend(self, **collaborators)
+        return JaxTrainingBackend(
+            self,
+            model=model,
+            params=params,
+            optimizer=optimizer,
+            total_steps=total_steps,
+            mesh=mesh,
+            jax_config=jax_config,
+            tokenizer=tokenizer,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
     """Negative log-likelihood of each trained token."""
 
-    def build(self) -> Any:
+    def build(self) -> Objective:
         """Return the objective."""
         from burnish.llm.objective import cross_entropy
 
@@ -248,3 +289,8 @@ class HuggingFaceExport:
 
         dtype = jax_config.compute_dtype if self.dtype == "compute" else self.dtype
         return HuggingFaceWriter(dtype=dtype)
+
+
+def _check(name: str, value: object, is_legal: bool, legal: str) -> None:
+    if not is_legal:
+        raise ConfigError(f"`{name}={value}` is out of range; legal: {legal}")

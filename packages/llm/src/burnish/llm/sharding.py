@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
-from burnish.llm.families.protocol import CausalLM
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from burnish.llm.families.protocol import CausalLM
 
 RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

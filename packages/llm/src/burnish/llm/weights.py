@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from burnish.llm.families.protocol import CausalLM, TensorName
-from burnish.platform.errors import CheckpointError
 from jax.numpy import dtype as dtype_of
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from burnish.llm.families.protocol import CausalLM, TensorName
+from burnish.platform.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -12,8 +12,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from burnish.llm.families.protocol import TensorName
 from flax import nnx
+
+from burnish.llm.families.protocol import TensorName
 
 Path = tuple[str, ...]
 

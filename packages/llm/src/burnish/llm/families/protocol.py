@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from burnish.llm.kv_cache import KVCache
 from jaxtyping import Array, Float, Int
+
+from burnish.llm.kv_cache import KVCache
 
 
 @dataclass(frozen=True)

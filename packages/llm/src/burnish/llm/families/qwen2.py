@@ -13,14 +13,15 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
 from burnish.llm.attention import attention, cache_mask, segment_mask
 from burnish.llm.families.parameters import Parameter, Path, declarations, declare, initial_value, nest
 from burnish.llm.families.protocol import TensorName
 from burnish.llm.families.qwen2_config import Qwen2Shape, read_shape
 from burnish.llm.families.rotary import rotary_angles, rotate
 from burnish.llm.kv_cache import KVCache, empty_cache, write_indices, write_layer
-from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
 
 Remat = Literal["none", "dots", "full"]
 
