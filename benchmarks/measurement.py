@@ -1,6 +1,6 @@
 """How a system is timed: the same warm-up and the same clock for all, and one line of JSON to report.
 
-Every system runs `python -m systems.<name> WORKLOAD SIZE` in an environment of its own, so that only the standard
+Every system runs `python -m systems.<name> WORKLOAD SIZE` in an environment of its own, so only the standard
 library is imported here.
 """
 
