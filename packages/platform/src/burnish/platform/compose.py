@@ -100,7 +100,7 @@ def _block(stage: str) -> dict[str, Any]:
 
 
 def _chain(names: str) -> dict[str, Any]:
-    """Return a defaults list: each shared slot once, then each block with its recipe for the model."""
+    """Return a defaults list: each shared slot once, then each block, all with their recipes for the model."""
     shared: dict[str, str] = {}
     entries: list[dict[str, str]] = []
     for block, stage in chain_blocks(names).items():
@@ -110,7 +110,9 @@ def _chain(names: str) -> dict[str, Any]:
         entries.append({f"/stages@stages.{block}": stage})
         if "model" in own and NAME.fullmatch(stage):
             entries.append({f"optional /recipe@stages.{block}": f"{stage}_${{model}}"})
-    return {"defaults": [*({f"/{slot}@{slot}": default} for slot, default in shared.items()), *entries]}
+    chosen = [{f"/{slot}@{slot}": default} for slot, default in shared.items()]
+    recipes = [{f"optional /recipe@{slot}": f"{slot}_${{{slot}}}_${{model}}"} for slot in shared if slot != "model"]
+    return {"defaults": [*chosen, *(recipes if "model" in shared else []), *entries]}
 
 
 def _sections(_: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class JaxConfig:
     deterministic: bool = False
     """Make an accelerator repeat its sums bit for bit, at some cost in speed; a CPU always does."""
 
-    compilation_cache: str | None = None
+    compilation_cache: str | None = "~/.cache/burnish/jax"
     """Directory that keeps compiled programs from one process to the next; None keeps none."""
 
 

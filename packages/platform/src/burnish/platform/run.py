@@ -143,7 +143,7 @@ class Run:
     def _after(self, step: int, last: int, participants: Mapping[str, Stateful]) -> None:
         pending = self.interrupts.pending
         ends_here = pending is not None or self._stop_reason is not None
-        if ends_here or self.manager.is_due(step, last, self._committed):
+        if participants and (ends_here or self.manager.is_due(step, last, self._committed)):
             with self.span("save"):
                 self.manager.save(step, participants, self._committed)
         if ends_here:

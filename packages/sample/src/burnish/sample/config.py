@@ -120,10 +120,10 @@ class GreedyEvaluation:
     num_problems: int = 512
     """Problems taken from the split's beginning; all of them where it has fewer."""
 
-    every_steps: int = 0
+    every_steps: int = 100
     """Steps between two evaluations; 0 evaluates only before the first step and after the last."""
 
-    max_new_tokens: int = 12
+    max_new_tokens: int = 256
     """Longest completion in tokens, the end-of-sequence token included."""
 
     reward_timeout_seconds: float = 60.0

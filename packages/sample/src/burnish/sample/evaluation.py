@@ -39,13 +39,16 @@ def build_evaluation(
 ) -> "Evaluation":
     """Return the evaluation over the first `num_problems` of the split.
 
-    Raises `ConfigError` when the split is empty or no reward is named.
+    Data that does not offer the split gives an evaluation without problems, which is never due. Raises
+    `ConfigError` when the split is empty or no reward is named.
     """
+    if not config.rewards:
+        raise ConfigError("`evaluation.rewards` is empty; name one, as in rewards.exact_match")
+    if config.split not in data.splits():
+        return Evaluation(config, [], {}, tokenizer, writer)
     source = data.build(config.split)
     if not len(source):
         raise ConfigError(f"`evaluation.split` is '{config.split}', which has no records; name another split")
-    if not config.rewards:
-        raise ConfigError("`evaluation.rewards` is empty; name one, as in rewards.exact_match")
     records = [source[index] for index in range(min(config.num_problems, len(source)))]
     problems = [Problem(record, render_prompt(tokenizer, record)) for record in records]
     rewards = {name: component.build() for name, component in config.rewards.items()}
@@ -77,13 +80,14 @@ class Evaluation:
 
     @property
     def max_tokens(self) -> int:
-        """Room an engine needs for the longest prompt and its completion, in tokens."""
-        return max(len(problem.prompt_tokens) for problem in self._problems) + self._config.max_new_tokens
+        """Room an engine needs for the longest prompt and its completion, in tokens; 0 without problems."""
+        longest = max((len(problem.prompt_tokens) for problem in self._problems), default=0)
+        return longest + self._config.max_new_tokens if self._problems else 0
 
     def due(self, step: int, last: int) -> bool:
-        """Whether `step` is evaluated: step 0, every `every_steps`, and the last one."""
+        """Whether `step` is evaluated: step 0, every `every_steps`, and the last one; never without problems."""
         every = self._config.every_steps
-        return step in (0, last) or (every > 0 and step % every == 0)
+        return bool(self._problems) and (step in (0, last) or (every > 0 and step % every == 0))
 
     def __call__(self, engine: Engine, step: int) -> StatsTracker:
         """Evaluate, write the samples as rows of `step`, and return the statistics under `eval/`."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+from burnish.platform.errors import ConfigError
 from burnish.platform.stage import Artifacts
 from burnish.sample.workbench import Workbench
 
@@ -17,6 +18,11 @@ class EvalStage:
     def run(self, artifacts: Artifacts) -> Artifacts:
         """Evaluate, commit row 0 and return `artifacts` as they are."""
         bench = replace(self._bench, artifacts=artifacts)
+        if not bench.evaluator.num_problems:
+            raise ConfigError(
+                f"evaluation.split={bench.evaluation.split} is no split of the data, so there is nothing to evaluate; "
+                f"it has {', '.join(bench.data.splits())}"
+            )
         engine = bench.make_engine()
         engine.update_weights(bench.bundle.params, 0)
         for step in bench.run.steps(0):

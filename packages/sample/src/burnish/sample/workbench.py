@@ -48,9 +48,13 @@ class Workbench:
     @cached_property
     def evaluator(self) -> Evaluation:
         """The evaluation, ready to be called with an engine."""
-        return self.evaluation.build(
+        evaluation: Evaluation = self.evaluation.build(
             data=self.data, tokenizer=self.bundle.tokenizer, writer=self.run.samples("eval")
         )
+        if not evaluation.num_problems:
+            offered = ", ".join(self.data.splits())
+            self.run.say(f"no evaluation: the data has no split '{self.evaluation.split}', only {offered}")
+        return evaluation
 
     def make_engine(self, max_tokens: int = 0) -> Engine:
         """Return an engine with room for `max_tokens` of prompt and completion, and for the evaluation's."""
