@@ -65,10 +65,10 @@ def declared_entry_points(root: Path) -> dict[tuple[str, str], str]:
 
 
 def test_every_entry_point_loads_and_belongs_to_its_package(root):
-    installed = {(point.group, point.name): point for point in entry_points()}
-    for key, value in declared_entry_points(root).items():
-        assert installed[key].value == value
-        assert installed[key].load() is not None
+    for (group, name), value in declared_entry_points(root).items():
+        [installed] = entry_points(group=group, name=name)
+        assert installed.value == value
+        assert installed.load() is not None
 
 
 def test_no_name_is_declared_twice_in_a_slot(root):
