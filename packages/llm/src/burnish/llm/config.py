@@ -185,7 +185,7 @@ class AdamW:
     """What follows the warm-up: hold, decay to zero (linear or cosine), or hold and decay at the end."""
 
     warmup_steps: int = 0
-    """Optimizer steps over which the rate rises linearly; the first is made at 1 / (warmup_steps + 1) of it."""
+    """Optimizer steps over which the rate rises linearly, from 1 / (warmup_steps + 1) of the peak."""
 
     decay_fraction: float = 0.5
     """Share of all steps in which `warmup_stable_decay` decays; the others ignore it."""
@@ -200,7 +200,7 @@ class AdamW:
     """Added to the root of the second moment."""
 
     weight_decay: float = 0.0
-    """Decoupled weight decay of matrices and embeddings, per unit of learning rate; norms and biases have none."""
+    """Decoupled weight decay of matrices, per unit of learning rate; norms and biases do not decay."""
 
     def __post_init__(self) -> None:
         """Refuse rates and decays out of range."""
