@@ -7,6 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 
+TITLE = "Held-out evaluation, the same problems each time"
+ACCURACY = "eval/accuracy"
+
+
 def print_summary(
     directory: Path, stages: Sequence[str], summary: Mapping[str, Mapping[str, float | str]]
 ) -> None:
@@ -29,12 +33,22 @@ def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
 
 
 def _table(names: Sequence[str], summary: Mapping[str, Mapping[str, float | str]]) -> Table:
-    columns = list(dict.fromkeys(column for name in names for column in _columns(summary[name])))
-    table = Table("held-out evaluation", *(column.removeprefix("eval/") for column in columns))
+    columns = _telling(names, summary)
+    table = Table(*("", *(column.removeprefix("eval/").replace("_", " ") for column in columns)), title=TITLE)
     for name in names:
         values = [_number(summary[name].get(column)) for column in columns]
         table.add_row("before training" if name == "initial" else f"after {name}", *values)
     return table
+
+
+def _telling(names: Sequence[str], summary: Mapping[str, Mapping[str, float | str]]) -> list[str]:
+    """Return the evaluation's columns, less those that are all zero or repeat one before them."""
+    columns: dict[tuple[float | str | None, ...], str] = {}
+    for column in dict.fromkeys(column for name in names for column in _columns(summary[name])):
+        values = tuple(summary[name].get(column) for name in names)
+        if any(values) or column == ACCURACY:
+            columns.setdefault(values, column)
+    return list(columns.values())
 
 
 def _columns(values: Mapping[str, float | str]) -> list[str]:
