@@ -13,7 +13,6 @@ from typing import Any
 import jax
 
 from burnish.llm.bundle import Bundle, load_bundle
-from burnish.llm.config import Pretrained
 from burnish.llm.train_step import StateLayout
 from burnish.llm.training import TrainingBackend, check_rows, training_footprint
 from burnish.platform.run import Run
@@ -42,7 +41,7 @@ class Workbench:
     def bundle(self) -> Bundle:
         """The model with its tokenizer; parameters are read when they are asked for."""
         received = self.artifacts.get(MODEL)
-        model = self.model if received is None else Pretrained(name_or_path=str(received))
+        model = self.model if received is None else self.model.handed_over(received)
         return load_bundle(model, self.tokenizer, self.run.jax, self.run.seed)
 
     @cached_property
