@@ -41,7 +41,7 @@ class Workbench:
     def bundle(self) -> Bundle:
         """The model with its tokenizer; parameters are read when they are asked for."""
         received = self.artifacts.get(MODEL)
-        model = self.model if received is None else self.model.handed_over(received)
+        model = self.model if received is None else self.model.handed_over(str(received))
         return load_bundle(model, self.tokenizer, self.run.jax, self.run.seed)
 
     @cached_property
