@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+
 from burnish.llm.batch import BatchTotals, length_bucket, make_batch, round_up_rows
 from burnish.llm.sequence import make_sample
 from burnish.platform.errors import ConfigError, DataError

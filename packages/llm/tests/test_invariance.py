@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from burnish.llm.batch import BatchTotals, TokenBatch, make_batch
 from burnish.llm.config import AdamW, JaxTraining, Qwen2
 from burnish.llm.objective import cross_entropy

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from burnish.llm.logprobs import linear_logprobs
 
 ROWS, LENGTH, WIDTH, VOCAB = 3, 7, 16, 50

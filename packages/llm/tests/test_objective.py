@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config import CrossEntropy, Qwen2
 from burnish.llm.objective import cross_entropy, policy_of, weighted_sum

@@ -2,6 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+
 from burnish.llm.config import AdamW
 from burnish.llm.optimizer import SupportsLearningRate, decay_mask
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+
 from burnish.llm.batch import make_batch
 from burnish.llm.config import AdamW, JaxTraining, Qwen2
 from burnish.llm.objective import cross_entropy
@@ -116,15 +117,16 @@ def test_step_when_the_optimizer_has_no_schedule_then_no_rate_is_reported(backen
     assert "train/learning_rate" not in backend(optimizer=PlainDescent()).step(batch_of(0), cross_entropy)
 
 
-def test_step_when_the_gradient_is_large_then_the_update_has_the_norm_of_the_limit(backend):
-    training = backend(optimizer=PlainDescent(), max_grad_norm=0.25)
+@pytest.mark.parametrize("limit", [0.25, float("inf")])
+def test_step_when_the_gradient_is_large_then_the_update_has_the_norm_of_the_limit(backend, limit):
+    training = backend(optimizer=PlainDescent(), max_grad_norm=limit)
     before = on_host(training.weights())
     statistics = training.step(batch_of(0), cross_entropy)
     assert statistics["train/grad_norm"][0] > 0.5
     moved = np.sqrt(
         sum(((a - b) ** 2).sum() for a, b in zip(on_host(training.weights()), before, strict=True))
     )
-    np.testing.assert_allclose(moved, 0.25, rtol=1e-4)
+    np.testing.assert_allclose(moved, min(limit, float(statistics["train/grad_norm"][0])), rtol=1e-4)
 
 
 @pytest.mark.parametrize("micro_batch_rows", ["all", 2])
@@ -259,6 +261,26 @@ def test_check_rows_when_not_divisible_then_says_what_would_be(
 ):
     with pytest.raises(ConfigError, match=message):
         check_rows(num_rows, micro_batch_rows, num_shards)
+
+
+@pytest.mark.parametrize(
+    ("component", "options", "message"),
+    [
+        (
+            JaxTraining,
+            {"micro_batch_rows": 0},
+            "training.micro_batch_rows=0` is out of range; legal: 1 or more",
+        ),
+        (JaxTraining, {"max_grad_norm": 0.0}, "training.max_grad_norm"),
+        (JaxTraining, {"logprob_chunk": 0}, "training.logprob_chunk"),
+        (AdamW, {"learning_rate": 0.0}, "optimizer.learning_rate"),
+        (AdamW, {"decay_fraction": 1.5}, "optimizer.decay_fraction"),
+        (AdamW, {"b2": 1.0}, "optimizer.b2"),
+    ],
+)
+def test_options_when_out_of_range_then_are_named(component, options, message):
+    with pytest.raises(ConfigError, match=message):
+        component(**options)
 
 
 def test_check_rows_when_divisible_then_returns_the_rows():

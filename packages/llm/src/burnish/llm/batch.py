@@ -13,9 +13,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float, Int
+
 from burnish.llm.sequence import LOSS_MASK, Sample
 from burnish.platform.errors import ConfigError, DataError
-from jaxtyping import Float, Int
 
 Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 PaddingSide = Literal["left", "right"]

@@ -8,13 +8,14 @@ are components of their own package.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32
+
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.logprobs import linear_logprobs
-from jaxtyping import Array, Bool, Float, Float32
 
 Statistics = Mapping[str, tuple[Array, Array]]
 """Name to (sum, count): what is reported is the sum of sums over the sum of counts."""
@@ -57,6 +58,7 @@ class Policy:
         return self._computed[temperature]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """A hashable callable traced inside the step; equal objectives share one compiled step."""
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
-from burnish.llm.config import AdamW
 from jaxtyping import Array, Float32
+
+from burnish.llm.config import AdamW
 
 Schedule = Callable[[Any], Float32[Array, ""]]
 """Number of updates made so far to the learning rate of the next one."""

@@ -15,14 +15,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float32
+
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.objective import Objective, Statistics, policy_of, weighted_sum
 from burnish.llm.optimizer import SupportsLearningRate
 from burnish.llm.sharding import batch_sharding, parameter_shardings, replicated
-from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float32
 
 State = dict[str, Any]
 """`params` (masters), `opt_state`, and two int32 counters: `step`, and `skipped` of those steps."""
@@ -104,7 +105,7 @@ def train_step(
     gradients, loss, statistics = accumulate(program, weights, batch)
     grad_norm = optax.tree.norm(gradients)
     is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    scale = program.max_grad_norm / jnp.maximum(grad_norm, program.max_grad_norm)
+    scale = 1.0 / jnp.maximum(grad_norm / program.max_grad_norm, 1.0)
     clipped = jax.tree.map(lambda gradient: gradient * scale, gradients)
     updates, opt_state = transformation.update(clipped, state["opt_state"], state["params"])
     params = optax.apply_updates(state["params"], updates)

@@ -6,11 +6,13 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+
 from burnish.llm.batch import TokenBatch
 from burnish.llm.config import JaxTraining
 from burnish.llm.families.protocol import CausalLM
@@ -21,9 +23,9 @@ from burnish.llm.train_step import State, StateLayout, StepProgram, compiled_ste
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.config import JaxConfig
 from burnish.platform.errors import ConfigError
-from jax.sharding import Mesh
 
 
+@runtime_checkable
 class TrainingBackend(Protocol):
     """What a loop trains with."""
 

@@ -1,0 +1,83 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from burnish.llm.batch import TokenBatch, make_batch
+from burnish.llm.config import AdamW, JaxTraining, Qwen2
+from burnish.llm.objective import cross_entropy
+from burnish.llm.sequence import make_sample
+from burnish.llm.train_step import split_rows
+from burnish.llm.weights import save_huggingface
+from burnish.platform.config import JaxConfig
+
+
+def ragged_samples():
+    rng = np.random.default_rng(3)
+    return [make_sample(rng.integers(0, 60, 2), rng.integers(0, 60, size)) for size in (1, 6, 3, 8)]
+
+
+@pytest.fixture
+def first_step(hf_config, scaled_params, mesh):
+    """Return a function aggregation -> (loss, gradient norm) of a first step on the ragged samples."""
+    model = Qwen2().build(hf_config)
+    training = JaxTraining(micro_batch_rows=2).build(
+        model=model,
+        params=scaled_params(model),
+        optimizer=AdamW(),
+        total_steps=1,
+        mesh=mesh(),
+        jax_config=JaxConfig(),
+    )
+
+    def measure(aggregation):
+        training.load_weights(scaled_params(model))
+        batch = make_batch(ragged_samples(), num_rows=4, length=12, pad_token_id=60, aggregation=aggregation)
+        statistics = training.step(batch, cross_entropy)
+        return [float(statistics[name][0]) for name in ("train/loss", "train/grad_norm")]
+
+    return measure
+
+
+@pytest.fixture
+def huggingface_step(hf_config, scaled_params, tmp_path):
+    """Return loss and gradient norm of the same samples by transformers and torch."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = Qwen2().build(hf_config)
+    save_huggingface(tmp_path, model, scaled_params(model), "float32")
+    theirs = transformers.Qwen2ForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
+    samples = ragged_samples()
+    tokens, labels = torch.zeros((4, 12), dtype=torch.long), torch.full((4, 12), -100)
+    for row, sample in enumerate(samples):
+        tokens[row, : len(sample)] = torch.from_numpy(sample.tokens)
+        labels[row, 2 : len(sample)] = torch.from_numpy(sample.tokens[2:]).long()
+    is_real = torch.arange(12)[None] < torch.tensor([[len(sample)] for sample in samples])
+    loss = theirs(input_ids=tokens, attention_mask=is_real.long(), labels=labels).loss
+    loss.backward()
+    squares = [float((parameter.grad**2).sum()) for parameter in theirs.parameters()]
+    return [float(loss.detach()), sum(squares) ** 0.5]
+
+
+def test_step_when_compared_with_huggingface_then_loss_and_gradient_norm_agree(first_step, huggingface_step):
+    np.testing.assert_allclose(first_step("token_mean"), huggingface_step, rtol=1e-5)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(first_step("sequence_mean"), huggingface_step, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mesh_shape", "micro_batch_rows"), [((1, 1), 4), ((2, 1), 4), ((2, 2), 4), ((1, 4), 8)]
+)
+def test_split_rows_when_sharded_then_no_row_leaves_its_device(mesh, mesh_shape, micro_batch_rows):
+    placed = mesh(*mesh_shape)
+    rows = np.tile(np.arange(16, dtype=np.int32)[:, None], (1, 3))
+    batch = TokenBatch(tokens=rows, positions=rows, segment_ids=rows, columns={"weights": jnp.asarray(rows)})
+    micro_batches = np.asarray(
+        jax.jit(lambda batch: split_rows(batch, micro_batch_rows, placed))(batch).tokens
+    )
+    assert sorted(micro_batches[..., 0].ravel()) == list(range(16))
+    num_shards = np.prod(mesh_shape)
+    by_device = micro_batches[..., 0].reshape(-1, num_shards, micro_batch_rows // num_shards)
+    for device in range(num_shards):
+        held = np.arange(16).reshape(num_shards, -1)[device]
+        np.testing.assert_array_equal(by_device[:, device].ravel(), held)
