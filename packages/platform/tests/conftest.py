@@ -1,6 +1,7 @@
 """Eight virtual CPU devices, and a participant that holds a tree as training state does."""
 
 import os
+import sys
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+
 from burnish.platform.checkpoint.snapshot import Snapshot
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -41,3 +43,162 @@ class Participant:
 @pytest.fixture
 def participant() -> Callable[..., Participant]:
     return Participant
+
+
+TOY = """
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from burnish.platform.component import shared, slot, slots
+
+if TYPE_CHECKING:
+    from nowhere import Engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Echo:
+    repeat: int = 1
+    mode: Literal["quiet", "loud"] = "quiet"
+    rate: float = 1.0
+    names: tuple[str, ...] = ("a", "b")
+
+    def build(self):
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow:
+    delay_seconds: float = 0.5
+    pattern: str = "^a${b"
+    address: str
+
+    def build(self):
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    low: int = 0
+    high: int = 9
+
+    def __post_init__(self):
+        if self.low > self.high:
+            raise ValueError(f"low={self.low} must not exceed high={self.high}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    scale: bool = True
+
+    def build(self):
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toy:
+    engine: "Engine" = shared("engine", "echo")
+    data: Any = shared("data", "arithmetic")
+    advantage: Any = slot("advantage", "toy_mean")
+    judge: Any = slot("engine", None)
+    rewards: Any = slots("reward", ["length"])
+    limits: Limits = field(default_factory=Limits)
+    steps: int = 3
+
+    def build(self, run, **components):
+        return Running(run, components)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    engine: Any = shared("engine", "slow")
+    steps: int = 5
+
+    def build(self, run, **components):
+        return Running(run, components)
+
+
+class Running:
+    def __init__(self, run, components):
+        self.components = components
+
+    def run(self, artifacts):
+        assert "engine" in self.components
+        return artifacts
+
+    def plan(self):
+        return {"rows": 7}
+
+
+def length(samples):
+    return [len(sample) for sample in samples]
+"""
+
+
+@pytest.fixture
+def distribution(tmp_path, monkeypatch):
+    """Install a distribution for one test: metadata, entry points and files on the import path."""
+    roots = []
+
+    def install(name, entry_points, files=None, version="1.0"):
+        root = tmp_path / f"site-{name}"
+        info = root / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        (info / "METADATA").write_text(metadata, encoding="utf-8")
+        groups = [
+            f"[burnish.{slot}]\n" + "".join(f"{key} = {value}\n" for key, value in names.items())
+            for slot, names in entry_points.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
+        for path, text in (files or {}).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(root)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
+        roots.append(str(root))
+
+    yield install
+    for name, module in list(sys.modules.items()):
+        if any(root in str(getattr(module, "__file__", "")) for root in roots):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def toy(distribution):
+    """Install `burnish-toy`: stages, engines, an advantage, a reward that is a function, presets."""
+    distribution(
+        "burnish-toy",
+        {
+            "stage": {"toy": "burnish_toy:Toy", "other": "burnish_toy:Other"},
+            "engine": {"echo": "burnish_toy:Echo", "slow": "burnish_toy:Slow"},
+            "advantage": {"toy_mean": "burnish_toy:Mean"},
+            "reward": {"length": "burnish_toy:length", "size": "burnish_toy:length"},
+            "config": {"toy": "burnish_toy.conf"},
+        },
+        {
+            "burnish_toy/__init__.py": TOY,
+            "burnish_toy/conf/__init__.py": "",
+            "burnish_toy/conf/experiment/short.yaml": (
+                "# @package _global_\ndefaults:\n  - override /stage: toy+toy\n  - override /engine: slow\n"
+                "engine: {address: here}\nstages: {toy_2: {steps: 1}}\n"
+            ),
+        },
+    )
+
+
+@pytest.fixture
+def train(monkeypatch, capsys, tmp_path):
+    """Run `train` with some words in an empty directory: (exit status, stdout, stderr)."""
+    from burnish.platform import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["train", *words])
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as ended:
+            cli.train()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return command

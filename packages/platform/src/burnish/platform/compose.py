@@ -100,18 +100,21 @@ def _block(stage: str) -> dict[str, Any]:
 
 
 def _chain(names: str) -> dict[str, Any]:
-    """Return a defaults list: each shared slot once, then each block, all with their recipes for the model."""
+    """Return a defaults list: each shared slot once, then each block, with recipes for the model."""
     shared: dict[str, str] = {}
     entries: list[dict[str, str]] = []
     for block, stage in chain_blocks(names).items():
-        declared = [found for field in dataclasses.fields(stage_type(stage)) if (found := reference(field))]
+        fields = dataclasses.fields(stage_type(stage))
+        declared = [found for field in fields if (found := reference(field))]
         own = {found.slot: found.default[0] for found in declared if found.kind == "shared"}
         shared = own | shared
         entries.append({f"/stages@stages.{block}": stage})
         if "model" in own and NAME.fullmatch(stage):
             entries.append({f"optional /recipe@stages.{block}": f"{stage}_${{model}}"})
     chosen = [{f"/{slot}@{slot}": default} for slot, default in shared.items()]
-    recipes = [{f"optional /recipe@{slot}": f"{slot}_${{{slot}}}_${{model}}"} for slot in shared if slot != "model"]
+    recipes = [
+        {f"optional /recipe@{slot}": f"{slot}_${{{slot}}}_${{model}}"} for slot in shared if slot != "model"
+    ]
     return {"defaults": [*chosen, *(recipes if "model" in shared else []), *entries]}
 
 

@@ -26,8 +26,8 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
         return _unknown_key(str(cause.full_key), arguments) or _first_line(cause)
     if no_match is not None:
         return _unknown_choice(no_match["key"], arguments)
-    where = getattr(cause, "full_key", None)
-    return f"{where}: {_first_line(cause)}" if where else _first_line(error)
+    where = next((found for source in (error, cause) if (found := getattr(source, "full_key", None))), None)
+    return f"{where}: {_first_line(error)}" if where else _first_line(error)
 
 
 def _missing_option(error: MissingConfigException) -> str:

@@ -21,7 +21,7 @@ from burnish.platform.config import Config
 from burnish.platform.errors import ConfigError
 from burnish.platform.overrides import rewrite
 from burnish.platform.presets import PRIMARY
-from burnish.platform.settle import settle
+from burnish.platform.settle import settle, typed_overrides
 from burnish.platform.user_file import user_file
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 HYDRA_VERSION = "1.3"
 USER_FILE = "+file=user"
-"""How Hydra is told of the user's file: the last preset of all."""
+"""How Hydra is told of the user's file: the first preset, so that what is typed after it wins."""
 
 
 class _Carried(BaseException):
@@ -70,7 +70,7 @@ def compose_raw(overrides: Sequence[str]) -> DictConfig:
 
 
 def prepare(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments as Hydra takes them: the file is the last preset, short forms are written out."""
+    """Return the arguments as Hydra takes them: the file is the first preset, no form is short."""
     user_file.set(None)
     words = list(arguments)
     files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]
@@ -81,7 +81,7 @@ def prepare(arguments: Sequence[str]) -> list[str]:
         if not path.is_file():
             raise ConfigError(f"cannot read '{path}': there is no such file; name an existing YAML file")
         user_file.set(path)
-        words = [*(word for word in words if word not in files), USER_FILE]
+        words = [USER_FILE, *(word for word in words if word not in files)]
     return rewrite(words)
 
 
@@ -105,7 +105,9 @@ def launch(arguments: Arguments) -> None:
                 composed.hydra = node
                 _number(composed, names)
             _execute(
-                _typed(composed), [_as_typed(word) for word in node.overrides.task], arguments.is_dry_run
+                _typed(composed),
+                [_as_typed(word) for word in typed_overrides(composed)],
+                arguments.is_dry_run,
             )
         except Exception as error:
             raise _Carried(error) from error

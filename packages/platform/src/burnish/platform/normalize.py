@@ -8,7 +8,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
-from burnish.platform.chain import SECTIONS, chain_blocks
+from pydantic_core import to_jsonable_python
+
+from burnish.platform.chain import SECTIONS, chain_blocks, stage_type
 from burnish.platform.component import (
     IMPORT_PATH,
     FunctionComponent,
@@ -102,6 +104,8 @@ class _Normalizer:
         self._refuse_other_choice(group or slot, slot, path, name, given)
         found = resolve(slot, name, self.allow_import_paths)
         self.providers.setdefault(provider(slot, name))
+        if slot == "stage":
+            found = stage_type(name)
         if not isinstance(found, type):
             _refuse_unknown(path, options, [])
             return Checked(FunctionComponent(found), {"use": name})
@@ -130,7 +134,10 @@ class _Normalizer:
                 message if message.lstrip("`").startswith(path) else f"{path}: {message}"
             ) from error
         plain = {name: resolved for name, (_, resolved) in checked.items()}
-        return Checked(value, {name: plain.get(name, _as_plain(value, name)) for name in fields})
+        return Checked(
+            value,
+            {name: plain[name] if name in plain else _as_plain(value, name) for name in fields},
+        )
 
     def _option(self, kind: type[Any], field: "dataclasses.Field[Any]", path: str, given: Any) -> Checked:
         annotation = annotation_of(kind, field)
@@ -234,9 +241,4 @@ def _required(path: str) -> str:
 
 def _as_plain(value: Any, name: str) -> Any:
     """Return a default that nobody wrote as plain values."""
-    default = getattr(value, name)
-    return (
-        dataclasses.asdict(default)
-        if dataclasses.is_dataclass(default) and not isinstance(default, type)
-        else default
-    )
+    return to_jsonable_python(getattr(value, name))
