@@ -23,6 +23,7 @@ SHORT = [
     "stages.rl.optimizer.schedule=constant",
     "checkpoint.save_every_steps=2",
     "logging.print_every_steps=1",
+    "~sink@logging.sinks.tensorboard",
 ]
 """A recipe with every part of the default one, over in seconds; it learns nothing."""
 
@@ -55,13 +56,20 @@ class Train:
 
     def __call__(self, *overrides: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            self.command(overrides), capture_output=True, text=True, check=False, env=environment(), timeout=600
+            self.command(overrides),
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment(),
+            timeout=600,
         )
 
 
 def environment() -> dict[str, str]:
     """One CPU device, whatever the tests around use."""
-    return {key: value for key, value in os.environ.items() if key not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    return {
+        key: value for key, value in os.environ.items() if key not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
+    }
 
 
 @pytest.fixture(scope="session")

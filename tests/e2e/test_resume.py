@@ -20,7 +20,10 @@ def rows_of(run: Path) -> list[dict]:
     """The rows of a run without what depends on clock and machine."""
     scopes = ("time/", "perf/", "memory/", "compile/")
     lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if not key.startswith(scopes)} for line in lines]
+    return [
+        {key: value for key, value in json.loads(line).items() if not key.startswith(scopes)}
+        for line in lines
+    ]
 
 
 def digests_of(run: Path) -> dict[str, str]:
@@ -132,8 +135,12 @@ def test_latest_on_a_finished_run_says_so_and_changes_nothing(train, short):
     overrides = [*short, "stage=sft", "run.name=x", "checkpoint.resume_from=latest"]
     overrides = [word for word in overrides if not word.startswith("stages.rl")]
     assert train(*overrides).returncode == 0
-    before = {path: path.stat().st_mtime_ns for path in (train.output / "x").rglob("*") if path.name != "lock"}
+    before = {
+        path: path.stat().st_mtime_ns for path in (train.output / "x").rglob("*") if path.name != "lock"
+    }
     again = train(*overrides)
     assert again.returncode == 0
     assert "complete: nothing to resume" in again.stderr
-    assert {path: path.stat().st_mtime_ns for path in (train.output / "x").rglob("*") if path.name != "lock"} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in (train.output / "x").rglob("*") if path.name != "lock"
+    } == before

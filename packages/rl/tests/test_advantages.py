@@ -23,7 +23,9 @@ def firsts(advantages):
 def test_group_mean_by_hand(group):
     values = firsts(ESTIMATORS["grpo"]([group(0, [1.0, 0.0, 0.0, 1.0])]))
     std = np.sqrt(4 * 0.25 / 3)
-    np.testing.assert_allclose(values, [[0.5 / (std + EPSILON), *[-0.5 / (std + EPSILON)] * 2, 0.5 / (std + EPSILON)]], rtol=1e-6)
+    np.testing.assert_allclose(
+        values, [[0.5 / (std + EPSILON), *[-0.5 / (std + EPSILON)] * 2, 0.5 / (std + EPSILON)]], rtol=1e-6
+    )
 
 
 def test_group_mean_unscaled_by_hand(group):

@@ -65,7 +65,9 @@ def test_clipped_gradient_at_the_behavior_policy_is_the_policy_gradient():
         values, _ = objective(GivenLogprobs(table), batch(old=NEW))
         return jnp.sum(values * WEIGHTS)
 
-    clipped = jax.grad(lambda table: loss(ClippedPolicyGradientObjective(0.2, 0.2, 1.0), table))(jnp.array(NEW))
+    clipped = jax.grad(lambda table: loss(ClippedPolicyGradientObjective(0.2, 0.2, 1.0), table))(
+        jnp.array(NEW)
+    )
     plain = jax.grad(lambda table: loss(PolicyGradientObjective(1.0), table))(jnp.array(NEW))
     np.testing.assert_allclose(clipped, plain, rtol=1e-5)
     np.testing.assert_allclose(plain, -ADVANTAGES * WEIGHTS, rtol=1e-6)
@@ -75,14 +77,17 @@ def test_clipped_gradient_is_zero_where_the_clip_binds():
     table = jnp.array(OLD + 1.0)
     gradient = jax.grad(
         lambda table: jnp.sum(
-            ClippedPolicyGradientObjective(0.2, 0.2, 1.0)(GivenLogprobs(table), batch(np.abs(ADVANTAGES)))[0] * WEIGHTS
+            ClippedPolicyGradientObjective(0.2, 0.2, 1.0)(GivenLogprobs(table), batch(np.abs(ADVANTAGES)))[0]
+            * WEIGHTS
         )
     )(table)
     assert not np.asarray(gradient).any()
 
 
 def test_extreme_ratios_stay_finite():
-    values, _ = ClippedPolicyGradientObjective(0.2, 0.2, 1.0)(GivenLogprobs(NEW + 1e4), batch(-np.abs(ADVANTAGES)))
+    values, _ = ClippedPolicyGradientObjective(0.2, 0.2, 1.0)(
+        GivenLogprobs(NEW + 1e4), batch(-np.abs(ADVANTAGES))
+    )
     assert np.isfinite(values).all()
 
 

@@ -78,7 +78,7 @@ class JaxConfig:
 class CheckpointConfig:
     """When checkpoints are written, which are kept, and where a run goes on from."""
 
-    backend: Component = slot("checkpoint", "msgpack")  # noqa: RUF009 - it returns a dataclass field
+    backend: Component = slot("checkpoint", "msgpack")
     """How arrays are written."""
 
     save_every_steps: int = 100

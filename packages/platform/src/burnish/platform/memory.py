@@ -1,5 +1,8 @@
 """How much memory the devices of this process have used at their peak."""
 
+# jax's own annotations are partial, which strict mode reports at every use.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import resource
 import sys
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh
+
 from burnish.platform.config import MeshConfig
 from burnish.platform.errors import ConfigError
-from jax.sharding import AxisType, Mesh
 
 AXES = ("dp", "fsdp", "tp")
 

@@ -1,10 +1,14 @@
 """What produced a run: the command, the code's revision, the versions, the machine. Written as `run.json`."""
 
+# jax's own annotations are partial, which strict mode reports at every use.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 import os
 import platform as machine
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -21,19 +25,14 @@ def provenance(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         "overrides": list(overrides),
         "config_path": config.run.config_path,
         "git": _git_state(),
-        "components": [
-            {
-                "slot": provider.slot,
-                "name": provider.name,
-                "value": provider.value,
-                "distribution": provider.distribution,
-                "version": provider.version,
-            }
-            for provider in config.components
-        ],
+        "components": [asdict(provider) for provider in config.components],
         "python": machine.python_version(),
         "versions": {name: version(name) for name in ("jax", "jaxlib", "numpy", "burnish-platform")},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.local_device_count()},
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.local_device_count(),
+        },
         "cpu_threads": cpu_threads(),
         "host": machine.node(),
     }
@@ -41,7 +40,8 @@ def provenance(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
 
 def cpu_threads() -> int:
     """Return how many threads XLA's CPU backend uses: bits differ between counts, so a resume compares it."""
-    return int(os.environ.get("NPROC", len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1))
+    available = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return int(os.environ.get("NPROC", available))
 
 
 def _git_state() -> dict[str, Any] | None:

@@ -6,14 +6,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from burnish.platform.summary import Row, Summary
 
 TITLE = "Held-out evaluation, the same problems each time"
 ACCURACY = "eval/accuracy"
 
 
-def print_summary(
-    directory: Path, stages: Sequence[str], summary: Mapping[str, Mapping[str, float | str]]
-) -> None:
+def print_summary(directory: Path, stages: Sequence[str], summary: Summary) -> None:
     """Print the evaluation before training and after every stage, then the run's directory."""
     console = Console(soft_wrap=True)
     evaluated = [name for name in ("initial", *stages) if _columns(summary.get(name, {}))]
@@ -32,7 +31,7 @@ def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
         console.print(table)
 
 
-def _table(names: Sequence[str], summary: Mapping[str, Mapping[str, float | str]]) -> Table:
+def _table(names: Sequence[str], summary: Summary) -> Table:
     columns = _telling(names, summary)
     table = Table(*("", *(column.removeprefix("eval/").replace("_", " ") for column in columns)), title=TITLE)
     for name in names:
@@ -41,7 +40,7 @@ def _table(names: Sequence[str], summary: Mapping[str, Mapping[str, float | str]
     return table
 
 
-def _telling(names: Sequence[str], summary: Mapping[str, Mapping[str, float | str]]) -> list[str]:
+def _telling(names: Sequence[str], summary: Summary) -> list[str]:
     """Return the evaluation's columns, less those that are all zero or repeat one before them."""
     columns: dict[tuple[float | str | None, ...], str] = {}
     for column in dict.fromkeys(column for name in names for column in _columns(summary[name])):
@@ -51,7 +50,7 @@ def _telling(names: Sequence[str], summary: Mapping[str, Mapping[str, float | st
     return list(columns.values())
 
 
-def _columns(values: Mapping[str, float | str]) -> list[str]:
+def _columns(values: Row) -> list[str]:
     return [name for name in values if name.startswith("eval/")]
 
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
@@ -35,10 +35,20 @@ class StartingPoint:
 FRESH = StartingPoint(stage_index=1)
 
 
-def run_of_checkpoint(path: Path) -> Path | None:
-    """Return the run directory that a `.../stages/<n>-<name>/checkpoints/step_<k>` path lies in."""
-    match = CHECKPOINT.search(path.resolve().as_posix())
-    return Path(path.resolve().as_posix()[: match.start()]) if match else None
+def run_of_checkpoint(path: Path) -> Path:
+    """Return the run directory that a `.../stages/<n>-<name>/checkpoints/step_<k>` path lies in.
+
+    Raises:
+        CheckpointError: the path is none of that form, or nothing is there.
+    """
+    resolved = path.resolve().as_posix()
+    match = CHECKPOINT.search(resolved)
+    if match is None or not path.is_dir():
+        raise CheckpointError(
+            f"checkpoint.resume_from='{path}' is no checkpoint directory; use latest, best, or a path that "
+            "ends in stages/<n>-<name>/checkpoints/step_<k>"
+        )
+    return Path(resolved[: match.start()])
 
 
 def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
@@ -66,18 +76,14 @@ def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
 
 
 def _named(path: Path, config: Config, root: RunDirectory) -> StartingPoint:
-    match = CHECKPOINT.search(path.resolve().as_posix())
-    if match is None or not path.is_dir():
-        raise CheckpointError(
-            f"checkpoint.resume_from='{path}' is no checkpoint directory; use latest, best, or a path that ends in "
-            "stages/<n>-<name>/checkpoints/step_<k>"
-        )
     if run_of_checkpoint(path) != root.path.resolve():
         raise ConfigError(
-            f"checkpoint.resume_from='{path}' belongs to another run than run.name='{config.run.name}'; leave "
-            "run.name out to go on with that run, or start from its weights with "
+            f"checkpoint.resume_from='{path}' belongs to another run than run.name='{config.run.name}'; "
+            "leave run.name out to go on with that run, or start from its weights with "
             f"model=pretrained model.name_or_path={path}"
         )
+    match = CHECKPOINT.search(path.resolve().as_posix())
+    assert match is not None, "a path that lies in a run matches"
     index, names = int(match["index"]), list(config.stages)
     if index > len(names) or names[index - 1] != match["stage"]:
         raise ConfigError(f"checkpoint.resume_from='{path}': the chain {'+'.join(names)} has no such stage")
@@ -113,10 +119,11 @@ def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str
     Free to change: `checkpoint`, `logging`, `run` except its seed, and the `steps` of an unfinished stage.
     `jax.mesh` and the thread count may change with a warning: sums are then rounded in another order.
     """
-    saved = _flatten(OmegaConf.to_container(OmegaConf.load(root.path / "config.yaml")))
+    saved = _flatten(OmegaConf.to_container(OmegaConf.load(root.config)))
     asked = _flatten(config.resolved)
     finished = {name for i, name in enumerate(config.stages, 1) if root.finished_stage(i, name) is not None}
-    refused, warned = [], []
+    refused: list[str] = []
+    warned: list[str] = []
     for key in sorted(saved.keys() | asked.keys()):
         if saved.get(key) == asked.get(key) or _is_free(key, finished):
             continue
@@ -142,6 +149,6 @@ def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, Mapping) or not tree:
         return {prefix.rstrip("."): tree}
     flat: dict[str, Any] = {}
-    for key, value in tree.items():
+    for key, value in cast("Mapping[str, Any]", tree).items():
         flat |= _flatten(value, f"{prefix}{key}.")
     return flat

@@ -151,8 +151,12 @@ class Run:
         self.root.beat(self.name, step, last)
         if self._stop_reason is not None:
             raise LimitExceeded(
-                f"stopped at step {step} of '{self.name}': {self._stop_reason}; saved under {self.stage_directory}"
+                f"stopped at step {step} of '{self.name}': {self._stop_reason}; "
+                f"saved under {self.stage_directory}"
             )
         if pending is not None:
-            message = f"stopped by a signal and saved at step {step} of '{self.name}'; go on with: {self.resume_command}"
-            raise Interrupted(message, pending)
+            raise Interrupted(
+                f"stopped by a signal and saved at step {step} of '{self.name}'; "
+                f"go on with: {self.resume_command}",
+                pending,
+            )

@@ -38,6 +38,16 @@ class RunDirectory:
         self._last_beat = 0.0
 
     @property
+    def config(self) -> Path:
+        """The resolved configuration; written last of what a run begins with."""
+        return self.path / "config.yaml"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run has begun here."""
+        return self.config.is_file()
+
+    @property
     def metrics(self) -> Path:
         """The file with one row per stage and step."""
         return self.path / "metrics.jsonl"
@@ -47,11 +57,11 @@ class RunDirectory:
         return self.path / "stages" / f"{index}-{name}"
 
     def acquire(self) -> None:
-        """Make the directory if need be and lock it; RunError where it is not writable or another holds it."""
+        """Make the directory if need be and lock it; RunError where that cannot be or another holds it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # The handle outlives this call on purpose: closing it would release the lock.
-            lock = (self.path / "lock").open("a+", encoding="utf-8")  # noqa: SIM115
+            lock = (self.path / "lock").open("a+", encoding="utf-8")
         except OSError as error:
             raise RunError(
                 f"run.output_dir: cannot write to '{self.path}': {error.strerror}; "
@@ -64,7 +74,8 @@ class RunDirectory:
             owner = lock.read().strip() or "another process"
             lock.close()
             raise RunError(
-                f"run.name: '{self.path}' is being written by {owner}; wait for it, stop it, or set another run.name"
+                f"run.name: '{self.path}' is being written by {owner}; wait for it, stop it, or set another "
+                "run.name"
             ) from error
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {os.uname().nodename}")
@@ -94,8 +105,10 @@ class RunDirectory:
             self.status("running", stage=stage, step=step, last_step=last)
 
     def finish_stage(self, index: int, name: str, finished: "FinishedStage") -> None:
-        """Mark a stage as complete, with what it hands on; directories inside the run are kept relative to it."""
-        directories = {key: _relative(path, self.path) for key, path in finished.artifacts.directories.items()}
+        """Mark a stage as complete, with what it hands on; directories in the run are kept relative to it."""
+        directories = {
+            key: _relative(path, self.path) for key, path in finished.artifacts.directories.items()
+        }
         content = {"last_global_step": finished.last_global_step, "artifacts": directories}
         write_text(self.stage(index, name) / "done.json", json.dumps(content, indent=2) + "\n")
 

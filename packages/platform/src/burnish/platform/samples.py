@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SampleWriter:
-    """Append samples of one stage to one file; a row starts with `stage` and `step`, as in `metrics.jsonl`."""
+    """Append samples of one stage to one file; rows start with `stage` and `step`, as in `metrics.jsonl`."""
 
     path: Path
     stage: str

@@ -7,6 +7,12 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+Row = Mapping[str, float | str]
+"""One line of `metrics.jsonl`."""
+
+Summary = Mapping[str, Row]
+"""`initial` and stage names to metrics."""
+
 MACHINE_SCOPES = ("time/", "perf/", "memory/", "compile/")
 """Names under these depend on the clock or the machine; all others are equal bit for bit after a resume."""
 
@@ -19,13 +25,13 @@ def read_rows(path: Path) -> list[dict[str, float | str]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def without_machine(row: Mapping[str, float | str]) -> dict[str, float | str]:
+def without_machine(row: Row) -> dict[str, float | str]:
     """Return a row without what depends on clock or machine."""
     return {key: value for key, value in row.items() if not key.startswith(MACHINE_SCOPES)}
 
 
-def summarize(rows: Iterable[Mapping[str, float | str]]) -> dict[str, dict[str, float | str]]:
-    """Return `initial`, the evaluation before the first step, then every stage's latest values under its name.
+def summarize(rows: Iterable[Row]) -> Summary:
+    """Return `initial`, the evaluation before the first step, then each stage's latest values by its name.
 
     A stage's entry holds the last value of each metric, so an evaluation that is not due at the last step
     still stands there.

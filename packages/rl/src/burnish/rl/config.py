@@ -1,4 +1,4 @@
-"""Options of the `rl` stage and of its parts. Imports no jax: defaults print and keys are checked without it."""
+"""Options of the `rl` stage and its parts; without jax, so that keys are checked before anything loads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -167,7 +167,7 @@ class RL:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
         if self.temperature <= 0:
-            raise ConfigError(f"temperature={self.temperature} must be above 0: RL learns from what is sampled")
+            raise ConfigError(f"temperature={self.temperature} must be above 0: RL learns from samples")
         if self.prompts_per_step % self.updates_per_rollout:
             legal = [n for n in range(1, self.prompts_per_step + 1) if self.prompts_per_step % n == 0]
             raise ConfigError(

@@ -33,7 +33,7 @@ class Limits:
         # Written so that a mismatch that is not a number stops the run too.
         if not mismatch <= self.max_mismatch:
             return (
-                f"{ABSOLUTE} is {mismatch:.2e} nats per token, above max_mismatch={self.max_mismatch:g}: the engine "
-                "does not sample from the policy that is trained (stale or altered weights, or other numerics)"
+                f"{ABSOLUTE} is {mismatch:.2e} nats per token, above max_mismatch={self.max_mismatch:g}: the "
+                "engine does not sample from the trained policy (stale or altered weights, other numerics)"
             )
         return None

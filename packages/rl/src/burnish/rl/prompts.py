@@ -38,7 +38,7 @@ def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, max_prompt_tokens
     if not indices:
         shortest = min(lengths, default=0)
         raise DataError(
-            f"no prompt has max_prompt_tokens={max_prompt_tokens} tokens or fewer (the shortest has {shortest}); "
-            "raise max_prompt_tokens"
+            f"no prompt has max_prompt_tokens={max_prompt_tokens} tokens or fewer (the shortest has "
+            f"{shortest}); raise max_prompt_tokens"
         )
     return Prompts(source, indices, max(lengths[index] for index in indices))

@@ -1,4 +1,4 @@
-"""Between rollout and update: reward every completion, leave out what teaches nothing, and account for all."""
+"""Between rollout and update: reward completions, leave out what teaches nothing, account for all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -7,13 +7,13 @@ from typing import Any
 from burnish.platform.data.order import RecordStream
 from burnish.platform.run import Run
 from burnish.platform.stage import Artifacts
+from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import BatchLayout
 from burnish.rl.config import RL
 from burnish.rl.limits import Limits
 from burnish.rl.loop import run_rl
 from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.prompts import Prompts, prompts_that_fit
-from burnish.rl.rollouts.protocol import Rollout
 from burnish.rl.selection import Selection
 from burnish.sample.workbench import Workbench
 
@@ -39,16 +39,7 @@ class RLStage:
             training=training,
             prompts=RecordStream(prompts, run.data_seed),
             engine=bench.make_engine(layout.length),
-            rollout=self._rollout(bench),
-            selection=self._selection(),
-            advantage=config.advantage.build(),
-            objective=MeasuredObjective(
-                config.objective.build(temperature=config.temperature), config.temperature
-            ),
-            layout=layout,
-            limits=Limits(
-                max_mismatch=config.max_mismatch, max_skipped_updates=config.max_skipped_updates
-            ),
+            algorithm=self._algorithm(bench, layout),
             evaluation=bench.evaluator,
             log_groups=config.log_groups,
         )
@@ -99,13 +90,22 @@ class RLStage:
             aggregation=config.aggregation,
         )
 
-    def _rollout(self, bench: Workbench) -> Rollout:
-        return self.config.rollout.build(
-            tokenizer=bench.bundle.tokenizer,
-            max_new_tokens=self.config.max_new_tokens,
-            temperature=self.config.temperature,
-            seed=self.stage_run.seed,
-            stage_index=self.stage_run.index,
+    def _algorithm(self, bench: Workbench, layout: BatchLayout) -> Algorithm:
+        config, run = self.config, self.stage_run
+        objective = config.objective.build(temperature=config.temperature)
+        return Algorithm(
+            rollout=config.rollout.build(
+                tokenizer=bench.bundle.tokenizer,
+                max_new_tokens=config.max_new_tokens,
+                temperature=config.temperature,
+                seed=run.seed,
+                stage_index=run.index,
+            ),
+            selection=self._selection(),
+            advantage=config.advantage.build(),
+            objective=MeasuredObjective(objective, config.temperature),
+            layout=layout,
+            limits=Limits(max_mismatch=config.max_mismatch, max_skipped_updates=config.max_skipped_updates),
         )
 
     def _selection(self) -> Selection:

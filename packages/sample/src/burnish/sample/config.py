@@ -12,6 +12,8 @@ from burnish.platform.component import shared, slots
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
     from burnish.llm.families.protocol import CausalLM
     from burnish.llm.tokenizer import Tokenizer
     from burnish.platform.run import Run
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from burnish.sample.evaluation import Evaluation, SampleWriter
     from burnish.sample.rewards.protocol import Reward
     from burnish.sample.stage import EvalStage
-    from jax.sharding import Mesh
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,19 +156,19 @@ class GreedyEvaluation:
 class Eval:
     """The `eval` stage: evaluate the model that arrives, write one row, pass it on unchanged."""
 
-    model: Any = shared("model", "tiny")  # noqa: RUF009 - it returns a dataclass field
+    model: Any = shared("model", "tiny")
     """The model, where no earlier stage hands one over."""
 
-    tokenizer: Any = shared("tokenizer", "auto")  # noqa: RUF009 - it returns a dataclass field
+    tokenizer: Any = shared("tokenizer", "auto")
     """Text to tokens and back."""
 
-    data: Any = shared("data", "arithmetic")  # noqa: RUF009 - it returns a dataclass field
+    data: Any = shared("data", "arithmetic")
     """Where the problems come from."""
 
-    engine: Any = shared("engine", "in_process")  # noqa: RUF009 - it returns a dataclass field
+    engine: Any = shared("engine", "in_process")
     """What completes the prompts."""
 
-    evaluation: Any = shared("evaluation", "greedy")  # noqa: RUF009 - it returns a dataclass field
+    evaluation: Any = shared("evaluation", "greedy")
     """Which problems, and how completions are scored."""
 
     def build(self, run: "Run", **shared_components: Any) -> "EvalStage":

@@ -85,7 +85,7 @@ class Evaluation:
         return longest + self._config.max_new_tokens if self._problems else 0
 
     def due(self, step: int, last: int) -> bool:
-        """Whether `step` is evaluated: step 0, every `every_steps`, and the last one; never without problems."""
+        """Whether `step` is evaluated: 0, every `every_steps`, and the last one; never without problems."""
         every = self._config.every_steps
         return bool(self._problems) and (step in (0, last) or (every > 0 and step % every == 0))
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+
 from burnish.platform.errors import ConfigError
 from burnish.platform.stage import Artifacts
 from burnish.sample.workbench import Workbench
@@ -20,7 +21,7 @@ class EvalStage:
         bench = replace(self._bench, artifacts=artifacts)
         if not bench.evaluator.num_problems:
             raise ConfigError(
-                f"evaluation.split={bench.evaluation.split} is no split of the data, so there is nothing to evaluate; "
+                f"evaluation.split={bench.evaluation.split} is no split of the data: nothing to evaluate; "
                 f"it has {', '.join(bench.data.splits())}"
             )
         engine = bench.make_engine()

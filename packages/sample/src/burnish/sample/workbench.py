@@ -1,11 +1,11 @@
-"""What every stage with a model works with: the model it receives, its evaluation, an engine, a training backend.
+"""What every stage with a model works with: the model it receives, its evaluation, engine and training.
 
 The model is the export of the stage before, or the `model` component where there is none; stages differ in
 what they do with it, not in how they come by it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Workbench:
     engine: Any
     evaluation: Any
     export: Any = None
-    artifacts: Artifacts = Artifacts()
+    artifacts: Artifacts = field(default_factory=Artifacts)
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -109,7 +109,7 @@ class Workbench:
             "model": self.bundle.source,
             "devices": mesh.size,
             "optimizer steps": total_steps,
-            "rows per update": f"{num_rows} = {num_rows // micro} micro-batches x {micro // shards} rows x {shards}",
+            "rows per update": f"{num_rows} = {num_rows // micro} x {micro // shards} x {shards} devices",
             "tokens per row": length,
             "tokens per update": num_rows * length,
             **footprint,

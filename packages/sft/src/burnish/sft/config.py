@@ -1,4 +1,4 @@
-"""Options of the `sft` stage. Imports no jax: every default prints and every key is checked before anything loads."""
+"""Options of the `sft` stage; without jax, so that keys are checked before anything loads."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,7 +43,7 @@ class SFT:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
         if self.max_length < 2:
-            raise ConfigError(f"max_length={self.max_length} leaves no room for a prompt and a completion: at least 2")
+            raise ConfigError(f"max_length={self.max_length} must be at least 2: a prompt and a completion")
 
     def build(self, run: "Run", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

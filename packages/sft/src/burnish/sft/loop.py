@@ -2,6 +2,7 @@
 
 from burnish.llm.batch import Aggregation, make_batch
 from burnish.llm.objective import Objective
+from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.run import Run
@@ -14,7 +15,7 @@ def run_sft(
     run: Run,
     *,
     training: TrainingBackend,
-    demonstrations: RecordStream,
+    demonstrations: RecordStream[Sample],
     objective: Objective,
     engine: Engine,
     evaluation: Evaluation,

@@ -15,9 +15,10 @@ from typing import Any, cast
 import jax
 import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
+
 from burnish.platform.checkpoint.snapshot import Tree
 from burnish.platform.errors import CheckpointError
-from numpy.typing import NDArray
 
 _SHOWN = 3
 

@@ -10,10 +10,11 @@ from typing import Any, BinaryIO, cast
 
 import msgpack  # pyright: ignore[reportMissingTypeStubs] - ships none
 import numpy as np
+from numpy.typing import NDArray
+
 from burnish.platform.checkpoint.leaves import LeafSpec, named_leaves, place, rebuild, require_fit, spec_of
 from burnish.platform.checkpoint.snapshot import Tree
 from burnish.platform.errors import CheckpointError
-from numpy.typing import NDArray
 
 FILE = "arrays.msgpack"
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+
 from burnish.platform.checkpoint.leaves import LeafSpec, named_leaves, place, rebuild, require_fit, spec_of
 from burnish.platform.checkpoint.snapshot import Tree
 

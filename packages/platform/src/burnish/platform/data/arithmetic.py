@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from burnish.platform.data.fingerprint import options_fingerprint
 from burnish.platform.data.order import indices_at
 from burnish.platform.data.source import Record

@@ -1,16 +1,20 @@
 """The order records are read in: a pure function of (seed, epoch, position), so its state is one integer."""
 
 from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
-from burnish.platform.checkpoint.snapshot import Restored, Snapshot
-from burnish.platform.data.fingerprint import require_same
-from burnish.platform.data.source import DataSource, Record
-from burnish.platform.errors import DataError
-from burnish.platform.randomness import derived_seed
 from jaxtyping import Int, UInt64
 
+from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+from burnish.platform.data.fingerprint import require_same
+from burnish.platform.data.source import Source
+from burnish.platform.errors import DataError
+from burnish.platform.randomness import derived_seed
+
 _ROUNDS = 8
+
+T = TypeVar("T")
 
 
 def index_at(seed: int, epoch: int, position: int, length: int) -> int:
@@ -36,10 +40,10 @@ def indices_at(seed: int, epoch: int, positions: Int[np.ndarray, " n"], length: 
     return indices.astype(np.int64)
 
 
-class RecordStream:
+class RecordStream(Generic[T]):
     """An endless, shuffled pass over a source; `position` counts the records taken since the start."""
 
-    def __init__(self, source: DataSource, seed: int) -> None:
+    def __init__(self, source: Source[T], seed: int) -> None:
         """Start at the first record of epoch 0; `DataError` when the source is empty."""
         if len(source) == 0:
             raise DataError("the data source has no records: there is nothing to read")
@@ -62,7 +66,7 @@ class RecordStream:
             found += indices_at(self._seed, int(epoch), here, length).tolist()
         return found
 
-    def take(self, count: int) -> list[Record]:
+    def take(self, count: int) -> list[T]:
         """Return the next `count` records and move past them; epochs follow each other without a gap."""
         records = [self._source[index] for index in self.indices(count)]
         self.position += count

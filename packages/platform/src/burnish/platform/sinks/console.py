@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burnish.platform.sinks.protocol import SinkRow
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from burnish.platform.sinks.protocol import SinkRow
 
 if TYPE_CHECKING:
     from burnish.platform.config import LoggingConfig

@@ -1,4 +1,4 @@
-"""The clipped surrogate of PPO (https://arxiv.org/abs/1707.06347, eq. 7), with two clip ranges (DAPO, 2503.14476)."""
+"""PPO's clipped surrogate (https://arxiv.org/abs/1707.06347, eq. 7), a clip range for each side."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ MAX_LOG_RATIO = 20.0
 
 @dataclass(frozen=True)
 class ClippedPolicyGradientObjective:
-    """L_t = -min(rho_t A_t, clip(rho_t, 1 - clip_low, 1 + clip_high) A_t), rho_t = pi(y_t) / pi_behavior(y_t).
+    """L_t = -min(rho A_t, clip(rho, 1 - clip_low, 1 + clip_high) A_t) with rho = pi(y_t) / pi_behavior(y_t).
 
     The old policy is the one that sampled: its log-probabilities come from the engine with the tokens, so no
     pass is spent on them.

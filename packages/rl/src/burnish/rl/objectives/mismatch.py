@@ -24,7 +24,7 @@ class MeasuredObjective:
     temperature: float
 
     def __call__(self, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, "..."], Statistics]:
-        """Return the objective's values; add the mean |d| and k3 = exp(d) - d - 1, d = log pi - log pi_behavior."""
+        """Return the objective's values; add mean |d| and k3 = exp(d) - d - 1, d = log(pi / pi_behavior)."""
         values, statistics = self.objective(policy, batch)
         trained = batch.trained
         difference = (policy.logprobs(self.temperature) - batch.columns["behavior_logprobs"]) * trained
@@ -38,5 +38,5 @@ class MeasuredObjective:
 
 
 def only_first(number: int, statistics: Statistics) -> Statistics:
-    """Return the statistics of a rollout's update `number`; the mismatch of later ones is not one and is left out."""
+    """Return the statistics of a rollout's update `number`, less the mismatch where it is a later one."""
     return {name: value for name, value in statistics.items() if number == 0 or name not in (ABSOLUTE, K3)}

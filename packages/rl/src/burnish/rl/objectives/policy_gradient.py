@@ -11,7 +11,7 @@ from burnish.llm.objective import Policy, Statistics
 
 @dataclass(frozen=True)
 class PolicyGradientObjective:
-    """L_t = -A_t log pi(y_t); its gradient is that of the expected reward only for samples of the policy itself."""
+    """L_t = -A_t log pi(y_t); the gradient of the expected reward for samples of the policy itself."""
 
     temperature: float
 

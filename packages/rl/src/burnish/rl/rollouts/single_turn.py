@@ -15,7 +15,7 @@ from burnish.sample.request import Completion, Request
 
 @dataclass(frozen=True, kw_only=True)
 class SingleTurnRollout:
-    """Sample every prompt `samples_per_prompt` times; completion i of the step draws from key i of the step."""
+    """Sample every prompt several times; completion i of a step draws from key i of the step."""
 
     tokenizer: Tokenizer
     max_new_tokens: int
@@ -60,7 +60,7 @@ class SingleTurnRollout:
             completion.tokens,
             {"behavior_logprobs": completion.logprobs},
             prompt=self.tokenizer.decode(prompts[group]),
-            completion=self.tokenizer.decode(completion.tokens),
+            completion=self.tokenizer.decode(completion.tokens.tolist()),
             group=group,
             status=completion.finish_reason,
             weight_version=completion.weight_version,

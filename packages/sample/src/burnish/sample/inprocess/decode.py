@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from burnish.sample.inprocess.state import ROW_AXES, STATE_SPEC, EngineShape, SlotState, per_device
-from burnish.sample.sampling import sample
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Float32, Int32
+
+from burnish.sample.inprocess.state import ROW_AXES, STATE_SPEC, EngineShape, SlotState, per_device
+from burnish.sample.sampling import sample
 
 
 class Chunk(NamedTuple):

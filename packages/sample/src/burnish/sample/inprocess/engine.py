@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+
 from burnish.llm.families.protocol import CausalLM
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.stats import StatsTracker
@@ -20,7 +22,6 @@ from burnish.sample.inprocess.prefill import PromptChunk, admit, prefill
 from burnish.sample.inprocess.state import EngineShape, SlotState, idle_state, prefill_cache
 from burnish.sample.inprocess.weights import place
 from burnish.sample.request import Completion, Request
-from jax.sharding import Mesh
 
 NO_WEIGHTS = -1
 

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from burnish.sample.inprocess.decode import Chunk
 from burnish.sample.inprocess.prefill import Admission
 from burnish.sample.request import Completion, Request

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Bool, Float32, Int32, UInt32
+
 from burnish.llm.kv_cache import KVCache
 from burnish.platform.keys import fold_words
 from burnish.sample.inprocess.state import (
@@ -19,8 +22,6 @@ from burnish.sample.inprocess.state import (
     SlotState,
     per_device,
 )
-from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
 
 class Admission(NamedTuple):

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from burnish.llm.families.protocol import CausalLM
-from burnish.llm.kv_cache import KVCache
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float32, Int32, UInt32
+
+from burnish.llm.families.protocol import CausalLM
+from burnish.llm.kv_cache import KVCache
 
 ROW_AXES = ("dp", "fsdp")
 """Mesh axes that rows are spread over; along the others every device holds the same rows."""
