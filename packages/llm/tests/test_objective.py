@@ -18,7 +18,8 @@ def ragged_batch(padding_side="right"):
     rng = np.random.default_rng(0)
     sizes = ((3, 4), (1, 2), (2, 5))
     samples = [make_sample(rng.integers(0, 60, p), rng.integers(0, 60, c)) for p, c in sizes]
-    return samples, make_batch(samples, num_rows=4, length=8, pad_token_id=60, padding_side=padding_side)
+    batch = make_batch(samples, num_rows=4, length=8, pad_token_id=60, padding_side=padding_side)
+    return samples, jax.tree.map(jnp.asarray, batch)
 
 
 def logprobs_by_definition(logits_of, model, params, sample, *, shift=1, temperature=1.0):
@@ -35,7 +36,7 @@ def logprobs_by_definition(logits_of, model, params, sample, *, shift=1, tempera
 def test_policy_when_rows_are_ragged_then_entry_t_scores_token_t(
     model, scaled_params, logits_of, padding_side, temperature
 ):
-    params = scaled_params(model)
+    params = jax.tree.map(jnp.asarray, scaled_params(model))
     samples, batch = ragged_batch(padding_side)
     policy = policy_of(model, params, batch)
     logprobs, entropy = np.asarray(policy.logprobs(temperature)), np.asarray(policy.entropy(temperature))
@@ -53,7 +54,7 @@ def test_policy_when_rows_are_ragged_then_entry_t_scores_token_t(
 
 
 def test_cross_entropy_when_called_then_statistic_is_the_token_mean(model, scaled_params):
-    params = scaled_params(model)
+    params = jax.tree.map(jnp.asarray, scaled_params(model))
     _, batch = ragged_batch()
     values, statistics = cross_entropy(policy_of(model, params, batch), batch)
     total, count = statistics["cross_entropy"]
@@ -67,7 +68,7 @@ def test_cross_entropy_component_when_built_twice_then_is_one_hashable_callable(
 
 
 def test_policy_when_nothing_is_called_then_no_logits_are_computed(model, scaled_params):
-    params = scaled_params(model)
+    params = jax.tree.map(jnp.asarray, scaled_params(model))
     _, batch = ragged_batch()
 
     def hlo(use):
@@ -80,7 +81,7 @@ def test_policy_when_nothing_is_called_then_no_logits_are_computed(model, scaled
 
 
 def test_policy_when_logprobs_and_entropy_are_asked_then_the_head_is_applied_once(model, scaled_params):
-    params = scaled_params(model)
+    params = jax.tree.map(jnp.asarray, scaled_params(model))
     _, batch = ragged_batch()
     policy = policy_of(model, params, batch)
 
@@ -96,7 +97,8 @@ def test_policy_when_logprobs_and_entropy_are_asked_then_the_head_is_applied_onc
 def test_weighted_sum_when_values_are_per_row_then_rows_weigh_as_much():
     weights = np.asarray([[0, 0.25, 0.25], [0, 0.5, 0]], np.float32)
     zeros = np.zeros((2, 3), np.int32)
-    batch = TokenBatch(tokens=zeros, positions=zeros, segment_ids=zeros, columns={"weights": weights})
+    columns = {"weights": jnp.asarray(weights)}
+    batch = TokenBatch(tokens=zeros, positions=zeros, segment_ids=zeros, columns=columns)
     assert weighted_sum(jnp.asarray([2.0, 6.0]), batch) == 4.0
     assert weighted_sum(jnp.asarray([[9.0, 2.0, 2.0], [9.0, 6.0, 9.0]]), batch) == 4.0
 
@@ -104,12 +106,13 @@ def test_weighted_sum_when_values_are_per_row_then_rows_weigh_as_much():
 def test_weighted_sum_when_a_value_without_weight_is_not_finite_then_is_finite():
     weights = np.asarray([[0, 1]], np.float32)
     zeros = np.zeros((1, 2), np.int32)
-    batch = TokenBatch(tokens=zeros, positions=zeros, segment_ids=zeros, columns={"weights": weights})
+    columns = {"weights": jnp.asarray(weights)}
+    batch = TokenBatch(tokens=zeros, positions=zeros, segment_ids=zeros, columns=columns)
     assert weighted_sum(jnp.asarray([[jnp.inf, 3.0]]), batch) == 3.0
 
 
 def test_policy_when_two_segments_share_a_row_then_equal_two_rows(model, scaled_params):
-    params = scaled_params(model)
+    params = jax.tree.map(jnp.asarray, scaled_params(model))
     samples, batch = ragged_batch()
     first, second = samples[0], samples[1]
     packed = TokenBatch(
@@ -119,6 +122,7 @@ def test_policy_when_two_segments_share_a_row_then_equal_two_rows(model, scaled_
         columns={"weights": np.zeros((1, len(first) + len(second)), np.float32)},
     )
     apart = policy_of(model, params, batch).logprobs()
+    packed = jax.tree.map(jnp.asarray, packed)
     expected = np.concatenate([apart[0, : len(first)], apart[1, : len(second)]])
     np.testing.assert_allclose(policy_of(model, params, packed).logprobs()[0], expected, rtol=1e-5, atol=1e-5)
     assert policy_of(model, params, packed).logprobs()[0, len(first)] == 0

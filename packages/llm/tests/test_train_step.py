@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -71,7 +70,8 @@ def test_step_when_compared_with_huggingface_then_loss_and_gradient_norm_agree(f
 def test_split_rows_when_sharded_then_no_row_leaves_its_device(mesh, mesh_shape, micro_batch_rows):
     placed = mesh(*mesh_shape)
     rows = np.tile(np.arange(16, dtype=np.int32)[:, None], (1, 3))
-    batch = TokenBatch(tokens=rows, positions=rows, segment_ids=rows, columns={"weights": jnp.asarray(rows)})
+    columns = {"weights": rows.astype(np.float32)}
+    batch = TokenBatch(tokens=rows, positions=rows, segment_ids=rows, columns=columns)
     micro_batches = np.asarray(
         jax.jit(lambda batch: split_rows(batch, micro_batch_rows, placed))(batch).tokens
     )

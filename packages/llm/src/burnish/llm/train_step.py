@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float32
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.objective import Objective, Statistics, policy_of, weighted_sum
-from burnish.llm.optimizer import SupportsLearningRate
+from burnish.llm.optimizer import ScheduledOptimizer, SupportsLearningRate
 from burnish.llm.sharding import batch_sharding, parameter_shardings, replicated
 
 State = dict[str, Any]
@@ -40,7 +40,7 @@ class StateLayout:
     compute_dtype: str
     mesh: Mesh
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self) -> optax.GradientTransformation | ScheduledOptimizer:
         """Build the optimizer."""
         return self.optimizer.build(total_steps=self.total_steps)
 
