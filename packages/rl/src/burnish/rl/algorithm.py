@@ -1,4 +1,4 @@
-"""The parts that make one reinforcement-learning algorithm of the loop: GRPO, RLOO and REINFORCE differ here."""
+"""The parts that make one algorithm of the loop: GRPO, RLOO and REINFORCE differ here and nowhere else."""
 
 from dataclasses import dataclass
 
