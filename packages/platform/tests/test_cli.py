@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from burnish.platform import cli, run
-from burnish.platform.arguments import parse
-from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
+from burnish.platform.errors import ConfigError, Interrupted, LimitExceeded
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -299,14 +298,3 @@ def test_burnish_when_train_then_is_the_same_command(monkeypatch, capsys, tmp_pa
         cli.main()
     assert end.value.code == 0
     assert "steps: 3" in capsys.readouterr().out
-
-
-def test_parse_when_flags_stand_between_overrides_then_they_are_told_apart():
-    arguments = parse(["a=1", "-m", "b=2,3", "--dry-run", "c=4"])
-    assert arguments.overrides == ("a=1", "b=2,3", "c=4")
-    assert arguments.flags == ("-m",)
-    assert (arguments.is_sweep, arguments.is_dry_run, arguments.is_print) == (True, True, False)
-    assert parse(["--info", "stage=toy"]).flags == ("--info",)
-    assert parse(["--info", "defaults-tree"]).flags == ("--info", "defaults-tree")
-    with pytest.raises(BurnishError, match="expected a value"):
-        parse(["--package"])

@@ -125,16 +125,16 @@ def test_normalize_when_a_key_is_unknown_then_says_where_and_what_is_legal(path,
         ("stages.toy.limits.low", 10, "stages.toy.limits: low=10 must not exceed high=9"),
         ("data.worked_fraction", 2.0, "data: worked_fraction=2.0 must be between 0 and 1"),
         ("stages.toy.rewards", ["length"], "stages.toy.rewards: expected a mapping of options"),
-        ("stages.toy.advantage", None, "stages.toy.advantage: expected the name of a advantage"),
+        ("stages.toy.advantage", None, "stages.toy.advantage: expected a name for the slot 'advantage'"),
         ("stages", 3, "stages: expected a mapping"),
         ("engine", {"repeat": 2}, "engine: it does not say which engine it is; add 'use'"),
-        ("engine.use", 3, "engine.use: expected the name of a engine, got 3"),
+        ("engine.use", 3, "engine.use: expected a name for the slot 'engine', got 3"),
         ("engine", {"target": "a:B", "kwarg": {}}, "engine.kwarg: unknown key (did you mean 'kwargs'?)"),
         ("engine", {"target": "burnish_toy:Echo", "use": "echo"}, "engine.use: unknown key"),
     ],
 )
 def test_normalize_when_a_value_is_illegal_then_says_where_got_and_legal(path, value, message):
-    assert message.replace(" a advantage", " ").split(" a engine")[0] in refusal(path, value)
+    assert message in refusal(path, value)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,11 @@ class Arguments:
         """Whether every combination of comma-separated values is run."""
         return "-m" in self.flags or "--multirun" in self.flags
 
+    @property
+    def is_help(self) -> bool:
+        """Whether the components, presets and options are listed."""
+        return "-h" in self.flags or "--help" in self.flags
+
 
 def parse(words: Sequence[str]) -> Arguments:
     """Return the words told apart; ConfigError for a flag that is unknown, incomplete or one too many."""

@@ -7,7 +7,7 @@ line, so sweeps, `--info` and tab completion are Hydra's own.
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,9 +16,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from burnish.platform.arguments import Arguments
+from burnish.platform.component import available
 from burnish.platform.compose import register
 from burnish.platform.config import Config
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import ComponentError, ConfigError
 from burnish.platform.overrides import rewrite
 from burnish.platform.presets import PRIMARY
 from burnish.platform.settle import settle, typed_overrides
@@ -104,23 +105,34 @@ def launch(arguments: Arguments) -> None:
             with open_dict(composed):
                 composed.hydra = node
                 _number(composed, names)
-            _execute(
-                _typed(composed),
-                [_as_typed(word) for word in typed_overrides(composed)],
-                arguments.is_dry_run,
-            )
+            overrides = [_as_typed(word) for word in typed_overrides(composed)]
+            _execute(_typed(composed), overrides, arguments.is_dry_run)
         except Exception as error:
             raise _Carried(error) from error
 
+    try:
+        _call_hydra(arguments, words, task)
+    except ComponentError:
+        # Where a stage of the default chain is not installed, help is all the more needed.
+        stages = available("stage")
+        if not stages or not arguments.is_help or any(word.startswith("stage=") for word in words):
+            raise
+        _call_hydra(arguments, [*words, f"stage={'+'.join(stages)}"], task)
+    except _Carried as carried:
+        raise carried.error from carried.error.__cause__
+
+
+def _call_hydra(arguments: Arguments, words: list[str], task: Callable[[DictConfig], None]) -> None:
+    """Hand the words to `hydra.main`, which reads them from `sys.argv`."""
+    command = hydra.main(version_base=HYDRA_VERSION, config_path=f"pkg://{PRIMARY}", config_name="train")(
+        task
+    )
+    typed = sys.argv
     with tempfile.TemporaryDirectory(prefix="burnish-sweep-") as sweep_directory:
         sweep = [f"hydra.sweep.dir={sweep_directory}"] if arguments.is_sweep else []
         sys.argv = [typed[0], *arguments.flags, "--", *words, *sweep]
         try:
-            hydra.main(version_base=HYDRA_VERSION, config_path=f"pkg://{PRIMARY}", config_name="train")(
-                task
-            )()
-        except _Carried as carried:
-            raise carried.error from carried.error.__cause__
+            command()
         finally:
             sys.argv = typed
 

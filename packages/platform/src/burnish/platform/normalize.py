@@ -203,7 +203,9 @@ def _selection(slot: str, path: str, given: Any) -> tuple[str, Mapping[str, Any]
     if isinstance(given, str):
         return given, {}
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{path}: expected the name of a {slot} or a mapping with 'use', got {show(given)}")
+        raise ConfigError(
+            f"{path}: expected a name for the slot '{slot}' or a mapping with 'use', got {show(given)}"
+        )
     options = dict(cast("Mapping[str, Any]", given))
     if "target" in options:
         kwargs = options.pop("kwargs", {})
@@ -217,7 +219,7 @@ def _selection(slot: str, path: str, given: Any) -> tuple[str, Mapping[str, Any]
             f"{path}: it does not say which {slot} it is; add 'use', a name or 'package.module:Symbol'"
         )
     if not isinstance(name, str):
-        raise ConfigError(f"{path}.use: expected the name of a {slot}, got {show(name)}")
+        raise ConfigError(f"{path}.use: expected a name for the slot '{slot}', got {show(name)}")
     return name, options
 
 

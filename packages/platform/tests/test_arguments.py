@@ -1,0 +1,15 @@
+import pytest
+
+from burnish.platform.arguments import parse
+from burnish.platform.errors import BurnishError
+
+
+def test_parse_when_flags_stand_between_overrides_then_they_are_told_apart():
+    arguments = parse(["a=1", "-m", "b=2,3", "--dry-run", "c=4"])
+    assert arguments.overrides == ("a=1", "b=2,3", "c=4")
+    assert arguments.flags == ("-m",)
+    assert (arguments.is_sweep, arguments.is_dry_run, arguments.is_print) == (True, True, False)
+    assert parse(["--info", "stage=toy"]).flags == ("--info",)
+    assert parse(["--info", "defaults-tree"]).flags == ("--info", "defaults-tree")
+    with pytest.raises(BurnishError, match="expected a value"):
+        parse(["--package"])
