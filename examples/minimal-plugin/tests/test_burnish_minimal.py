@@ -1,8 +1,9 @@
 import numpy as np
+from burnish_minimal.engine import DeduplicatedEngine
+
 from burnish.platform import run
 from burnish.platform.stats import StatsTracker
 from burnish.sample.request import Completion, Request
-from burnish_minimal.engine import DeduplicatedEngine
 
 
 class CountingEngine:

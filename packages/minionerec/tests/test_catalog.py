@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from burnish.minionerec.catalog import Catalog, read_catalog
 from burnish.platform.errors import DataError
 

@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from burnish.minionerec.catalog import Catalog, Item, read_catalog
 from burnish.minionerec.interactions import COLUMNS, Interaction, read_interactions
 from burnish.platform.errors import DataError

@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burnish.minionerec.catalog import read_catalog
 from burnish.minionerec.interactions import read_interactions
 from burnish.minionerec.metrics import CUTOFFS, hit_rate, ndcg, ranking_metrics, target_ranks
-from hypothesis import given
-from hypothesis import strategies as st
 
 PREDICTIONS = [["x", "y", "z"], ["y", "x", "x"], ["z", "y", "x"], ["y", "z", "y"]]
 TARGETS = ["x", "x", "x", "x"]

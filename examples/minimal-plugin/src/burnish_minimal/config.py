@@ -11,7 +11,7 @@ from burnish.platform.errors import ConfigError
 class Census:
     """The `census` stage: count the records of a split and the characters of their prompts, train nothing."""
 
-    data: Any = shared("data", "arithmetic")  # noqa: RUF009 - it returns a dataclass field
+    data: Any = shared("data", "arithmetic")
     """Where the records come from."""
 
     split: str = "prompts"
@@ -36,7 +36,7 @@ class Census:
 class Deduplicated:
     """An engine that asks another one for each different greedy completion once."""
 
-    inner: Any = slot("engine", "in_process")  # noqa: RUF009 - it returns a dataclass field
+    inner: Any = slot("engine", "in_process")
     """The engine that generates."""
 
     def build(self, **collaborators: Any) -> Any:

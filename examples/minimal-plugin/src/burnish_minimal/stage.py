@@ -5,7 +5,6 @@ from typing import Any
 from burnish.platform.run import Run
 from burnish.platform.stage import Artifacts
 from burnish.platform.stats import StatsTracker
-
 from burnish_minimal.config import Census
 
 
