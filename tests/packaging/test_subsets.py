@@ -138,6 +138,15 @@ def test_plugin_works_on_install_in_every_slot(everything, tmp_path):
         assert name in listed
 
 
+def test_plugins_own_tests_pass_against_the_wheels(everything, tmp_path):
+    plugin = ROOT / "examples" / "minimal-plugin"
+    options = ("-p", "no:cacheprovider", "-c", str(plugin / "pyproject.toml"))
+    done = everything.run("python", "-m", "pytest", *options, str(plugin / "tests"), cwd=tmp_path)
+
+    assert done.returncode == 0, shown(done)
+    assert "3 passed" in done.stdout
+
+
 def test_engine_of_the_plugin_gives_the_answers_of_the_one_it_wraps(everything, tmp_path):
     answers = []
     for engine in ("in_process", "deduplicated"):
