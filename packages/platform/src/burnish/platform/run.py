@@ -76,10 +76,15 @@ class Run:
 
     @cached_property
     def mesh(self) -> "Mesh":
-        """The mesh of `jax.mesh` over this process's devices."""
+        """The mesh of `jax.mesh` over this process's devices; a word about devices that it leaves idle."""
+        import jax
+
         from burnish.platform.mesh import build_mesh
 
-        return build_mesh(self.jax.mesh)
+        mesh, available = build_mesh(self.jax.mesh), jax.local_device_count()
+        if mesh.size < available:
+            self.say(f"uses {mesh.size} of {available} devices; jax.mesh.fsdp={available} would use all")
+        return mesh
 
     @cached_property
     def _compiles(self) -> CompileCounter:
