@@ -81,7 +81,8 @@ class Run:
 
         from burnish.platform.mesh import build_mesh
 
-        mesh, available = build_mesh(self.jax.mesh), jax.local_device_count()
+        mesh = build_mesh(self.jax.mesh)
+        available: int = jax.local_device_count()  # pyright: ignore[reportUnknownMemberType] - jax's is partial
         if mesh.size < available:
             self.say(f"uses {mesh.size} of {available} devices; jax.mesh.fsdp={available} would use all")
         return mesh
