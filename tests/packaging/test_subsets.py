@@ -162,4 +162,6 @@ def test_engine_of_the_plugin_gives_the_answers_of_the_one_it_wraps(everything, 
 
 @pytest.fixture(scope="session")
 def everything(environment):
-    return environment(*("burnish-sft", "burnish-rl", "burnish-minionerec"), "burnish-minimal-plugin[sample]")
+    return environment(
+        *("burnish-sft", "burnish-rl", "burnish-minionerec"), "burnish-minimal-plugin[sample]", "pytest"
+    )
