@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from burnish.platform.run import Run
 from burnish.platform.stage import Artifacts
+from burnish.platform.stage_run import Run
 from burnish.platform.stats import StatsTracker
 from burnish_minimal.config import Census
 

@@ -15,9 +15,9 @@ from burnish.platform.errors import BurnishError, Interrupted, LimitExceeded
 from burnish.platform.interrupts import Interrupts
 from burnish.platform.opening import locate, start_or_resume
 from burnish.platform.resume import FRESH, StartingPoint
-from burnish.platform.run import Run
 from burnish.platform.run_directory import FinishedStage, RunDirectory
 from burnish.platform.stage import Artifacts, SupportsPlan
+from burnish.platform.stage_run import Run
 from burnish.platform.stats import StatsLogger
 from burnish.platform.summary import Summary, read_rows, summarize
 

@@ -9,8 +9,8 @@ from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
     from burnish.llm.objective import Objective
-    from burnish.platform.run import Run
     from burnish.platform.stage import Stage
+    from burnish.platform.stage_run import Run
     from burnish.rl.advantages.protocol import Advantage
     from burnish.rl.filters.protocol import Filter
     from burnish.rl.rollouts.protocol import Rollout

@@ -6,7 +6,7 @@ A step: roll out, reward, keep, compare, update, sync, evaluate, commit.
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
-from burnish.platform.run import Run
+from burnish.platform.stage_run import Run
 from burnish.platform.stats import StatsTracker
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import make_batches

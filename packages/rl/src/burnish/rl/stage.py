@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.platform.data.order import RecordStream
-from burnish.platform.run import Run
 from burnish.platform.stage import Artifacts
+from burnish.platform.stage_run import Run
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import BatchLayout
 from burnish.rl.config import RL

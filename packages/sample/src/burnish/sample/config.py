@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from burnish.llm.families.protocol import CausalLM
     from burnish.llm.tokenizer import Tokenizer
-    from burnish.platform.run import Run
+    from burnish.platform.stage_run import Run
     from burnish.sample.engine import Engine
     from burnish.sample.evaluation import Evaluation, SampleWriter
     from burnish.sample.rewards.protocol import Reward

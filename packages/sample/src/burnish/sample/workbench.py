@@ -15,8 +15,8 @@ import jax
 from burnish.llm.bundle import Bundle, load_bundle
 from burnish.llm.train_step import StateLayout
 from burnish.llm.training import TrainingBackend, check_rows, training_footprint
-from burnish.platform.run import Run
 from burnish.platform.stage import Artifacts
+from burnish.platform.stage_run import Run
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import Evaluation
 

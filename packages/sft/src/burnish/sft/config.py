@@ -7,8 +7,8 @@ from burnish.platform.component import shared, slot
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.platform.run import Run
     from burnish.platform.stage import Stage
+    from burnish.platform.stage_run import Run
 
 
 @dataclass(frozen=True, kw_only=True)

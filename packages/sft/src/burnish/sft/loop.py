@@ -5,7 +5,7 @@ from burnish.llm.objective import Objective
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
-from burnish.platform.run import Run
+from burnish.platform.stage_run import Run
 from burnish.platform.stats import StatsTracker
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import Evaluation

@@ -6,8 +6,8 @@ from typing import Any
 
 from burnish.llm.batch import round_up_rows
 from burnish.platform.data.order import RecordStream
-from burnish.platform.run import Run
 from burnish.platform.stage import Artifacts
+from burnish.platform.stage_run import Run
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
 from burnish.sft.formats import Demonstrations, encode
