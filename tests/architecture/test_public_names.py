@@ -2,7 +2,10 @@
 
 import importlib
 import inspect
+import pkgutil
 from pathlib import Path
+
+import pytest
 
 PACKAGES = ("llm", "minionerec", "platform", "rl", "sample", "sft")
 PINNED = Path(__file__).parent / "public_names.txt"
@@ -38,3 +41,11 @@ def test_parameter_that_loses_its_default_is_noticed():
 
     assert described("f", before) == "f(path, *, dry_run=...)"
     assert described("f", after) != described("f", before)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_public_name_is_a_module_of_its_package(package):
+    """Importing such a module would put it in the place of what the name promises."""
+    module = importlib.import_module(f"burnish.{package}")
+    modules = {found.name for found in pkgutil.iter_modules(module.__path__)}
+    assert not modules & set(getattr(module, "__all__", ()))
