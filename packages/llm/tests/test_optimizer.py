@@ -4,7 +4,7 @@ import optax
 import pytest
 
 from burnish.llm.config import AdamW
-from burnish.llm.optimizer import SupportsLearningRate, decay_mask
+from burnish.llm.optimizer import ScheduledOptimizer, decay_mask
 
 PEAK = 0.01
 
@@ -74,7 +74,7 @@ def numpy_adamw(theta, gradients, options, learning_rates, *, corrects_bias=True
 def test_adamw_when_ten_steps_then_equals_numpy_and_a_broken_one_does_not():
     options = AdamW(learning_rate=PEAK, schedule="cosine", warmup_steps=3, b2=0.95, weight_decay=0.1)
     optimizer = options.build(total_steps=10)
-    assert isinstance(optimizer, SupportsLearningRate)
+    assert isinstance(optimizer, ScheduledOptimizer)
     rng = np.random.default_rng(1)
     theta, gradients = rng.normal(size=(3, 4)), rng.normal(size=(10, 3, 4))
     tree = {"embed": jnp.asarray(theta, jnp.float32)}

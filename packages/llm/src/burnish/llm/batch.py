@@ -28,14 +28,15 @@ WEIGHTS = "weights"
 class TokenBatch:
     """Rows of one length: what a forward pass reads, and named columns beside it.
 
-    The arrays are numpy on the host and of jax in the step. Segment 0 is padding. Entry t of a column belongs
-    to `tokens[t]` given what precedes it in its segment; the first entry of a segment has weight 0.
+    The arrays are numpy on the host and of jax in the step, where a batch of micro-batches has one more axis
+    in front. Segment 0 is padding. Entry t of a column belongs to `tokens[t]` given what precedes it in its
+    segment; the first entry of a segment has weight 0.
     """
 
-    tokens: Int[Any, "b t"]
-    positions: Int[Any, "b t"]
-    segment_ids: Int[Any, "b t"]
-    columns: Mapping[str, Float[Any, "b t"]]
+    tokens: Int[Any, "*m b t"]
+    positions: Int[Any, "*m b t"]
+    segment_ids: Int[Any, "*m b t"]
+    columns: Mapping[str, Float[Any, "*m b t"]]
 
     @property
     def weights(self) -> Any:

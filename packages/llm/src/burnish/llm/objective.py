@@ -17,8 +17,8 @@ from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.logprobs import linear_logprobs
 
-Statistics = Mapping[str, tuple[Array, Array]]
-"""Name to (sum, count): what is reported is the sum of sums over the sum of counts."""
+Statistics = Mapping[str, tuple[Any, Any]]
+"""Name to scalars (sum, count): what is reported is the sum of sums over the sum of counts."""
 
 
 class Policy:

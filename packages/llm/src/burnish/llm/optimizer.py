@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +17,14 @@ Schedule = Callable[[Any], Float32[Array, ""]]
 
 
 class ScheduledOptimizer(NamedTuple):
-    """An `optax.GradientTransformation` that also tells its learning rate."""
+    """An optax optimizer with the schedule that its learning rate is reported by.
+
+    One that builds a plain `optax.GradientTransformation` trains as well, its rate is not reported.
+    """
 
     init: optax.TransformInitFn
     update: optax.TransformUpdateFn
     learning_rate: Schedule
-
-
-@runtime_checkable
-class SupportsLearningRate(Protocol):
-    """An optimizer whose learning rate can be reported."""
-
-    @property
-    def learning_rate(self) -> Schedule:
-        """The schedule over the number of updates made."""
-        ...
 
 
 def build_adamw(options: AdamW, total_steps: int) -> ScheduledOptimizer:

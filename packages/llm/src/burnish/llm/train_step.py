@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float32
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.objective import Objective, Statistics, policy_of, weighted_sum
-from burnish.llm.optimizer import ScheduledOptimizer, SupportsLearningRate
+from burnish.llm.optimizer import ScheduledOptimizer
 from burnish.llm.sharding import batch_sharding, parameter_shardings, replicated
 
 State = dict[str, Any]
@@ -118,7 +118,7 @@ def train_step(
         "skipped": state["skipped"] + skipped,
     }
     own = {"loss": loss, "grad_norm": grad_norm, "tokens": jnp.sum(batch.trained), "skipped": skipped}
-    if isinstance(transformation, SupportsLearningRate):
+    if isinstance(transformation, ScheduledOptimizer):
         own["learning_rate"] = transformation.learning_rate(num_updates)
     statistics = {**statistics, **{name: (value, 1.0) for name, value in own.items()}}
     return next_state, compute_copy(next_state["params"], layout.compute_dtype), _report(statistics)
