@@ -11,14 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from sft_loop import END, LENGTH, MAX_NEW_TOKENS, PAD, accuracy, hidden_states, model, tokenizer
+from sft_loop import main as train_sft
+
 from burnish.llm.logprobs import linear_logprobs
 from burnish.platform.config import Arithmetic, MeshConfig
 from burnish.platform.mesh import build_mesh
 from burnish.platform.randomness import Purpose, key_words
 from burnish.sample.config import InProcess
 from burnish.sample.request import Completion, Request
-from sft_loop import END, LENGTH, MAX_NEW_TOKENS, PAD, accuracy, hidden_states, model, tokenizer
-from sft_loop import main as train_sft
 
 PROMPTS, GROUP, UPDATES, CLIP = 32, 8, 4, 0.2
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
 from burnish.llm.config import ByteTokenizer, Tiny
 from burnish.llm.logprobs import linear_logprobs
 from burnish.platform.config import Arithmetic

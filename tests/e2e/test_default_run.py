@@ -41,7 +41,9 @@ def test_rl_ends_forty_points_above_sft(default_run):
 
 def test_rl_ends_thirty_points_above_as_much_time_of_sft(default_run, control):
     assert accuracy(default_run, "rl") >= accuracy(control, "sft_2") + 0.30
-    seconds = [sum(row["time/step_seconds"] for row in rows(*of)) for of in [(default_run, "rl"), (control, "sft_2")]]
+    seconds = [
+        sum(row["time/step_seconds"] for row in rows(*of)) for of in [(default_run, "rl"), (control, "sft_2")]
+    ]
     print(f"seconds of RL and of its control: {seconds}")
 
 

@@ -5,6 +5,7 @@ import sys
 
 import jax
 import pytest
+
 from burnish.platform.accelerator import apply_jax_config
 from burnish.platform.config import JaxConfig
 from burnish.platform.errors import ConfigError

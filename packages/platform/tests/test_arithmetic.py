@@ -1,6 +1,7 @@
 import zlib
 
 import pytest
+
 from burnish.platform.config import Arithmetic
 from burnish.platform.data.arithmetic import running_last_digits
 from burnish.platform.errors import DataError

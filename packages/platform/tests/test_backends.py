@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
 from burnish.platform.checkpoint.msgpack import MsgpackBackend
 from burnish.platform.checkpoint.orbax import OrbaxBackend
 from burnish.platform.config import MeshConfig
 from burnish.platform.errors import CheckpointError
 from burnish.platform.mesh import build_mesh
-from jax.sharding import NamedSharding, PartitionSpec
 
 
 class Pair(NamedTuple):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from burnish.platform.config import Jsonl
 from burnish.platform.errors import DataError
 

@@ -7,6 +7,7 @@ import time
 import jax
 import numpy as np
 import pytest
+
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.checkpoint.step_directory import load_tree

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from burnish.platform.checkpoint.manifest import verify, write_manifest
 from burnish.platform.errors import CheckpointError
 

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.data.order import RecordStream, index_at, indices_at
 from burnish.platform.errors import DataError
 from burnish.platform.randomness import derived_seed, mix
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 class _Numbers:

@@ -3,13 +3,14 @@ import json
 import struct
 
 import pytest
+from rich.console import Console
+
 from burnish.platform.config import LoggingConfig
 from burnish.platform.errors import RunError
 from burnish.platform.sinks.console import ConsoleSink
 from burnish.platform.sinks.jsonl import JsonlSink, truncate
 from burnish.platform.sinks.protocol import SinkRow
 from burnish.platform.sinks.tensorboard import TensorBoardSink
-from rich.console import Console
 
 
 def _row(step, stage="sft", last=20, before=0):

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+
 from burnish.platform.sinks.protocol import SinkRow
 from burnish.platform.stats import StatsLogger, StatsTracker
 

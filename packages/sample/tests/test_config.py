@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from burnish.platform.component import available, resolve
 from burnish.platform.errors import ConfigError
 from burnish.sample.config import Eval, GreedyEvaluation, InProcess

@@ -5,6 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+
 from burnish.llm.kv_cache import KVCache
 from burnish.platform.errors import ConfigError, DataError
 from burnish.sample.inprocess import prefill as prefill_module

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.platform.errors import ConfigError
 from burnish.platform.stats import StatsTracker

@@ -1,6 +1,7 @@
 """The exact-match reward by hand."""
 
 import pytest
+
 from burnish.platform.errors import ConfigError
 from burnish.sample.config import ExactMatch
 from burnish.sample.rewards.score import score

@@ -1,6 +1,7 @@
 """The format reward by hand."""
 
 import pytest
+
 from burnish.platform.errors import ConfigError
 from burnish.sample.config import Format
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from burnish.sample.sampling import sample
 
 LOGITS = np.array([2.0, 1.0, 0.0, -1.0, -30.0], np.float32)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import pytest
+
 from burnish.platform.errors import ConfigError
 from burnish.platform.stats import StatsTracker
 from burnish.sample.rewards.protocol import RewardResult

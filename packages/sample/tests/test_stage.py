@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from burnish.platform import run
 
 SMALL = [

@@ -45,9 +45,7 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     wanted = config.checkpoint.resume_from
     if not root.is_begun:
         if wanted not in (None, "latest"):
-            raise RunError(
-                f"checkpoint.resume_from={wanted}: there is no run in '{root.path}'; leave it out"
-            )
+            raise RunError(f"checkpoint.resume_from={wanted}: there is no run in '{root.path}'; leave it out")
         root.write_json("run.json", provenance(config, overrides))
         write_text(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
         return resume.FRESH
