@@ -1,8 +1,8 @@
 """Reinforcement learning in one file: the loop of the `rl` stage without configs, runs or checkpoints.
 
-GRPO on the model that `sft_loop.py` trains: sample a group of completions for each prompt, reward a right final
-answer, compare within the group, update. `uv run examples/rl_loop.py [sft_steps] [rl_steps]` takes a minute on
-two cores. Sampling is burnish's engine; everything that RL adds is on this page.
+GRPO on the model that `sft_loop.py` trains: sample a group of completions for each prompt, reward a right
+final answer, compare within the group, update. `uv run examples/rl_loop.py [sft_steps] [rl_steps]` takes a
+minute on two cores. Sampling is burnish's engine; everything that RL adds is on this page.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning in one file: the loop of the `sft` stage without configs, runs, engines or checkpoints.
+"""Supervised fine-tuning in one file: the loop of the `sft` stage without configs, runs or checkpoints.
 
 A tiny Qwen2 imitates demonstrations of a sum's last digit. `uv run examples/sft_loop.py [steps]` takes half a
 minute on two cores; its accuracy is that of `uv run train stage=sft`.

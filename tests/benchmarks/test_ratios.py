@@ -97,7 +97,7 @@ def test_below_bar_when_bar_is_of_another_size_then_passes(ratios):
 
 @pytest.fixture
 def alternate(benchmark_module):
-    """Return a maker of two pairs of measurements by stand-in systems, of which burnish takes twice as long."""
+    """Return a maker of two pairs of measurements by stand-ins, of which burnish takes twice as long."""
     program = "import json, sys; print(json.dumps({**json.loads(sys.argv[1]), 'seconds': [%r]}))"
     facts = json.dumps({"cpu_seconds": [1.0], "device": "cpu", "compiles": 0})
     seconds = {"burnish": 2.0, "hf": 1.0}

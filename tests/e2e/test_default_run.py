@@ -1,4 +1,4 @@
-"""The default run of one seed beside its control: what the README's table promises, and what each row must keep."""
+"""The default run of one seed beside its control: what the README's table promises."""
 
 import json
 from pathlib import Path

@@ -23,7 +23,7 @@ TRAINED = WEIGHTS != 0
 
 @dataclass(frozen=True)
 class GivenLogprobs:
-    """A policy whose log-probabilities are a table, scaled by 1 / temperature to show which one was asked for."""
+    """A policy whose log-probabilities are a table, over the temperature to show which was asked for."""
 
     table: jax.Array
 
