@@ -55,10 +55,11 @@ def alternate(
     for pair in range(num_pairs):
         order = list(commands) if pair % 2 == 0 else list(commands)[::-1]
         for system in order:
+            load_average = os.getloadavg()[0]
             done = subprocess.run(
                 [*commands[system], workload, size], cwd=HERE, check=True, capture_output=True, text=True
             )
-            seen = json.loads(done.stdout.splitlines()[-1])
+            seen = json.loads(done.stdout.splitlines()[-1]) | {"load_average": load_average}
             results.append(_result(workload, size, system, pair, seen))
             print(f"RESULT {json.dumps(results[-1])}", flush=True)
     return results

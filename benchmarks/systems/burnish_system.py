@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
+from measurement import Clock, Measurement, main, warm_up
+from workloads import Generation, Model, Training, Workload
+
 from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config import AdamW, JaxTraining, Qwen2
 from burnish.llm.objective import cross_entropy
@@ -16,8 +19,6 @@ from burnish.platform.memory import peak_memory_bytes
 from burnish.platform.mesh import build_mesh
 from burnish.sample.config import InProcess
 from burnish.sample.request import Request
-from measurement import Clock, Measurement, main, warm_up
-from workloads import Generation, Model, Training, Workload
 
 
 @dataclass(frozen=True)
