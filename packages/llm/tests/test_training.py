@@ -12,7 +12,7 @@ from burnish.llm.config import AdamW, JaxTraining, Qwen2
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.train_step import StateLayout
-from burnish.llm.training import check_rows, training_footprint
+from burnish.llm.training import training_footprint
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.config import JaxConfig
 from burnish.platform.errors import ConfigError
@@ -243,48 +243,6 @@ def test_backend_when_settings_are_equal_then_a_second_one_compiles_nothing(back
     assert COMPILES == []
     backend(max_grad_norm=0.5).step(batch_of(1), cross_entropy)
     assert len(COMPILES) > 0
-
-
-@pytest.mark.parametrize(
-    ("num_rows", "micro_batch_rows", "num_shards", "message"),
-    [
-        (6, 4, 1, "legal values: 1, 2, 3, 6, all"),
-        (8, 2, 4, "legal values: 4, 8, all"),
-        (8, 16, 1, "legal values: 1, 2, 4, 8, all"),
-        (8, 0, 1, "legal values: 1, 2, 4, 8, all"),
-        (6, "all", 4, "4 or 8 rows could"),
-        (2, "all", 4, "devices; 4 rows could"),
-    ],
-)
-def test_check_rows_when_not_divisible_then_says_what_would_be(
-    num_rows, micro_batch_rows, num_shards, message
-):
-    with pytest.raises(ConfigError, match=message):
-        check_rows(num_rows, micro_batch_rows, num_shards)
-
-
-@pytest.mark.parametrize(
-    ("component", "options", "message"),
-    [
-        (
-            JaxTraining,
-            {"micro_batch_rows": 0},
-            "training.micro_batch_rows=0` is out of range; legal: 1 or more",
-        ),
-        (JaxTraining, {"max_grad_norm": 0.0}, "training.max_grad_norm"),
-        (JaxTraining, {"logprob_chunk": 0}, "training.logprob_chunk"),
-        (AdamW, {"learning_rate": 0.0}, "optimizer.learning_rate"),
-        (AdamW, {"decay_fraction": 1.5}, "optimizer.decay_fraction"),
-        (AdamW, {"b2": 1.0}, "optimizer.b2"),
-    ],
-)
-def test_options_when_out_of_range_then_are_named(component, options, message):
-    with pytest.raises(ConfigError, match=message):
-        component(**options)
-
-
-def test_check_rows_when_divisible_then_returns_the_rows():
-    assert [check_rows(8, rows, 2) for rows in ("all", 2, 4)] == [8, 2, 4]
 
 
 def test_step_when_the_batch_is_not_divisible_then_raises(backend):

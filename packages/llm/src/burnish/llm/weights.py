@@ -31,7 +31,7 @@ def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -
     """
     files = _tensor_files(directory)
     leaves = _leaves(model)
-    expected = {name for path, leaf in leaves.items() for name in tensor_names(*leaf)}
+    expected = {name for leaf in leaves.values() for name in tensor_names(*leaf)}
     _compare_names(directory, expected, set(files), is_tied=("head",) not in leaves)
     with ExitStack() as stack:
         opened = {file: stack.enter_context(_open(directory / file)) for file in sorted(set(files.values()))}
