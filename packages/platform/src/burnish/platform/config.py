@@ -33,6 +33,13 @@ class RunConfig:
     config_path: str | None = None
     """The user's file that the config began with; recorded, and set by `train file.yaml`."""
 
+    def __post_init__(self) -> None:
+        """Refuse a name that is no directory of its own under `output_dir`."""
+        if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
+            raise ConfigError(
+                f"name='{self.name}' must be one directory's name; run.output_dir says where the runs are"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeshConfig:

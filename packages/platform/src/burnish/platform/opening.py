@@ -16,9 +16,21 @@ from burnish.platform.run_directory import RunDirectory, write_text
 
 
 def locate(config: Config) -> Path:
-    """Return the directory of the run that the config names, or a new one of the chain and the UTC time."""
+    """Return the directory of the run that the config names, or a new one of the chain and the UTC time.
+
+    Raises:
+        BurnishError: `checkpoint.resume_from` asks for a run or a checkpoint that is not there.
+    """
+    path, wanted = _named_or_new(config), config.checkpoint.resume_from
+    if wanted not in (None, "latest") and not RunDirectory(path).is_begun:
+        raise RunError(f"checkpoint.resume_from={wanted}: there is no run in '{path}'; leave it out")
+    return path
+
+
+def _named_or_new(config: Config) -> Path:
     output, wanted = Path(config.run.output_dir), config.checkpoint.resume_from
     if config.run.name is not None:
+        resume.refuse_other_run(config, output / config.run.name)
         return output / config.run.name
     if wanted in ("latest", "best"):
         raise ConfigError(
@@ -38,14 +50,12 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     """Return where the run starts, None when it is complete; nothing is changed before all is checked.
 
     Raises:
-        RunError: the run exists and was not asked for, or was asked for and does not exist.
+        RunError: the run exists and was not asked for.
         ConfigError: the run began with another config; the differences are listed.
         CheckpointError: the checkpoint to go on from is damaged.
     """
     wanted = config.checkpoint.resume_from
     if not root.is_begun:
-        if wanted not in (None, "latest"):
-            raise RunError(f"checkpoint.resume_from={wanted}: there is no run in '{root.path}'; leave it out")
         root.write_json("run.json", provenance(config, overrides))
         write_text(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
         return resume.FRESH

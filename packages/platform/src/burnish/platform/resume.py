@@ -59,7 +59,7 @@ def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
     """
     wanted = config.checkpoint.resume_from
     if wanted not in ("latest", "best"):
-        return _named(Path(str(wanted)), config, root)
+        return _named(Path(str(wanted)), config)
     names = list(config.stages)
     unfinished = [i for i, name in enumerate(names, 1) if root.finished_stage(i, name) is None]
     index = unfinished[0] if unfinished else len(names)
@@ -75,13 +75,19 @@ def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
     return StartingPoint(index, step)
 
 
-def _named(path: Path, config: Config, root: RunDirectory) -> StartingPoint:
-    if run_of_checkpoint(path) != root.path.resolve():
-        raise ConfigError(
-            f"checkpoint.resume_from='{path}' belongs to another run than run.name='{config.run.name}'; "
-            "leave run.name out to go on with that run, or start from its weights with "
-            f"model=pretrained model.name_or_path={path}"
-        )
+def refuse_other_run(config: Config, run: Path) -> None:
+    """Raise ConfigError where `checkpoint.resume_from` is a checkpoint of another run than `run`."""
+    wanted = config.checkpoint.resume_from
+    if wanted in (None, "latest", "best") or run_of_checkpoint(Path(wanted)) == run.resolve():
+        return
+    raise ConfigError(
+        f"checkpoint.resume_from='{wanted}' belongs to another run than run.name='{config.run.name}'; "
+        "leave run.name out to go on with that run, or start from its weights with "
+        f"model=pretrained model.name_or_path={wanted}"
+    )
+
+
+def _named(path: Path, config: Config) -> StartingPoint:
     match = CHECKPOINT.search(path.resolve().as_posix())
     assert match is not None, "a path that lies in a run matches"
     index, names = int(match["index"]), list(config.stages)

@@ -44,8 +44,9 @@ class RunDirectory:
 
     @property
     def is_begun(self) -> bool:
-        """Whether a run has begun here."""
-        return self.config.is_file()
+        """Whether a run has begun here; one that was refused before its first row is none."""
+        has_rows = self.metrics.is_file() and self.metrics.stat().st_size > 0
+        return self.config.is_file() and (has_rows or self._phase != "refused")
 
     @property
     def metrics(self) -> Path:
@@ -124,8 +125,13 @@ class RunDirectory:
     @property
     def is_complete(self) -> bool:
         """Whether every stage of the run has ended."""
+        return self._phase == "complete"
+
+    @property
+    def _phase(self) -> str | None:
+        """What `status.json` says, None where there is none."""
         status = self.path / "status.json"
-        return status.is_file() and json.loads(status.read_text(encoding="utf-8"))["phase"] == "complete"
+        return json.loads(status.read_text(encoding="utf-8"))["phase"] if status.is_file() else None
 
 
 def write_text(path: Path, text: str) -> None:
