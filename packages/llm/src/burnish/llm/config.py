@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from burnish.llm.optimizer import ScheduledOptimizer
     from burnish.llm.tokenizer import Tokenizer
     from burnish.llm.training import JaxTrainingBackend
-    from burnish.platform.config import JaxConfig
+    from burnish.platform.config import JaxConfig, MeshConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +238,12 @@ class JaxTraining:
         _check("training.micro_batch_rows", rows, rows == "all" or rows >= 1, "1 or more, or all")
         _check("training.max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0, "above 0")
         _check("training.logprob_chunk", self.logprob_chunk, self.logprob_chunk >= 1, "1 or more")
+
+    def check(self, num_rows: int, mesh: MeshConfig) -> None:
+        """Refuse batches of `num_rows` rows that do not divide into micro-batches and devices."""
+        from burnish.llm.training import check_rows
+
+        check_rows(num_rows, self.micro_batch_rows, mesh.dp * mesh.fsdp)
 
     def build(
         self,

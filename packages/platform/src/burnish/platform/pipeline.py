@@ -11,12 +11,13 @@ from burnish.platform.accelerator import apply_jax_config
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.component import shared_slot
 from burnish.platform.config import Config
-from burnish.platform.errors import BurnishError, Interrupted, LimitExceeded
+from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
 from burnish.platform.interrupts import Interrupts
+from burnish.platform.mesh import build_mesh
 from burnish.platform.opening import locate, start_or_resume
 from burnish.platform.resume import FRESH, StartingPoint
 from burnish.platform.run_directory import FinishedStage, RunDirectory
-from burnish.platform.stage import Artifacts, SupportsPlan
+from burnish.platform.stage import Artifacts, SupportsCheck, SupportsPlan
 from burnish.platform.stage_run import Run
 from burnish.platform.stats import StatsLogger
 from burnish.platform.summary import Summary, read_rows, summarize
@@ -37,7 +38,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
     Raises:
         BurnishError: the user can act on it; what was reached is saved and `status.json` says why it ended.
     """
-    apply_jax_config(config.jax)
+    _check(config)
     root = RunDirectory(locate(config))
     root.acquire()
     try:
@@ -53,13 +54,25 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
 
 def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
     """Build every stage as far as shapes go and return its plan; writes nothing (`--dry-run`)."""
-    apply_jax_config(config.jax)
+    _check(config)
     chain = _Chain(config, RunDirectory(locate(config)), FRESH)
     plans: dict[str, Mapping[str, int | float | str]] = {}
     for index, name in enumerate(config.stages, 1):
         stage = chain.build(index, chain.stage_run(index, StatsLogger({})))
         plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
     return plans
+
+
+def _check(config: Config) -> None:
+    """Raise ConfigError where devices and stages do not go together; nothing is written yet."""
+    apply_jax_config(config.jax)
+    build_mesh(config.jax.mesh)
+    for name, stage_config in config.stages.items():
+        if isinstance(stage_config, SupportsCheck):
+            try:
+                stage_config.check(config.jax)
+            except ConfigError as error:
+                raise ConfigError(f"stages.{name}: {error}") from error
 
 
 def _run_recorded(chain: "_Chain") -> None:

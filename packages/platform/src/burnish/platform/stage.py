@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from burnish.platform.config import JaxConfig
+
 
 @dataclass(frozen=True, kw_only=True)
 class Artifacts:
@@ -26,6 +28,15 @@ class Stage(Protocol):
 
     def run(self, artifacts: Artifacts) -> Artifacts:
         """Do the stage's work from what came before and return what the next stage may use."""
+        ...
+
+
+@runtime_checkable
+class SupportsCheck(Protocol):
+    """Options of a stage that can be held against the rest of the config before anything is written."""
+
+    def check(self, jax: JaxConfig) -> None:
+        """Raise ConfigError where they do not go together."""
         ...
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from burnish.llm.config import JaxTraining
 from burnish.platform.component import shared, slot, slots
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
     from burnish.llm.objective import Objective
+    from burnish.platform.config import JaxConfig
     from burnish.platform.stage import Stage
     from burnish.platform.stage_run import Run
     from burnish.rl.advantages.protocol import Advantage
@@ -174,6 +176,12 @@ class RL:
                 f"updates_per_rollout={self.updates_per_rollout} does not divide "
                 f"prompts_per_step={self.prompts_per_step}; it could be one of {legal}"
             )
+
+    def check(self, jax: "JaxConfig") -> None:
+        """Refuse a batch that micro-batches and devices do not divide."""
+        if isinstance(self.training, JaxTraining):
+            num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
+            self.training.check(num_rows, jax.mesh)
 
     def build(self, run: "Run", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

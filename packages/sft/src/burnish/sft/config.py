@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from burnish.llm.config import JaxTraining
 from burnish.platform.component import shared, slot
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
+    from burnish.platform.config import JaxConfig
     from burnish.platform.stage import Stage
     from burnish.platform.stage_run import Run
 
@@ -44,6 +46,11 @@ class SFT:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
         if self.max_length < 2:
             raise ConfigError(f"max_length={self.max_length} must be at least 2: a prompt and a completion")
+
+    def check(self, jax: "JaxConfig") -> None:
+        """Refuse a batch that micro-batches and devices do not divide."""
+        if isinstance(self.training, JaxTraining):
+            self.training.check(self.rows_per_step, jax.mesh)
 
     def build(self, run: "Run", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""
