@@ -1,0 +1,139 @@
+"""The whole stage over a real tiny model: its rows, that it trains, and that nothing compiles later."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from burnish.llm.batch import make_batch
+from burnish.llm.bundle import load_bundle
+from burnish.llm.config import AdamW, JaxTraining, Pretrained
+from burnish.llm.objective import cross_entropy
+from burnish.platform.config import JaxConfig
+from burnish.platform.data.order import RecordStream
+from burnish.platform.stage import Artifacts
+from burnish.sample.workbench import Workbench
+from burnish.sft.config import SFT
+from burnish.sft.formats import encode
+from burnish.sft.loop import run_sft
+from burnish.sft.stage import padded
+
+OPTIONS = SFT(steps=5, rows_per_step=4, optimizer=AdamW(learning_rate=1e-2, schedule="constant"))
+
+
+def same_leaves(left, right) -> bool:
+    return all(
+        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+    )
+
+
+def test_the_stage_trains_evaluates_and_exports(run, shared):
+    artifacts = OPTIONS.build(run, **shared).run(Artifacts())
+    assert [row["step"] for row in run.rows] == [0, 1, 2, 3, 4, 5]
+    assert [row["step"] for row in run.rows if "eval/accuracy" in row] == [0, 2, 4, 5]
+    assert "train/loss" not in run.rows[0]
+    assert run.rows[5]["train/loss"] < 0.9 * run.rows[1]["train/loss"]
+    assert all(row["train/grad_norm"] > 0 for row in run.rows[1:])
+    assert artifacts.get("model") == run.stage_directory / "export"
+
+
+def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
+    """Batches in the stream's order, one step each: nothing else happens in the loop."""
+    bundle = load_bundle(shared["model"], shared["tokenizer"], JaxConfig(), 0)
+    demonstrations = encode(shared["data"], bundle.tokenizer, OPTIONS.max_length, "stages.sft")
+    stream = RecordStream(demonstrations, run.data_seed)
+    training = JaxTraining().build(
+        model=bundle.model,
+        params=bundle.params,
+        optimizer=OPTIONS.optimizer,
+        total_steps=5,
+        mesh=run.mesh,
+        jax_config=JaxConfig(),
+    )
+    for _ in range(5):
+        batch = make_batch(
+            stream.take(4),
+            num_rows=4,
+            length=padded(demonstrations),
+            pad_token_id=bundle.tokenizer.pad_token_id,
+        )
+        training.step(batch, cross_entropy)
+    artifacts = OPTIONS.build(run, **shared).run(Artifacts())
+    exported = load_bundle(
+        Pretrained(name_or_path=str(artifacts.get("model"))), shared["tokenizer"], JaxConfig(), 0
+    )
+    assert same_leaves(exported.params, jax.device_get(training.weights()))
+
+
+def test_twin_another_seed_trains_something_else(run, shared):
+    artifacts = OPTIONS.build(run, **shared).run(Artifacts())
+    exported = artifacts.get("model").joinpath("model.safetensors").read_bytes()
+    run.seed, run.root.path = 1, run.root.path.with_name("other")
+    run.logger = type(run.logger)({})
+    again = OPTIONS.build(run, **shared).run(Artifacts())
+    assert again.get("model").joinpath("model.safetensors").read_bytes() != exported
+
+
+def test_no_step_from_the_third_on_compiles(run, shared):
+    """Rows of 3 to 17 tokens and evaluations included; every program is compiled anew."""
+    jax.clear_caches()
+    OPTIONS.build(run, **shared).run(Artifacts())
+    counts = [row["compile/count"] for row in run.rows]
+    assert sum(counts[:3]) > 0
+    assert counts[3:] == [0, 0, 0]
+
+
+class Shortened:
+    """A training backend whose fourth batch has shorter rows."""
+
+    def __init__(self, training):
+        self._training = training
+        self._num_steps = 0
+
+    def __getattr__(self, name):
+        return getattr(self._training, name)
+
+    def step(self, batch, objective):
+        self._num_steps += 1
+        if self._num_steps == 4:
+            batch = jax.tree.map(lambda column: column[:, :-1], batch)
+        return self._training.step(batch, objective)
+
+
+def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
+    bench = Workbench(run=run, **shared)
+    demonstrations = encode(bench.data, bench.bundle.tokenizer, OPTIONS.max_length, "stages.sft")
+    run_sft(
+        run,
+        training=Shortened(bench.make_training(OPTIONS.training, OPTIONS.optimizer, 5)),
+        demonstrations=RecordStream(demonstrations, run.data_seed),
+        objective=cross_entropy,
+        engine=bench.make_engine(),
+        evaluation=bench.evaluator,
+        steps=5,
+        rows_per_step=4,
+        length=padded(demonstrations),
+        max_length=OPTIONS.max_length,
+        pad_token_id=bench.bundle.tokenizer.pad_token_id,
+    )
+    assert [row["compile/count"] > 0 for row in run.rows[3:]] == [False, True, False]
+
+
+def test_a_cut_demonstration_is_said(run, shared, capsys):
+    replace(OPTIONS, max_length=13).build(run, **shared).plan()
+    assert "of 12 demonstrations are longer than stages.sft.max_length=13 tokens" in capsys.readouterr().err
+
+
+def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
+    plan = OPTIONS.build(run, **shared).plan()
+    assert plan["rows per update"].startswith("4 = 1 x 4 x 1")
+    assert plan["tokens per update"] == 4 * plan["tokens per row"]
+    assert (plan["demonstrations"], plan["epochs"]) == (12, round(5 * 4 / 12, 2))
+    assert not run.root.path.exists()
+
+
+@pytest.mark.parametrize("aggregation", ["sequence_mean", "constant"])
+def test_every_other_aggregation_trains(run, shared, aggregation):
+    replace(OPTIONS, steps=3, aggregation=aggregation).build(run, **shared).run(Artifacts())
+    assert run.rows[3]["train/loss"] < run.rows[1]["train/loss"]
