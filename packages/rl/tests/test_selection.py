@@ -1,0 +1,125 @@
+"""What is scored, what is left out, and that every completion is accounted for."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from burnish.llm.sequence import make_sample
+from burnish.platform.stats import StatsTracker
+from burnish.rl.advantages.group_mean import GroupMeanAdvantage
+from burnish.rl.filters.uniform_reward import uniform_reward
+from burnish.rl.groups import Group, rows
+from burnish.rl.selection import Selection
+from burnish.sample.rewards.protocol import RewardResult
+
+COLUMNS = {"behavior_logprobs": [-1.0]}
+
+
+def unscored(*texts_of_groups: str) -> list[Group]:
+    """One group per text, one sample per letter, whose completion is that letter."""
+    return [
+        Group(number, tuple(make_sample([1], [2], COLUMNS, completion=letter) for letter in text))
+        for number, text in enumerate(texts_of_groups)
+    ]
+
+
+def digits(samples):
+    """The digit itself; a letter makes it raise."""
+    return [RewardResult(float(sample.completion)) for sample in samples]
+
+
+async def slow_on_s(samples):
+    """The digit itself; an `s` takes longer than anybody waits."""
+    if samples[0].completion == "s":
+        await asyncio.sleep(60)
+    return digits(samples)
+
+
+def selection(reward=digits, **changes) -> Selection:
+    defaults = {"rewards": {"digit": reward}, "reward_weights": {}, "timeout_seconds": 0.05, "filters": {}}
+    return Selection(**(defaults | changes))
+
+
+def scored_and_kept(chosen: Selection, groups: list[Group]):
+    stats = StatsTracker()
+    scored = chosen.score(groups, stats)
+    kept = chosen.keep(scored, stats)
+    return scored, kept, stats.summary()
+
+
+@pytest.mark.parametrize(
+    ("reward", "bad", "reason"), [(digits, "x", "ValueError"), (slow_on_s, "s", "timeout")]
+)
+def test_a_reward_that_raises_or_times_out_counts_as_failed_and_never_as_zero(reward, bad, reason):
+    scored, kept, stats = scored_and_kept(selection(reward), unscored(f"1{bad}3"))
+    assert [sample.reward for sample in scored[0].samples] == [1.0, None, 3.0]
+    assert [sample.status for sample in scored[0].samples] == ["stop", "failed", "stop"]
+    assert stats["reward/mean"] == stats["reward/digit"] == 2.0
+    assert stats["reward/failed"] == 1
+    assert stats[f"reward/failed/digit/{reason}"] == 1
+    assert (stats["accounting/failed"], stats["accounting/trained"]) == (1, 2)
+    assert kept == scored
+
+
+@pytest.mark.parametrize(("reward", "bad"), [(digits, "x"), (slow_on_s, "s")])
+def test_a_failed_sample_takes_no_part_in_the_baseline_of_its_group(reward, bad):
+    _, kept, _ = scored_and_kept(selection(reward), unscored(f"1{bad}3"))
+    _, without, _ = scored_and_kept(selection(), unscored("13"))
+    _, as_zero, _ = scored_and_kept(selection(), unscored("103"))
+    advantage = GroupMeanAdvantage(is_scaled=False)
+    values, expected, twin = (np.concatenate(advantage(groups)[0]) for groups in (kept, without, as_zero))
+    np.testing.assert_array_equal(values, expected)
+    np.testing.assert_array_equal(values, [-1, 1])
+    assert not np.allclose(values, twin[[0, 2]]), "a failure that counts as zero would be seen"
+
+
+def test_a_group_that_failed_as_a_whole_is_not_learned_from():
+    scored, kept, stats = scored_and_kept(selection(), unscored("xx", "12"))
+    assert [group.number for group in kept] == [1]
+    assert scored[0].scored == ()
+    assert (stats["accounting/submitted"], stats["accounting/failed"], stats["accounting/trained"]) == (
+        4,
+        2,
+        2,
+    )
+
+
+def test_several_rewards_are_summed_by_their_weights():
+    def ones(samples):
+        return [RewardResult(1.0) for _ in samples]
+
+    chosen = selection(rewards={"digit": digits, "one": ones}, reward_weights={"one": 0.5})
+    scored, _, stats = scored_and_kept(chosen, unscored("12"))
+    assert [sample.reward for sample in scored[0].samples] == [1.5, 2.5]
+    assert (stats["reward/digit"], stats["reward/one"], stats["reward/mean"]) == (1.5, 1.0, 2.0)
+
+
+def test_filters_leave_groups_out_by_the_first_reason_given():
+    def has_nine(group):
+        return "has_nine" if 9.0 in group.rewards else None
+
+    chosen = selection(filters={"uniform": uniform_reward, "nine": has_nine})
+    _, kept, stats = scored_and_kept(chosen, unscored("11", "12", "99", "19", "1x"))
+    assert [group.number for group in kept] == [1]
+    assert stats["accounting/filtered_uniform_reward"] == 5, "11, 99, and the 1 whose mate failed"
+    assert stats["accounting/filtered_has_nine"] == 2
+    assert stats["accounting/filtered"] == 7
+    assert stats["reward/mixed_groups"] == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize("texts", [("11", "1x", "xx", "12"), ("xx",), ("12", "34"), ()])
+def test_every_completion_is_accounted_for(texts):
+    _, _, stats = scored_and_kept(selection(filters={"uniform": uniform_reward}), unscored(*texts))
+    parts = ("trained", "filtered", "stale", "failed", "in_flight")
+    assert stats["accounting/submitted"] == 2 * len(texts)
+    assert stats["accounting/submitted"] == sum(stats[f"accounting/{part}"] for part in parts)
+
+
+def test_rows_say_what_was_asked_written_and_worth():
+    scored, _, _ = scored_and_kept(selection(), unscored("1x"))
+    scored = [replace(scored[0], samples=tuple(replace(s, prompt="p") for s in scored[0].samples))]
+    first, second = rows(scored)
+    assert (first["prompt"], first["completion"], first["reward"], first["status"]) == ("p", "1", 1.0, "stop")
+    assert (second["reward"], second["status"]) == (None, "failed")

@@ -1,0 +1,92 @@
+"""An engine that samples from another policy than the trained one stops the run, which says why."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from burnish.rl.config import RL
+from burnish.rl.objectives.mismatch import ABSOLUTE
+
+MODULE = '''
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from burnish.platform.component import slot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled:
+    """The in-process engine with one layer multiplied by a factor."""
+
+    inner: Any = slot("engine", "in_process")
+    layer: int = 0
+    factor: float = 1.05
+
+    def build(self, **collaborators):
+        return ScaledEngine(self, self.inner.build(**collaborators))
+
+
+class ScaledEngine:
+    def __init__(self, config, inner):
+        self._config = config
+        self._inner = inner
+
+    @property
+    def version(self):
+        return self._inner.version
+
+    def update_weights(self, params, version):
+        layer, factor = self._config.layer, self._config.factor
+        layers = jax.tree.map(lambda leaf: leaf.at[layer].multiply(factor), params["layers"])
+        self._inner.update_weights({**params, "layers": layers}, version)
+
+    def generate(self, requests):
+        return self._inner.generate(requests)
+
+    def stats(self):
+        return self._inner.stats()
+'''
+
+
+@pytest.fixture
+def words(short, tmp_path, monkeypatch) -> list[str]:
+    """RL from a model with an opinion, with an engine from a module of one's own."""
+    (tmp_path / "my_scaled.py").write_text(MODULE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    kept = [word for word in short if not word.startswith(("stages.sft.", "engine."))]
+    engine = ["engine=my_scaled:Scaled", "engine.inner.slots=16"]
+    return [*kept, *engine, "stage=rl", "model.initializer_range=0.3", "run.name=m"]
+
+
+def mismatches(run: Path) -> list[float]:
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [row[ABSOLUTE] for row in rows if row["step"] > 0]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_scaled_layer_stops_the_run_within_one_step(train, words, layer):
+    ended = train(*words, f"engine.layer={layer}")
+    run = train.output / "m"
+    assert ended.returncode == 3
+    assert "Traceback" not in ended.stderr
+    said = ended.stderr.splitlines()[-1]
+    assert said.startswith("train: stopped at step 1 of 'rl': mismatch/absolute_logprob_difference is ")
+    assert "above max_mismatch=" in said
+    (mismatch,) = mismatches(run)
+    assert mismatch > RL().max_mismatch
+    status = json.loads((run / "status.json").read_text())
+    assert status["phase"] == "stopped"
+    assert f"train: {status['reason']}" == said
+    assert (run / "stages/1-rl/checkpoints/step_1/manifest.json").is_file()
+
+
+def test_twin_the_layer_as_it_is_comes_nowhere_near_the_limit(train, words):
+    ended = train(*words, "engine.factor=1.0")
+    assert ended.returncode == 0, ended.stderr
+    found = mismatches(train.output / "m")
+    assert len(found) == 6
+    assert max(found) < RL().max_mismatch / 10
