@@ -52,14 +52,25 @@ class ScaledEngine:
 '''
 
 
+@pytest.fixture(scope="module")
+def trained(make_train, tmp_path_factory) -> Path:
+    """A model that a hundred steps of the default SFT have given an opinion."""
+    train = make_train(tmp_path_factory.mktemp("trained"))
+    finished = train("stage=sft", "stages.sft.steps=100", "evaluation.num_problems=16", "run.name=t")
+    assert finished.returncode == 0, finished.stderr
+    return train.output / "t"
+
+
 @pytest.fixture
-def words(short, tmp_path, monkeypatch) -> list[str]:
-    """RL from a model with an opinion, with an engine from a module of one's own."""
+def words(short, trained, tmp_path, monkeypatch) -> list[str]:
+    """RL from that model, with an engine from a module of one's own."""
     (tmp_path / "my_scaled.py").write_text(MODULE)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     kept = [word for word in short if not word.startswith(("stages.sft.", "engine."))]
+    model = ["model=pretrained", f"model.name_or_path={trained}"]
     engine = ["engine=my_scaled:Scaled", "engine.inner.slots=16"]
-    return [*kept, *engine, "stage=rl", "model.initializer_range=0.3", "run.name=m"]
+    lengths = ["stages.rl.max_new_tokens=12", "evaluation.max_new_tokens=12"]
+    return [*kept, "stage=rl", *model, *engine, *lengths, "run.name=m"]
 
 
 def mismatches(run: Path) -> list[float]:
