@@ -1,5 +1,7 @@
 import pytest
 
+from burnish.llm.config import JaxTraining
+from burnish.platform.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
 from burnish.rl.config import RL, ClippedPolicyGradient
 
@@ -24,3 +26,18 @@ def test_greedy_temperature_is_refused():
 def test_empty_clip_ranges_are_refused(clips):
     with pytest.raises(ConfigError, match="clip_low"):
         ClippedPolicyGradient(**clips)
+
+
+def test_check_when_the_rows_of_an_update_do_not_divide_says_what_would():
+    stage = RL(prompts_per_step=4, samples_per_prompt=3, updates_per_rollout=2)
+    with pytest.raises(ConfigError, match=r"a batch of 6 rows .* = 4 devices; 4 or 8 rows could"):
+        stage.check(JaxConfig(mesh=MeshConfig(fsdp=4)))
+    stage.check(JaxConfig(mesh=MeshConfig(fsdp=2)))
+
+
+def test_check_when_micro_batches_do_not_divide_says_what_would():
+    stage = RL(prompts_per_step=4, samples_per_prompt=2, training=JaxTraining(micro_batch_rows=3))
+    with pytest.raises(
+        ConfigError, match=r"micro_batch_rows=3 cannot divide .* legal values: 1, 2, 4, 8, all"
+    ):
+        stage.check(JaxConfig())
