@@ -164,10 +164,7 @@ class Qwen2:
         remat: Literal["none", "dots", "full"] = "none",
         scan_unroll: int = 1,
     ) -> CausalLM:
-        """Return the model a `config.json` describes; `ConfigError` names a feature that is not supported.
-
-        The dtype of the computation is that of the parameters, so nothing of `jax_config` is needed.
-        """
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         del jax_config
         from burnish.llm.families.qwen2 import from_hf_config
 

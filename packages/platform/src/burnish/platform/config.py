@@ -36,9 +36,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Refuse a name that is no directory of its own under `output_dir`."""
         if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
-            raise ConfigError(
-                f"name='{self.name}' must be one directory's name; run.output_dir says where the runs are"
-            )
+            raise ConfigError(f"name='{self.name}' must be one directory's name; run.output_dir says where")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,16 +279,14 @@ class Jsonl:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none, or that captures nothing."""
-        if self.answer_pattern is None:
+        if (pattern := self.answer_pattern) is None:
             return
         try:
-            groups = re.compile(self.answer_pattern).groups
+            groups = re.compile(pattern).groups
         except re.error as error:
-            raise ConfigError(
-                f"answer_pattern={self.answer_pattern!r} is no regular expression: {error}"
-            ) from error
+            raise ConfigError(f"answer_pattern={pattern!r} is no regular expression: {error}") from error
         if groups < 1:
-            raise ConfigError(f"answer_pattern={self.answer_pattern!r} needs a group, as in '#### (.+)'")
+            raise ConfigError(f"answer_pattern={pattern!r} needs a group, as in '#### (.+)'")
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that a file is given for."""
