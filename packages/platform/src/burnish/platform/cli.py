@@ -39,7 +39,7 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
         _say(command, str(error))
         return error.exit_status
     except KeyboardInterrupt:
-        _say(command, "interrupted before the run began; nothing was written")
+        _say(command, "interrupted at once; nothing was saved beyond the last checkpoint")
         return 130
     except BrokenPipeError:
         # The reader has gone, as in `train --help | head`; what is buffered has nowhere to go.

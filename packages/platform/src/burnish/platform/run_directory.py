@@ -28,7 +28,7 @@ class FinishedStage:
 
 
 class RunDirectory:
-    """Own one run's directory while its lock is held; make it with `create` or `open`."""
+    """Own one run's directory while its lock is held, from `acquire` to `release`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -142,7 +142,7 @@ class RL:
     """The split of `data` that prompts come from."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of an update's batch, the mean over
-    rows of their means, or the sum over rows times `max_new_tokens` (Dr. GRPO)."""
+    rows of their means, or the sum divided by rows times `max_new_tokens` (Dr. GRPO)."""
     max_mismatch: float = 0.002
     """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
     nats per token; measured on every rollout before it is learned from."""

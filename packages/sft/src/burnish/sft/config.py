@@ -34,7 +34,7 @@ class SFT:
     """The split of `data` that is trained on."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of the batch, the mean over rows of
-    their means, or the sum over rows times `max_length`."""
+    their means, or the sum divided by rows times `max_length`."""
     objective: Any = slot("objective", "cross_entropy")
     optimizer: Any = slot("optimizer", "adamw")
     training: Any = slot("training", "jax")
