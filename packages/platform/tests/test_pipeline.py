@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -166,6 +167,20 @@ def test_sigterm_saves_says_how_to_go_on_and_exits_with_143(tally, uninterrupted
     take_back(("stages.tally.is_terminated_at=3",))
     assert tally(*CHAIN, "checkpoint.resume_from=latest")[0] == 0
     assert (rows(), samples()) == uninterrupted
+
+
+def test_the_command_that_goes_on_names_the_users_file_once_and_works(tally):
+    text = "stages: {tally: {use: tally, is_terminated_at: 1}}\n"
+    Path("my.yaml").write_text(text, encoding="utf-8")
+    status, _, err = tally("my.yaml", *QUIET)
+    assert status == 143
+    words = shlex.split(err.split("go on with: ")[1])
+    assert words[:2] == ["train", "my.yaml"]
+    assert words.count("my.yaml") == 1
+    Path("my.yaml").write_text(text.replace("at: 1", "at: -1"), encoding="utf-8")
+    take_back(("stages.tally.is_terminated_at=1",))
+    status, _, err = tally(*words[1:])
+    assert status == 0, err
 
 
 @pytest.mark.parametrize("step", ["1-tally/checkpoints/step_4", "2-tally_2/checkpoints/step_2"])

@@ -153,8 +153,7 @@ class _Chain:
 
     def _resume_command(self) -> str:
         """Return the command that goes on with this run, quoted for a shell."""
-        ours = ("run.name=", "checkpoint.resume_from=", "+file=")
+        ours = ("run.name=", "checkpoint.resume_from=")
         kept = [word for word in self.overrides if not word.startswith(ours)]
-        file = [] if self.config.run.config_path is None else [self.config.run.config_path]
-        words = ["train", *file, *kept, f"run.name={self.root.path.name}", "checkpoint.resume_from=latest"]
+        words = ["train", *kept, f"run.name={self.root.path.name}", "checkpoint.resume_from=latest"]
         return shlex.join(words)
