@@ -8,9 +8,8 @@ from collections import Counter
 import pytest
 
 from burnish.platform.errors import ConfigError
-from burnish.platform.stats import StatsTracker
 from burnish.sample.rewards.protocol import RewardResult
-from burnish.sample.rewards.score import Scorer, score
+from burnish.sample.rewards.score import score
 
 
 def length_reward(samples):
@@ -101,12 +100,11 @@ def test_values_that_are_not_finite_fail(three_samples):
 
 
 def test_several_rewards_are_summed_by_weight_and_kept_apart(three_samples):
-    stats = StatsTracker()
-    scorer = Scorer(rewards={"length": length_reward, "one": one_reward}, weights={"length": 0.5})
-    samples = scorer(three_samples, stats)
-    assert [sample.reward for sample in samples] == [3.0, 2.5, 3.0]
-    assert samples[1].rewards == {"length": 3.0, "one": 1.0}
-    assert stats.summary() == {
+    rewards = {"length": length_reward, "one": one_reward}
+    scored = score(three_samples, rewards, weights={"length": 0.5})
+    assert [sample.reward for sample in scored.samples] == [3.0, 2.5, 3.0]
+    assert scored.samples[1].rewards == {"length": 3.0, "one": 1.0}
+    assert scored.stats("reward").summary() == {
         "reward/length": pytest.approx(11 / 3),
         "reward/one": 1.0,
         "reward/failed": 0.0,

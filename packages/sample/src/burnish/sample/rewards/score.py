@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import cast
 
 from burnish.llm.sequence import Sample
@@ -44,21 +44,6 @@ class Scored:
         for (name, reason), count in self.failures.items():
             tracker.sum(f"{prefix}/failed/{name}/{reason}", count)
         return tracker
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scorer:
-    """`score` with its options bound: rewards by name, their weights, the timeout of asynchronous ones."""
-
-    rewards: Mapping[str, Reward | AsyncReward]
-    weights: Mapping[str, float] = field(default_factory=dict)
-    timeout_seconds: float = 60.0
-
-    def __call__(self, samples: Sequence[Sample], stats: StatsTracker) -> list[Sample]:
-        """Return the samples with their rewards, in order, and add `reward/` statistics to `stats`."""
-        scored = score(samples, self.rewards, weights=self.weights, timeout_seconds=self.timeout_seconds)
-        stats += scored.stats("reward")
-        return scored.samples
 
 
 def score(
