@@ -1,5 +1,6 @@
 """Runs the installed `train` command as a user would, in a process of its own."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from burnish.platform import cli
 
 SHORT = [
     "data.num_problems=2000",
@@ -90,3 +93,89 @@ def train(make_train: Callable[[Path], Train], tmp_path: Path) -> Train:
 @pytest.fixture(scope="session")
 def short() -> list[str]:
     return list(SHORT)
+
+
+ONE_STAGE = [
+    "stage=sft",
+    "run.name=x",
+    "data.num_problems=2000",
+    "data.num_demonstrations=64",
+    "evaluation.num_problems=4",
+    "engine.slots=4",
+    "stages.sft.steps=400",
+    "stages.sft.rows_per_step=4",
+    "checkpoint.save_every_steps=2",
+    "~sink@logging.sinks.tensorboard",
+    "~sink@logging.sinks.console",
+]
+"""One stage that would take minutes, for whoever stops it or never lets it begin."""
+
+
+def _tree_of(directory: Path) -> dict[str, str]:
+    """Every file below with its digest; directories with a dash; a lock's content is whoever came last."""
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "-"
+        for path in directory.rglob("*")
+        if path.name != "lock"
+    }
+
+
+def _only_line(status: int, out: str, err: str) -> str:
+    """The line that a refused command says, and nothing else."""
+    assert status == 2, err
+    assert out == ""
+    assert err.startswith("train: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1, err
+    return err
+
+
+@pytest.fixture(scope="session")
+def one_stage() -> list[str]:
+    return list(ONE_STAGE)
+
+
+@pytest.fixture(scope="session")
+def tree_of() -> Callable[[Path], dict[str, str]]:
+    return _tree_of
+
+
+@pytest.fixture(scope="session")
+def only_line() -> Callable[[int, str, str], str]:
+    return _only_line
+
+
+@pytest.fixture
+def command(make_train, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run `train` in this process and in an empty directory: (status, stdout, stderr)."""
+    fixed = make_train(tmp_path / "runs").fixed
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        own = [
+            word for word in fixed if word.partition("=")[0] not in {each.partition("=")[0] for each in words}
+        ]
+        monkeypatch.setattr(sys, "argv", ["train", *words, *own])
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.train()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def refused(command, tmp_path) -> Callable[..., str]:
+    """Run `train`, see that it refuses and leaves everything as it was, and return what it says."""
+
+    def call(*words: str) -> str:
+        before = _tree_of(tmp_path)
+        line = _only_line(*command(*words))
+        assert _tree_of(tmp_path) == before
+        return line
+
+    return call
