@@ -3,7 +3,7 @@ import pytest
 from burnish.llm.config import JaxTraining
 from burnish.platform.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
-from burnish.rl.config import RL, ClippedPolicyGradient
+from burnish.rl.config import RL, ClippedPolicyGradient, PolicyGradient
 
 
 @pytest.mark.parametrize("name", ["steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens"])
@@ -41,3 +41,21 @@ def test_check_when_micro_batches_do_not_divide_says_what_would():
         ConfigError, match=r"micro_batch_rows=3 cannot divide .* legal values: 1, 2, 4, 8, all"
     ):
         stage.check(JaxConfig())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_skipped_updates": 0}, "max_skipped_updates=0"),
+        ({"log_groups": -1}, "log_groups=-1"),
+        ({"max_mismatch": 0.0}, "max_mismatch"),
+        ({"reward_timeout_seconds": 0.0}, "reward_timeout_seconds"),
+        ({"rewards": {}}, "nothing to learn from"),
+        ({"reward_weights": {"speed": 1.0}}, "reward_weights names"),
+        ({"samples_per_prompt": 1}, "nothing to compare"),
+        ({"updates_per_rollout": 2, "objective": PolicyGradient()}, "policy_gradient can learn"),
+    ],
+)
+def test_parts_that_cannot_learn_together_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        RL(**options)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from burnish.rl.limits import SKIPPED, Limits
+from burnish.llm.limits import SKIPPED, SkippedUpdates
+from burnish.platform.stats import StatsTracker
+from burnish.rl.limits import MAX_MISMATCH, Limits, mismatch_limit
 from burnish.rl.objectives.mismatch import ABSOLUTE
 
 
@@ -9,27 +11,43 @@ def update(mismatch=0.0, skipped=0.0):
     return {ABSOLUTE: (mismatch * 50, 50), SKIPPED: (skipped, 1)}
 
 
-def limits(**changes):
-    return Limits(**({"max_mismatch": 0.01, "max_skipped_updates": 3} | changes))
+def limits():
+    return Limits(max_mismatch=0.01, skipped=SkippedUpdates(limit=3))
 
 
 def test_exceeded_within_the_limits_is_none():
-    assert limits().exceeded([update(0.009), update(0.5)]) is None
-    assert limits().exceeded([]) is None
+    assert limits().exceeded(0, update(0.009)) is None
+
+
+def test_exceeded_on_a_later_update_takes_no_mismatch_for_one():
+    assert limits().exceeded(1, update(0.5)) is None
 
 
 @pytest.mark.parametrize("mismatch", [0.011, np.nan, np.inf])
 def test_exceeded_when_the_first_update_mismatches_says_so(mismatch):
-    assert "max_mismatch=0.01" in str(limits().exceeded([update(mismatch)]))
+    assert "max_mismatch=0.01" in str(limits().exceeded(0, update(mismatch)))
 
 
 def test_exceeded_counts_skipped_updates_across_rollouts():
     watch = limits()
-    assert watch.exceeded([update(skipped=1.0), update(skipped=1.0)]) is None
-    assert "3 updates in a row" in str(watch.exceeded([update(skipped=1.0)]))
+    assert [watch.exceeded(number, update(skipped=1.0)) for number in (0, 1)] == [None, None]
+    assert "3 updates in a row" in str(watch.exceeded(0, update(skipped=1.0)))
 
 
 def test_exceeded_starts_again_after_a_good_update():
     watch = limits()
-    watch.exceeded([update(skipped=1.0), update(skipped=1.0), update()])
-    assert watch.exceeded([update(skipped=1.0), update(skipped=1.0)]) is None
+    for number, skipped in enumerate([1.0, 1.0, 0.0, 1.0, 1.0]):
+        assert watch.exceeded(number, update(skipped=skipped)) is None
+
+
+def test_unrewarded_when_everything_failed_names_the_reasons(group):
+    stats = StatsTracker()
+    stats.scalar("reward/failed/exact_match/KeyError", 2)
+    assert "exact_match/KeyError" in str(limits().unrewarded([group(0, [None, None])], stats))
+    assert limits().unrewarded([group(0, [None, 0.0])], stats) is None
+
+
+@pytest.mark.parametrize("dtype", MAX_MISMATCH)
+def test_mismatch_limit_when_auto_is_the_dtypes(dtype):
+    assert mismatch_limit("auto", dtype) == MAX_MISMATCH[dtype]
+    assert mismatch_limit(0.5, dtype) == 0.5

@@ -9,10 +9,11 @@ import jax
 import pytest
 
 from burnish.llm.config import AdamW
+from burnish.llm.limits import SKIPPED
 from burnish.platform.errors import LimitExceeded
 from burnish.platform.stage import Artifacts
 from burnish.rl.config import RL, ClippedPolicyGradient, LeaveOneOut, PolicyGradient, UniformReward
-from burnish.rl.limits import SKIPPED
+from burnish.rl.limits import MAX_MISMATCH
 from burnish.rl.objectives.mismatch import ABSOLUTE
 from burnish.sample.rewards.protocol import RewardResult
 
@@ -134,7 +135,7 @@ def test_rollouts_are_written_for_reading(run, shared):
 def test_other_algorithms_run_through_the_same_loop(run, shared, parts):
     replace(OPTIONS, steps=1, **parts).build(run, **shared).run(Artifacts())
     assert run.rows[1]["rollout/updates"] == parts.get("updates_per_rollout", 2)
-    assert run.rows[1][ABSOLUTE] < OPTIONS.max_mismatch / 10
+    assert run.rows[1][ABSOLUTE] < MAX_MISMATCH["float32"] / 10
 
 
 def test_no_step_from_the_third_on_compiles(run, shared):
@@ -221,7 +222,7 @@ def test_an_engine_with_a_scaled_layer_stops_the_run_within_a_step_and_saves(run
         OPTIONS.build(run, **{**shared, "engine": engine}).run(Artifacts())
     assert end.value.exit_status == 3
     assert [row["step"] for row in run.rows] == [0, 1]
-    assert run.rows[1][ABSOLUTE] > OPTIONS.max_mismatch
+    assert run.rows[1][ABSOLUTE] > MAX_MISMATCH["float32"]
     assert run.manager.steps() == [1]
     run.manager.verify(1)
 
@@ -229,7 +230,7 @@ def test_an_engine_with_a_scaled_layer_stops_the_run_within_a_step_and_saves(run
 def test_twin_the_engine_as_it_is_stays_below_a_tenth_of_the_limit(run, shared):
     engine = Around(shared["engine"], lambda inner: Scaled(inner, factor=1.0))
     OPTIONS.build(run, **{**shared, "engine": engine}).run(Artifacts())
-    assert max(row[ABSOLUTE] for row in run.rows[1:]) < OPTIONS.max_mismatch / 10
+    assert max(row[ABSOLUTE] for row in run.rows[1:]) < MAX_MISMATCH["float32"] / 10
 
 
 def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):

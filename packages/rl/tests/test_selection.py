@@ -45,7 +45,7 @@ def selection(reward=digits, **changes) -> Selection:
 def scored_and_kept(chosen: Selection, groups: list[Group]):
     stats = StatsTracker()
     scored = chosen.score(groups, stats)
-    kept = chosen.keep(scored, stats)
+    kept = chosen.keep(scored, sum(len(group.samples) for group in groups), stats)
     return scored, kept, stats.summary()
 
 
@@ -123,3 +123,11 @@ def test_rows_say_what_was_asked_written_and_worth():
     first, second = rows(scored)
     assert (first["prompt"], first["completion"], first["reward"], first["status"]) == ("p", "1", 1.0, "stop")
     assert (second["reward"], second["status"]) == (None, "failed")
+
+
+def test_twin_a_completion_that_the_rollout_loses_breaks_the_identity():
+    stats = StatsTracker()
+    chosen = selection()
+    scored = chosen.score(unscored("123"), stats)
+    with pytest.raises(AssertionError, match="4 submitted, 3 accounted for"):
+        chosen.keep(scored, 4, stats)

@@ -9,9 +9,11 @@ import pytest
 from burnish.llm.batch import make_batch
 from burnish.llm.bundle import load_bundle
 from burnish.llm.config import AdamW, JaxTraining, Pretrained
+from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
 from burnish.platform.config import JaxConfig
 from burnish.platform.data.order import RecordStream
+from burnish.platform.errors import LimitExceeded
 from burnish.platform.stage import Artifacts
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
@@ -115,6 +117,7 @@ def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
         rows_per_step=4,
         length=padded(demonstrations),
         max_length=OPTIONS.max_length,
+        skipped=SkippedUpdates(limit=3),
         pad_token_id=bench.bundle.tokenizer.pad_token_id,
     )
     assert [row["compile/count"] > 0 for row in run.rows[3:]] == [False, True, False]
@@ -137,3 +140,11 @@ def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
 def test_every_other_aggregation_trains(run, shared, aggregation):
     replace(OPTIONS, steps=3, aggregation=aggregation).build(run, **shared).run(Artifacts())
     assert run.rows[3]["train/loss"] < run.rows[1]["train/loss"]
+
+
+def test_a_run_whose_updates_are_not_finite_stops(run, shared):
+    diverging = replace(
+        OPTIONS, optimizer=AdamW(learning_rate=1e30, schedule="constant"), max_skipped_updates=2
+    )
+    with pytest.raises(LimitExceeded, match="2 updates in a row were not finite"):
+        diverging.build(run, **shared).run(Artifacts())

@@ -116,11 +116,11 @@ class _Chain:
             {label: sink.build(self.root.path, logging) for label, sink in logging.sinks.items()}
         )
         try:
-            run = self.stage_run(index, logger, before.last_global_step)
+            run = self.stage_run(index, logger, before.next_global_step)
             artifacts = self.build(index, run).run(before.artifacts)
         finally:
             logger.close()
-        finished = FinishedStage(artifacts, run.last_global_step)
+        finished = FinishedStage(artifacts, run.next_global_step)
         self.root.finish_stage(index, name, finished)
         return finished
 

@@ -51,7 +51,8 @@ def _telling(names: Sequence[str], summary: Summary) -> list[str]:
 
 
 def _columns(values: Row) -> list[str]:
-    return [name for name in values if name.startswith("eval/")]
+    """Return the evaluation's metrics, less the breakdowns below them."""
+    return [name for name in values if name.startswith("eval/") and name.count("/") == 1]
 
 
 def _number(value: float | str | None) -> str:

@@ -151,8 +151,8 @@ def _is_free(key: str, finished_stages: set[str]) -> bool:
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a nested mapping as dotted keys; an empty mapping stands for itself."""
-    if not isinstance(tree, Mapping) or not tree:
+    """Return a nested mapping as dotted keys; an empty mapping has none."""
+    if not isinstance(tree, Mapping):
         return {prefix.rstrip("."): tree}
     flat: dict[str, Any] = {}
     for key, value in cast("Mapping[str, Any]", tree).items():

@@ -21,10 +21,10 @@ from burnish.platform.stage import Artifacts
 
 @dataclass(frozen=True)
 class FinishedStage:
-    """What a completed stage left behind: its artifacts, and the global step it ended with."""
+    """What a completed stage left behind: its artifacts, and the global step after its last."""
 
     artifacts: Artifacts
-    last_global_step: int
+    next_global_step: int
 
 
 class RunDirectory:
@@ -100,9 +100,9 @@ class RunDirectory:
         self._last_beat = now
         self.write_json("status.json", self._status)
 
-    def beat(self, stage: str, step: int, last: int) -> None:
-        """Record progress, at most once a second."""
-        if time.time() - self._last_beat >= 1.0:
+    def beat(self, stage: str, step: int, last: int, *, force: bool = False) -> None:
+        """Record progress, at most once a second unless it must be recorded."""
+        if force or time.time() - self._last_beat >= 1.0:
             self.status("running", stage=stage, step=step, last_step=last)
 
     def finish_stage(self, index: int, name: str, finished: "FinishedStage") -> None:
@@ -110,7 +110,7 @@ class RunDirectory:
         directories = {
             key: _relative(path, self.path) for key, path in finished.artifacts.directories.items()
         }
-        content = {"last_global_step": finished.last_global_step, "artifacts": directories}
+        content = {"next_global_step": finished.next_global_step, "artifacts": directories}
         write_text(self.stage(index, name) / "done.json", json.dumps(content, indent=2) + "\n")
 
     def finished_stage(self, index: int, name: str) -> "FinishedStage | None":
@@ -120,7 +120,7 @@ class RunDirectory:
             return None
         content = json.loads(mark.read_text(encoding="utf-8"))
         directories = {key: self.path / path for key, path in content["artifacts"].items()}
-        return FinishedStage(Artifacts(directories=directories), content["last_global_step"])
+        return FinishedStage(Artifacts(directories=directories), content["next_global_step"])
 
     @property
     def is_complete(self) -> bool:

@@ -60,9 +60,9 @@ class Run:
     _spans: StatsTracker = field(default_factory=StatsTracker, init=False)
 
     @property
-    def last_global_step(self) -> int:
-        """The global step this stage ends with, where the next one starts counting."""
-        return self.first_global_step + self._last
+    def next_global_step(self) -> int:
+        """The global step after this stage's last, where the next one starts counting."""
+        return self.first_global_step + self._last + 1
 
     @property
     def stage_directory(self) -> Path:
@@ -154,7 +154,7 @@ class Run:
                 self.manager.save(step, participants, self._committed)
         if ends_here:
             self.manager.wait()
-        self.root.beat(self.name, step, last)
+        self.root.beat(self.name, step, last, force=step == last or ends_here)
         if self._stop_reason is not None:
             raise LimitExceeded(
                 f"stopped at step {step} of '{self.name}': {self._stop_reason}; "

@@ -26,6 +26,11 @@ class BatchLayout:
     aggregation: Aggregation
 
     @property
+    def completions_per_step(self) -> int:
+        """Completions that one rollout asks for."""
+        return self.prompts_per_step * self.samples_per_prompt
+
+    @property
     def num_rows(self) -> int:
         """Rows of one update's batch."""
         return self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout

@@ -95,7 +95,7 @@ class ClippedPolicyGradient:
                 f"clip_low={self.clip_low} must lie between 0 and 1 and clip_high={self.clip_high} be above 0"
             )
 
-    def build(self, *, temperature: float) -> "Objective":
+    def build(self, *, temperature: float = 1.0) -> "Objective":
         """Return the objective for completions sampled at `temperature`."""
         from burnish.rl.objectives.clipped_policy_gradient import ClippedPolicyGradientObjective
 
@@ -106,7 +106,7 @@ class ClippedPolicyGradient:
 class PolicyGradient:
     """REINFORCE: the log-probability times the advantage; for one update per rollout."""
 
-    def build(self, *, temperature: float) -> "Objective":
+    def build(self, *, temperature: float = 1.0) -> "Objective":
         """Return the objective for completions sampled at `temperature`."""
         from burnish.rl.objectives.policy_gradient import PolicyGradientObjective
 
@@ -143,9 +143,10 @@ class RL:
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of an update's batch, the mean over
     rows of their means, or the sum divided by rows times `max_new_tokens` (Dr. GRPO)."""
-    max_mismatch: float = 0.002
+    max_mismatch: float | Literal["auto"] = "auto"
     """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
-    nats per token; measured on every rollout before it is learned from."""
+    nats per token, measured in the first update of every rollout; `auto` is 1e-4 where `jax.compute_dtype` is
+    float32 and 5e-3 where it is bfloat16."""
     max_skipped_updates: int = 10
     """Stop after this many updates in a row whose gradient is not finite."""
     reward_timeout_seconds: float = 60.0
@@ -168,6 +169,19 @@ class RL:
         for name in counts:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("max_skipped_updates", "max_prompt_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.log_groups < 0:
+            raise ConfigError(f"log_groups={self.log_groups} must be 0 or more")
+        for name in ("max_mismatch", "reward_timeout_seconds"):
+            value = getattr(self, name)
+            if value != "auto" and value <= 0:
+                raise ConfigError(f"{name}={value} must be above 0")
+        self._check_algorithm()
+
+    def _check_algorithm(self) -> None:
+        """Refuse parts that cannot learn together."""
         if self.temperature <= 0:
             raise ConfigError(f"temperature={self.temperature} must be above 0: RL learns from samples")
         if self.prompts_per_step % self.updates_per_rollout:
@@ -176,9 +190,24 @@ class RL:
                 f"updates_per_rollout={self.updates_per_rollout} does not divide "
                 f"prompts_per_step={self.prompts_per_step}; it could be one of {legal}"
             )
+        if not self.rewards:
+            raise ConfigError("rewards is empty: there is nothing to learn from; name one, as exact_match")
+        if unknown := sorted(set(self.reward_weights) - set(self.rewards)):
+            raise ConfigError(f"reward_weights names {unknown}; the rewards are {sorted(self.rewards)}")
+        if self.samples_per_prompt == 1 and isinstance(self.advantage, GroupMean | LeaveOneOut):
+            raise ConfigError(
+                "samples_per_prompt=1 leaves nothing to compare a completion with; raise it to 2 or more, or "
+                "choose advantage=batch_mean"
+            )
+        if self.updates_per_rollout > 1 and isinstance(self.objective, PolicyGradient):
+            raise ConfigError(
+                f"updates_per_rollout={self.updates_per_rollout} is more than policy_gradient can learn from "
+                "one rollout; set it to 1, or choose objective=clipped_policy_gradient"
+            )
 
     def check(self, jax: "JaxConfig") -> None:
-        """Refuse a batch that micro-batches and devices do not divide."""
+        """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
+        self.data.build(self.split)
         if isinstance(self.training, JaxTraining):
             num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
             self.training.check(num_rows, jax.mesh)

@@ -3,6 +3,9 @@
 A step: roll out, reward, keep, compare, update, sync, evaluate, commit.
 """
 
+from collections.abc import Sequence
+
+from burnish.llm.objective import Statistics
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
@@ -10,10 +13,12 @@ from burnish.platform.stage_run import Run
 from burnish.platform.stats import StatsTracker
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import make_batches
-from burnish.rl.groups import rows
+from burnish.rl.groups import Group, rows
 from burnish.rl.objectives.mismatch import only_first
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import Evaluation
+
+TOKENS = "train/tokens"
 
 
 def run_rl(
@@ -31,28 +36,48 @@ def run_rl(
 
     The completions of the first `log_groups` prompts of a step go to `samples/rollouts.jsonl`.
     """
-    layout, selection = algorithm.layout, algorithm.selection
+    layout, selection, limits = algorithm.layout, algorithm.selection, algorithm.limits
     for step in run.steps(steps, training=training, data=prompts):
         stats = StatsTracker()
-        engine.update_weights(training.weights(), training.weight_version)
+        if engine.version != training.weight_version:
+            engine.update_weights(training.weights(), training.weight_version)
         if step > 0:
-            with run.span("rollout"), stats.scope("rollout"):
+            with run.span("rollout"):
                 records = prompts.take(layout.prompts_per_step)
                 groups = algorithm.rollout(engine, records, layout.samples_per_prompt, step)
-                stats += engine.stats()
             with run.span("reward"):
                 groups = selection.score(groups, stats)
-                kept = selection.keep(groups, stats)
+                kept = selection.keep(groups, layout.completions_per_step, stats)
             with run.span("update"):
-                batches = make_batches(layout, kept, algorithm.advantage(kept))
-                updates = [training.step(batch, algorithm.objective) for batch in batches]
-                if reason := algorithm.limits.exceeded(updates):
-                    run.stop(reason)
-            for number, statistics in enumerate(updates):
-                stats += only_first(number, statistics)
-            stats.scalar("rollout/updates", len(updates))
+                updates, reason = learn(training, algorithm, kept)
+            if reason := reason or limits.unrewarded(groups, stats):
+                run.stop(reason)
+            report(updates, stats)
             run.samples("rollouts").write(step, rows(groups[:log_groups]))
             engine.update_weights(training.weights(), training.weight_version)
+            with stats.scope("perf/rollout"):
+                stats += engine.stats()
         if evaluation.due(step, steps):
             stats += evaluation(engine, step)
         run.commit(step, stats)
+
+
+def learn(
+    training: TrainingBackend, algorithm: Algorithm, groups: Sequence[Group]
+) -> tuple[list[Statistics], str | None]:
+    """Make the updates of one rollout until a limit is exceeded; return their statistics and the reason."""
+    updates: list[Statistics] = []
+    for batch in make_batches(algorithm.layout, groups, algorithm.advantage(groups)):
+        updates.append(training.step(batch, algorithm.objective))
+        if reason := algorithm.limits.exceeded(len(updates) - 1, updates[-1]):
+            return updates, reason
+    return updates, None
+
+
+def report(updates: Sequence[Statistics], stats: StatsTracker) -> None:
+    """Add the updates of one rollout to the step's statistics: means over them, and all their tokens."""
+    stats.scalar("rollout/updates", len(updates))
+    for number, statistics in enumerate(updates):
+        kept = only_first(number, statistics)
+        stats.sum(TOKENS, kept[TOKENS][0])
+        stats += {name: value for name, value in kept.items() if name != TOKENS}

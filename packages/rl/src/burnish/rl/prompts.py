@@ -32,9 +32,9 @@ class Prompts:
 
 
 def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, max_prompt_tokens: int) -> Prompts:
-    """Return the prompts of at most `max_prompt_tokens` tokens; DataError when there is none."""
+    """Return the prompts of 1 to `max_prompt_tokens` tokens; DataError when there is none."""
     lengths = [len(render_prompt(tokenizer, source[index])) for index in range(len(source))]
-    indices = tuple(index for index, length in enumerate(lengths) if length <= max_prompt_tokens)
+    indices = tuple(index for index, length in enumerate(lengths) if 0 < length <= max_prompt_tokens)
     if not indices:
         shortest = min(lengths, default=0)
         raise DataError(

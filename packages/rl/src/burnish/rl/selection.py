@@ -37,9 +37,9 @@ class Selection:
         _describe(scored, stats)
         return scored
 
-    def keep(self, groups: Sequence[Group], stats: StatsTracker) -> list[Group]:
-        """Return the groups to learn from, and account for every completion of the others."""
-        accounting = Accounting(submitted=sum(len(group.samples) for group in groups))
+    def keep(self, groups: Sequence[Group], submitted: int, stats: StatsTracker) -> list[Group]:
+        """Return the groups to learn from, and account for each of the `submitted` completions."""
+        accounting = Accounting(submitted=submitted)
         kept: list[Group] = []
         for group in groups:
             accounting.failed += len(group.samples) - len(group.scored)

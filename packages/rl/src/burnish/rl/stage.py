@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.llm.limits import SkippedUpdates
 from burnish.platform.data.order import RecordStream
 from burnish.platform.stage import Artifacts
 from burnish.platform.stage_run import Run
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import BatchLayout
 from burnish.rl.config import RL
-from burnish.rl.limits import Limits
+from burnish.rl.limits import Limits, mismatch_limit
 from burnish.rl.loop import run_rl
 from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.prompts import Prompts, prompts_that_fit
@@ -105,7 +106,10 @@ class RLStage:
             advantage=config.advantage.build(),
             objective=MeasuredObjective(objective, config.temperature),
             layout=layout,
-            limits=Limits(max_mismatch=config.max_mismatch, max_skipped_updates=config.max_skipped_updates),
+            limits=Limits(
+                max_mismatch=mismatch_limit(config.max_mismatch, run.jax.compute_dtype),
+                skipped=SkippedUpdates(limit=config.max_skipped_updates),
+            ),
         )
 
     def _selection(self) -> Selection:

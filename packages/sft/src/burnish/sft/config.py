@@ -35,20 +35,23 @@ class SFT:
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of the batch, the mean over rows of
     their means, or the sum divided by rows times `max_length`."""
+    max_skipped_updates: int = 10
+    """Stop after this many updates in a row whose gradient is not finite."""
     objective: Any = slot("objective", "cross_entropy")
     optimizer: Any = slot("optimizer", "adamw")
     training: Any = slot("training", "jax")
 
     def __post_init__(self) -> None:
         """Refuse counts that train nothing."""
-        for name in ("steps", "rows_per_step"):
+        for name in ("steps", "rows_per_step", "max_skipped_updates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
         if self.max_length < 2:
             raise ConfigError(f"max_length={self.max_length} must be at least 2: a prompt and a completion")
 
     def check(self, jax: "JaxConfig") -> None:
-        """Refuse a batch that micro-batches and devices do not divide."""
+        """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
+        self.data.build(self.split)
         if isinstance(self.training, JaxTraining):
             self.training.check(self.rows_per_step, jax.mesh)
 

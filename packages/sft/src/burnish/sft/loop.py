@@ -1,6 +1,7 @@
 """Supervised fine-tuning as a loop over built collaborators; usable without configuration files."""
 
 from burnish.llm.batch import Aggregation, make_batch
+from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import Objective
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
@@ -23,6 +24,7 @@ def run_sft(
     rows_per_step: int,
     length: int,
     max_length: int,
+    skipped: SkippedUpdates,
     pad_token_id: int,
     aggregation: Aggregation = "token_mean",
 ) -> None:
@@ -39,7 +41,10 @@ def run_sft(
                     aggregation=aggregation,
                     max_length=max_length,
                 )
-                stats += training.step(batch, objective)
+                statistics = training.step(batch, objective)
+                if reason := skipped.exceeded(statistics):
+                    run.stop(reason)
+            stats += statistics
         if evaluation.due(step, steps):
             engine.update_weights(training.weights(), training.weight_version)
             stats += evaluation(engine, step)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.llm.batch import round_up_rows
+from burnish.llm.limits import SkippedUpdates
 from burnish.platform.data.order import RecordStream
 from burnish.platform.stage import Artifacts
 from burnish.platform.stage_run import Run
@@ -44,6 +45,7 @@ class SFTStage:
             pad_token_id=bench.bundle.tokenizer.pad_token_id,
             aggregation=config.aggregation,
             max_length=config.max_length,
+            skipped=SkippedUpdates(limit=config.max_skipped_updates),
         )
         return bench.hand_over(training)
 

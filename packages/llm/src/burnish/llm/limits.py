@@ -1,0 +1,27 @@
+"""The limit on updates that are not finite: one is skipped and forgiven, many in a row end the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SKIPPED = "train/skipped"
+
+
+@dataclass(kw_only=True)
+class SkippedUpdates:
+    """Counts updates in a row that the train step skipped; a restart begins to count anew."""
+
+    limit: int
+    """Updates in a row after which `exceeded` gives a reason to stop."""
+    _in_a_row: int = field(default=0, init=False)
+
+    def exceeded(self, statistics: Mapping[str, tuple[Any, Any]]) -> str | None:
+        """Look at one update's statistics, which waits for it; return the reason to stop, or None."""
+        was_skipped = float(statistics[SKIPPED][0]) > 0
+        self._in_a_row = self._in_a_row + 1 if was_skipped else 0
+        if self._in_a_row < self.limit:
+            return None
+        return (
+            f"{self._in_a_row} updates in a row were not finite (max_skipped_updates={self.limit}); "
+            "lower optimizer.learning_rate, or look at the data of these steps"
+        )
