@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         for name in peers:
             commands[name] = [str(peer_python(name)), "-m", PEERS[name].module]
-        results = alternate(commands, options.workload, options.size, options.pairs)
+        results = alternate(commands, options.workload, options.size, options.pairs, options.quiet)
     except subprocess.CalledProcessError as error:
         print(f"run.py: {error}\n{error.stderr or ''}", file=sys.stderr)
         return 1
@@ -44,22 +44,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def alternate(
-    commands: Mapping[str, list[str]], workload: str, size: str, num_pairs: int
+    commands: Mapping[str, list[str]], workload: str, size: str, num_pairs: int, max_other_cores: float
 ) -> list[dict[str, Any]]:
     """Run every system once per pair, in reversed order every other time, and print what each measured.
 
-    A command is given workload and size as its last arguments. Raises `subprocess.CalledProcessError` when
-    one fails.
+    A command is given workload, size and `max_other_cores` as its last arguments; one that fails raises
+    `subprocess.CalledProcessError`.
     """
     results = []
     for pair in range(num_pairs):
         order = list(commands) if pair % 2 == 0 else list(commands)[::-1]
         for system in order:
-            load_average = os.getloadavg()[0]
-            done = subprocess.run(
-                [*commands[system], workload, size], cwd=HERE, check=True, capture_output=True, text=True
-            )
-            seen = json.loads(done.stdout.splitlines()[-1]) | {"load_average": load_average}
+            command = [*commands[system], workload, size, str(max_other_cores)]
+            done = subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True)
+            seen = json.loads(done.stdout.splitlines()[-1])
             results.append(_result(workload, size, system, pair, seen))
             print(f"RESULT {json.dumps(results[-1])}", flush=True)
     return results
@@ -87,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", default="cpu", help=", ".join(MODELS))
     parser.add_argument("--peers", default="hf", help=f"comma-separated: {', '.join(PEERS)}; '' for none")
     parser.add_argument("--pairs", type=int, default=7, help="measurements of each system (default 7)")
+    parser.add_argument(
+        "--quiet",
+        type=float,
+        default=float("inf"),
+        metavar="CORES",
+        help="make a call again when other processes used more cores than this meanwhile (default: never)",
+    )
     parser.add_argument("--json", type=Path, help="file to write all measurements and ratios to")
     return parser
 
@@ -107,8 +112,8 @@ def _problem(options: argparse.Namespace, peers: list[str]) -> str | None:
 
 def _result(workload: str, size: str, system: str, pair: int, seen: dict[str, Any]) -> dict[str, Any]:
     shape = WORKLOADS[workload][size]
-    median_seconds = statistics.median(seen.pop("seconds"))
-    seen["cpu_seconds"] = statistics.median(seen["cpu_seconds"])
+    timing = seen.pop("timing")
+    median_seconds = statistics.median(timing["seconds"])
     tokens_per_s = shape.num_tokens / median_seconds
     peak = PEAK_FLOPS.get(seen["device"])
     mfu = None
@@ -122,6 +127,9 @@ def _result(workload: str, size: str, system: str, pair: int, seen: dict[str, An
         "median_seconds": median_seconds,
         "tokens_per_s": tokens_per_s,
         "mfu": mfu,
+        "cpu_seconds": statistics.median(timing["cpu_seconds"]),
+        "other_cores": statistics.median(timing["other_cores"]),
+        "disturbed_calls": timing["disturbed_calls"],
         **seen,
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from measurement import Clock, Measurement, main, warm_up
+from measurement import Measurement, main, time_calls, warm_up
 from workloads import Generation, Model, Training, Workload
 
 from burnish.llm.batch import TokenBatch, make_batch
@@ -32,14 +32,12 @@ def measure(model: Model, workload: Workload) -> Measurement:
     """Return what this process sees of the workload."""
     counter = CompileCounter()
     call = _training(model, workload) if isinstance(workload, Training) else _generation(model, workload)
-    clock = Clock()
     warm_up(call, workload)
     before = counter.read()
-    clock.time(call, workload)
+    timing = time_calls(call, workload)
     timed = counter.read()
     return Measurement(
-        seconds=clock.seconds,
-        cpu_seconds=clock.cpu_seconds,
+        timing=timing,
         compile_seconds=before.seconds + timed.seconds,
         compiles=before.programs + timed.programs,
         compiles_while_timed=timed.programs,

@@ -7,7 +7,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
 
 import torch
 import transformers
-from measurement import Clock, Measurement, main, peak_process_bytes, warm_up
+from measurement import Measurement, main, peak_process_bytes, time_calls, warm_up
 from workloads import Generation, Model, Training, Workload
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -17,13 +17,11 @@ MAX_GRAD_NORM = 1.0
 def measure(model: Model, workload: Workload) -> Measurement:
     """Return what this process sees of the workload; nothing is compiled."""
     call = _training(model, workload) if isinstance(workload, Training) else _generation(model, workload)
-    clock = Clock()
     warm_up(call, workload)
-    clock.time(call, workload)
+    timing = time_calls(call, workload)
     is_cuda = DEVICE.type == "cuda"
     return Measurement(
-        seconds=clock.seconds,
-        cpu_seconds=clock.cpu_seconds,
+        timing=timing,
         compile_seconds=0.0,
         compiles=0,
         compiles_while_timed=0,

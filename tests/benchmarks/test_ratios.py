@@ -98,11 +98,14 @@ def test_below_bar_when_bar_is_of_another_size_then_passes(ratios):
 @pytest.fixture
 def alternate(benchmark_module):
     """Return a maker of two pairs of measurements by stand-ins, of which burnish takes twice as long."""
-    program = "import json, sys; print(json.dumps({**json.loads(sys.argv[1]), 'seconds': [%r]}))"
-    facts = json.dumps({"cpu_seconds": [1.0], "device": "cpu", "compiles": 0})
-    seconds = {"burnish": 2.0, "hf": 1.0}
-    commands = {name: [sys.executable, "-c", program % value, facts] for name, value in seconds.items()}
-    return lambda: benchmark_module("run").alternate(commands, "sft-2k", "cpu", 2)
+    program = "import sys; print(sys.argv[1])"
+
+    def command(seconds):
+        timing = {"seconds": [seconds], "cpu_seconds": [1.0], "other_cores": [0.0], "disturbed_calls": 0}
+        return [sys.executable, "-c", program, json.dumps({"timing": timing, "device": "cpu", "compiles": 0})]
+
+    commands = {"burnish": command(2.0), "hf": command(1.0)}
+    return lambda: benchmark_module("run").alternate(commands, "sft-2k", "cpu", 2, 1.0)
 
 
 def test_alternate_when_two_systems_run_then_reverses_every_other_pair(alternate, capsys):
