@@ -191,22 +191,6 @@ def test_train_when_a_module_lies_in_the_working_directory_then_it_is_found(trai
     assert train("stage=toy", "engine=mine_here:Mine", "run.name=x")[0] == 0
 
 
-def test_train_when_swept_then_each_job_has_a_run_of_its_own(train, tmp_path):
-    status, _, err = train("-m", "stage=toy,toy+toy", "run.name=x")
-    assert (status, err) == (0, "")
-    assert runs(tmp_path) == ["x", "x-2"]
-    assert (
-        sorted(path.name for path in tmp_path.iterdir() if path.suffix == ".yaml" or path.name == "multirun")
-        == []
-    )
-
-
-def test_train_when_swept_and_one_value_is_bad_then_one_line(train):
-    status, _, err = train("stage=toy", "-m", "stages.toy.steps=1,abc")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "stages.toy.steps: expected a whole number" in err
-
-
 def test_train_when_dry_then_prints_the_plan_and_writes_nothing(train, tmp_path):
     before = sorted(tmp_path.iterdir())
     status, out, _ = train("stage=toy", "--dry-run")

@@ -111,7 +111,8 @@ def launch(arguments: Arguments) -> None:
             raise _Carried(error) from error
 
     try:
-        _call_hydra(arguments, words, task)
+        for words_of_chain in _each_chain(words) if arguments.is_sweep else [words]:
+            _call_hydra(arguments, words_of_chain, task)
     except ComponentError:
         # Where a stage of the default chain is not installed, help is all the more needed.
         stages = available("stage")
@@ -120,6 +121,19 @@ def launch(arguments: Arguments) -> None:
         _call_hydra(arguments, [*words, f"stage={'+'.join(stages)}"], task)
     except _Carried as carried:
         raise carried.error from carried.error.__cause__
+
+
+def _each_chain(words: list[str]) -> list[list[str]]:
+    """Return the words once for each chain of `stage=a,a+b`, other sweeps left in them.
+
+    Hydra composes a sweep's own settings before its jobs, and from the default chain: one that may lack a
+    stage here, or the blocks that the words set options of.
+    """
+    chains = [word for word in words if word.startswith("stage=")]
+    if not chains:
+        return [words]
+    choices = chains[-1].removeprefix("stage=").split(",")
+    return [[f"stage={choice}" if word in chains else word for word in words] for choice in choices]
 
 
 def _call_hydra(arguments: Arguments, words: list[str], task: Callable[[DictConfig], None]) -> None:
