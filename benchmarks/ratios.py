@@ -4,18 +4,24 @@ import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 BARS: dict[tuple[str, str, str], float] = {}
 """(workload, size, peer) to what the lower end of the ratio has to reach; what has no entry passes."""
 
 
+WALL, PROCESSOR = "median_seconds", "cpu_seconds"
+"""The fields of a result that are compared: seconds of a call, and seconds of all its threads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """How many times faster burnish is than a peer: the median over pairs, and its 90 % interval."""
+    """How many times faster burnish is than a peer by one clock: median over pairs and 90 % interval."""
 
     workload: str
     size: str
     peer: str
+    clock: str
     ratio: float
     low: float
     high: float
@@ -36,16 +42,16 @@ def bootstrap_interval(
     return medians[tail], medians[-1 - tail]
 
 
-def compare(
-    workload: str, size: str, peer: str, seconds: Sequence[float], peer_seconds: Sequence[float]
-) -> Ratio:
-    """Return peer seconds over burnish's, pair by pair: entry i of both was measured one after the other."""
-    pairs = [theirs / ours for ours, theirs in zip(seconds, peer_seconds, strict=True)]
+def compare(results: Sequence[Mapping[str, Any]], system: str, peer: str, clock: str) -> Ratio:
+    """Return peer seconds over system's by the field `clock`; their results lie in the order of the pairs."""
+    ours, theirs = ([each[clock] for each in results if each["system"] == name] for name in (system, peer))
+    pairs = [slower / faster for faster, slower in zip(ours, theirs, strict=True)]
     low, high = bootstrap_interval(pairs)
     return Ratio(
-        workload=workload,
-        size=size,
+        workload=results[0]["workload"],
+        size=results[0]["size"],
         peer=peer,
+        clock=clock,
         ratio=statistics.median(pairs),
         low=low,
         high=high,
@@ -54,11 +60,11 @@ def compare(
 
 
 def below_bar(ratios: Sequence[Ratio], bars: Mapping[tuple[str, str, str], float]) -> list[str]:
-    """Return one line for each ratio whose interval's lower end is under its bar."""
+    """Return one line for each ratio by the wall clock whose interval's lower end is under its bar."""
     failures = []
     for entry in ratios:
         bar = bars.get((entry.workload, entry.size, entry.peer))
-        if bar is not None and entry.low < bar:
+        if bar is not None and entry.clock == WALL and entry.low < bar:
             failures.append(
                 f"{entry.workload} at size {entry.size}: burnish/{entry.peer} is {entry.ratio:.3f}, and its "
                 f"lower end {entry.low:.3f} is under the bar of {bar}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from environments import PEERS, peer_python
-from ratios import BARS, Ratio, below_bar, compare
+from ratios import BARS, PROCESSOR, WALL, below_bar, compare
 from workloads import MODELS, PEAK_FLOPS, WORKLOADS, Training
 
 HERE = Path(__file__).resolve().parent
@@ -67,7 +67,7 @@ def conclude(
     results: list[dict[str, Any]], peers: Sequence[str], bars: Mapping[Any, float], report: Path | None
 ) -> int:
     """Print the ratio to each peer, write the report, and return 1 when a ratio is under its bar, else 0."""
-    ratios = [_ratio(results, name) for name in peers]
+    ratios = [compare(results, OURS, name, clock) for name in peers for clock in (PROCESSOR, WALL)]
     for ratio in ratios:
         print(f"RATIO {json.dumps(asdict(ratio))}", flush=True)
     if report:
@@ -132,13 +132,6 @@ def _result(workload: str, size: str, system: str, pair: int, seen: dict[str, An
         "disturbed_calls": timing["disturbed_calls"],
         **seen,
     }
-
-
-def _ratio(results: list[dict[str, Any]], peer: str) -> Ratio:
-    def seconds(system: str) -> list[float]:
-        return [result["median_seconds"] for result in results if result["system"] == system]
-
-    return compare(results[0]["workload"], results[0]["size"], peer, seconds(OURS), seconds(peer))
 
 
 def _machine(results: list[dict[str, Any]]) -> str:

@@ -18,6 +18,32 @@ def ratios(benchmark_module):
     return benchmark_module("ratios")
 
 
+@pytest.fixture
+def results():
+    """Return a maker of the results of two systems from their seconds."""
+
+    def make(ours, theirs):
+        systems = [("burnish", seconds) for seconds in ours] + [("hf", seconds) for seconds in theirs]
+        return [
+            {"workload": "sft-2k", "size": "cpu", "system": system, "median_seconds": seconds}
+            for system, seconds in systems
+        ]
+
+    return make
+
+
+@pytest.fixture
+def make_ratio(ratios):
+    """Return a maker of ratios with a lower end of 1.2."""
+
+    def make(clock="median_seconds"):
+        return ratios.Ratio(
+            workload="sft-2k", size="cpu", peer="hf", clock=clock, ratio=1.3, low=1.2, high=1.4, num_pairs=7
+        )
+
+    return make
+
+
 def _coverage(interval_of, num_pairs=7, num_trials=200):
     """Return how often the interval of `num_pairs` noisy ratios around 1.25 holds 1.25."""
     generator = random.Random(7)
@@ -67,32 +93,34 @@ def test_interval_without_values_then_is_refused(ratios):
         ratios.bootstrap_interval([])
 
 
-def test_compare_when_burnish_is_twice_as_fast_then_ratio_is_two(ratios):
-    ratio = ratios.compare("sft-2k", "cpu", "hf", [1.0, 2.0, 4.0], [2.0, 4.0, 8.0])
+def test_compare_when_burnish_is_twice_as_fast_then_ratio_is_two(ratios, results):
+    ratio = ratios.compare(results([1.0, 2.0, 4.0], [2.0, 4.0, 8.0]), "burnish", "hf", "median_seconds")
     assert (ratio.ratio, ratio.low, ratio.high, ratio.num_pairs) == (2.0, 2.0, 2.0, 3)
 
 
-def test_compare_when_pairs_are_mixed_up_then_ratio_is_wide(ratios):
-    ratio = ratios.compare("sft-2k", "cpu", "hf", [4.0, 2.0, 1.0], [2.0, 4.0, 8.0])
+def test_compare_when_pairs_are_mixed_up_then_ratio_is_wide(ratios, results):
+    ratio = ratios.compare(results([4.0, 2.0, 1.0], [2.0, 4.0, 8.0]), "burnish", "hf", "median_seconds")
     assert (ratio.low, ratio.high) != (2.0, 2.0)
 
 
-def test_compare_when_a_measurement_is_missing_then_is_refused(ratios):
+def test_compare_when_a_measurement_is_missing_then_is_refused(ratios, results):
     with pytest.raises(ValueError, match="zip"):
-        ratios.compare("sft-2k", "cpu", "hf", [1.0, 1.0], [1.0])
+        ratios.compare(results([1.0, 1.0], [1.0]), "burnish", "hf", "median_seconds")
 
 
 @pytest.mark.parametrize(("bar", "num_failures"), [(1.1, 0), (1.2, 0), (1.21, 1)])
-def test_below_bar_when_lower_end_is_under_then_names_it(ratios, bar, num_failures):
-    ratio = ratios.Ratio(workload="sft-2k", size="cpu", peer="hf", ratio=1.3, low=1.2, high=1.4, num_pairs=7)
-    failures = ratios.below_bar([ratio], {("sft-2k", "cpu", "hf"): bar})
+def test_below_bar_when_lower_end_is_under_then_names_it(ratios, make_ratio, bar, num_failures):
+    failures = ratios.below_bar([make_ratio()], {("sft-2k", "cpu", "hf"): bar})
     assert len(failures) == num_failures
     assert all("sft-2k" in line and "1.200" in line for line in failures)
 
 
-def test_below_bar_when_bar_is_of_another_size_then_passes(ratios):
-    ratio = ratios.Ratio(workload="sft-2k", size="cpu", peer="hf", ratio=0.5, low=0.4, high=0.6, num_pairs=7)
-    assert ratios.below_bar([ratio], {("sft-2k", "1.5b", "hf"): 1.0}) == []
+def test_below_bar_when_bar_is_of_another_size_then_passes(ratios, make_ratio):
+    assert ratios.below_bar([make_ratio()], {("sft-2k", "1.5b", "hf"): 2.0}) == []
+
+
+def test_below_bar_when_ratio_is_by_processor_time_then_passes(ratios, make_ratio):
+    assert ratios.below_bar([make_ratio("cpu_seconds")], {("sft-2k", "cpu", "hf"): 2.0}) == []
 
 
 @pytest.fixture
@@ -127,9 +155,9 @@ def test_conclude_when_lower_end_is_under_its_bar_then_exits_with_one(
     bars = {("sft-2k", "cpu", "hf"): bar}
     assert benchmark_module("run").conclude(results, ["hf"], bars, report) == status
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["RATIO"]
-    assert json.loads(lines[0].removeprefix("RATIO "))["low"] == 0.5
-    assert json.loads(report.read_text(encoding="utf-8"))["ratios"][0]["ratio"] == 0.5
+    assert [line.split()[0] for line in lines] == ["RATIO", "RATIO"]
+    assert json.loads(lines[-1].removeprefix("RATIO "))["low"] == 0.5
+    assert json.loads(report.read_text(encoding="utf-8"))["ratios"][-1]["ratio"] == 0.5
 
 
 @pytest.mark.parametrize(
