@@ -129,17 +129,20 @@ class Run:
 
     def commit(self, step: int, stats: StatsTracker) -> None:
         """Write the one row of `step`, with its clock, its compiles and its memory beside `stats`."""
-        compiles, seconds = self._compiles.read()
         stats += self._spans
         self._spans = StatsTracker()
-        stats.scalar("time/step_seconds", time.perf_counter() - self._step_started)
-        stats.scalar("compile/count", compiles)
-        stats.scalar("compile/seconds", seconds)
-        stats.scalar("memory/peak_bytes", peak_memory_bytes())
+        numbers = stats.summary()  # waits for what a device still computes, so that the clock counts it
+        compiles, seconds = self._compiles.read()
+        machine = {
+            "time/step_seconds": time.perf_counter() - self._step_started,
+            "compile/count": float(compiles),
+            "compile/seconds": seconds,
+            "memory/peak_bytes": float(peak_memory_bytes()),
+        }
         row = SinkRow(
             stage=self.name, step=step, last_step=self._last, global_step=self.first_global_step + step
         )
-        self._committed = self.logger.commit(row, stats)
+        self._committed = self.logger.commit(row, numbers | machine)
         self._committed_step = step
 
     def stop(self, reason: str) -> None:
