@@ -54,6 +54,11 @@ def test_normalize_when_legal_then_every_component_is_an_instance():
     assert list(config.logging.sinks) == ["jsonl", "console", "tensorboard"]
 
 
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_normalize_when_a_seed_is_at_the_edge_then_it_is_taken(seed):
+    assert normalize(changed("run.seed", seed), CHOICES).run.seed == seed
+
+
 def test_normalize_when_legal_then_resolved_has_every_default_and_use():
     resolved = normalize(COMPOSED, CHOICES).resolved
     assert resolved["stages"]["toy"] == {
@@ -83,6 +88,8 @@ def test_normalize_when_legal_then_records_who_provides_each_component():
     [
         ("extra", 1, "extra: unknown key; legal keys: run, jax"),
         ("rnu", 1, "rnu: unknown key (did you mean 'run'?)"),
+        ("run.seed", -1, "seed=-1 is out of range: legal are 0 to 4294967295"),
+        ("run.seed", 2**32, "seed=4294967296 is out of range: legal are 0 to 4294967295"),
         ("run.sede", 1, "run.sede: unknown key (did you mean 'seed'?); legal keys: name, output_dir, seed"),
         ("jax.mesh.pd", 1, "jax.mesh.pd: unknown key"),
         ("engine.repaet", 1, "engine.repaet: unknown key (did you mean 'repeat'?)"),

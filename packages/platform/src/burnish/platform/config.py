@@ -1,7 +1,6 @@
 """The options of a run and of this package's components, importable without jax.
 
-A component's defaults, documentation and own checks live here; what it does lives in the module that its
-`build` imports.
+Defaults, documentation and own checks live here; what a component does, in the module its `build` imports.
 """
 
 import re
@@ -28,15 +27,17 @@ class RunConfig:
     """Directory that holds the runs."""
 
     seed: int = 0
-    """Every random number of the run is a function of this, the stage, the step and its purpose."""
+    """Every random number is a function of this (0 to 2**32 - 1), the stage, the step and its purpose."""
 
     config_path: str | None = None
     """The user's file that the config began with; recorded, and set by `train file.yaml`."""
 
     def __post_init__(self) -> None:
-        """Refuse a name that is no directory of its own under `output_dir`."""
+        """Refuse a name that is no directory of its own under `output_dir`, and a seed beyond 32 bits."""
         if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
             raise ConfigError(f"name='{self.name}' must be one directory's name; run.output_dir says where")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed={self.seed} is out of range: legal are 0 to {2**32 - 1}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,8 +275,7 @@ class Jsonl:
     """Key that holds the right answer."""
 
     answer_pattern: str | None = None
-    """Regular expression whose first group is the right answer inside the completion, such as `#### (.+)`;
-    None reads `answer_field`."""
+    """Regular expression with the answer in the completion as a group, `#### (.+)`; None: `answer_field`."""
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none, or that captures nothing."""
