@@ -9,6 +9,7 @@ from burnish.llm.sequence import make_sample
 from burnish.llm.train_step import split_rows
 from burnish.llm.weights import save_huggingface
 from burnish.platform.config import JaxConfig
+from burnish.platform.errors import ConfigError
 
 
 def ragged_samples():
@@ -17,10 +18,10 @@ def ragged_samples():
 
 
 @pytest.fixture
-def first_step(hf_config, scaled_params, mesh):
-    """Return a function aggregation -> (loss, gradient norm) of a first step on the ragged samples."""
+def training(hf_config, scaled_params, mesh):
+    """Return the backend with a tiny model on one device."""
     model = Qwen2().build(hf_config)
-    training = JaxTraining(micro_batch_rows=2).build(
+    return JaxTraining(micro_batch_rows=2).build(
         model=model,
         params=scaled_params(model),
         optimizer=AdamW(),
@@ -29,8 +30,13 @@ def first_step(hf_config, scaled_params, mesh):
         jax_config=JaxConfig(),
     )
 
+
+@pytest.fixture
+def first_step(training, scaled_params):
+    """Return a function aggregation -> (loss, gradient norm) of a first step on the ragged samples."""
+
     def measure(aggregation):
-        training.load_weights(scaled_params(model))
+        training.load_weights(scaled_params(training.model))
         batch = make_batch(ragged_samples(), num_rows=4, length=12, pad_token_id=60, aggregation=aggregation)
         statistics = training.step(batch, cross_entropy)
         return [float(statistics[name][0]) for name in ("train/loss", "train/grad_norm")]
@@ -62,6 +68,33 @@ def test_step_when_compared_with_huggingface_then_loss_and_gradient_norm_agree(f
     np.testing.assert_allclose(first_step("token_mean"), huggingface_step, rtol=1e-5)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(first_step("sequence_mean"), huggingface_step, rtol=1e-5)
+
+
+def reading(column):
+    """Return an objective that reads one column of the batch."""
+
+    def weighted_by_a_column(policy, batch):
+        return -batch.columns[column] * policy.logprobs(), {}
+
+    return weighted_by_a_column
+
+
+def test_step_when_the_objective_reads_a_missing_column_then_names_it_and_those_there(training):
+    batch = make_batch(ragged_samples(), num_rows=4, length=12, pad_token_id=60)
+    training.step(batch, reading("weights"))
+    said = "objective: weighted_by_a_column needs the batch column 'advantages', .* fills only weights"
+    with pytest.raises(ConfigError, match=said):
+        training.step(batch, reading("advantages"))
+
+
+def test_step_when_an_objective_has_a_fault_of_its_own_then_it_stays_as_it_is(training):
+    batch = make_batch(ragged_samples(), num_rows=4, length=12, pad_token_id=60)
+
+    def faulty(policy, batch):
+        return {1: policy.logprobs() * batch.weights}[2], {}
+
+    with pytest.raises(KeyError, match="2"):
+        training.step(batch, faulty)
 
 
 @pytest.mark.parametrize(

@@ -272,8 +272,8 @@ class JaxTraining:
 class CrossEntropy:
     """Negative log-likelihood of each trained token."""
 
-    def build(self) -> Objective:
-        """Return the objective."""
+    def build(self, **_: Any) -> Objective:
+        """Return the objective; it needs nothing of what others are built with, such as a temperature."""
         from burnish.llm.objective import cross_entropy
 
         return cross_entropy

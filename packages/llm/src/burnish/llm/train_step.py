@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import jax
@@ -17,13 +18,14 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float32
+from jaxtyping import Array, Bool, Float, Float32
 
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
-from burnish.llm.objective import Objective, Statistics, policy_of, weighted_sum
+from burnish.llm.objective import Objective, Policy, Statistics, policy_of, weighted_sum
 from burnish.llm.optimizer import ScheduledOptimizer
 from burnish.llm.sharding import batch_sharding, parameter_shardings, replicated
+from burnish.platform.errors import ConfigError
 
 State = dict[str, Any]
 """`params` (masters), `opt_state`, and two int32 counters: `step`, and `skipped` of those steps."""
@@ -131,7 +133,7 @@ def accumulate(
 
     def loss_of(weights: Any, rows: TokenBatch) -> tuple[Float32[Array, ""], Statistics]:
         policy = policy_of(program.layout.model, weights, rows, program.logprob_chunk)
-        values, statistics = program.objective(policy, rows)
+        values, statistics = _call(program.objective, policy, rows)
         return weighted_sum(values, rows), statistics
 
     def add(total: Any, rows: TokenBatch) -> tuple[Any, Any]:
@@ -172,6 +174,21 @@ def row_shards(mesh: Mesh) -> int:
 def compute_copy(params: Any, compute_dtype: str) -> Any:
     """Return the parameters in the compute dtype, in buffers of their own also when the dtypes are equal."""
     return jax.tree.map(lambda leaf: jnp.copy(leaf).astype(compute_dtype), params)
+
+
+def _call(objective: Objective, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, ...], Statistics]:
+    """Trace the objective; a column it reads and this stage does not fill is the config's mistake."""
+    try:
+        return objective(policy, batch)
+    except KeyError as error:
+        column = error.args[0] if error.args else None
+        if not isinstance(column, str) or column in batch.columns:
+            raise
+        name = objective.__name__ if isinstance(objective, FunctionType) else repr(objective)
+        raise ConfigError(
+            f"objective: {name} needs the batch column '{column}', and this stage fills only "
+            f"{', '.join(sorted(batch.columns))}; choose an objective of this stage, such as its default"
+        ) from error
 
 
 def _select(is_finite: Bool[Array, ""], updated: Any, kept: Any) -> Any:
