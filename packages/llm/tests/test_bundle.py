@@ -6,7 +6,8 @@ import pytest
 
 from burnish.llm.bundle import find_family, load_bundle, tiny_bundle
 from burnish.llm.config import AutoTokenizer, ByteTokenizer, Pretrained, Qwen2, Tiny
-from burnish.llm.export import HuggingFaceWriter
+from burnish.llm.export import HuggingFaceWriter, export_facts
+from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
 from burnish.llm.tokenizer import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform.checkpoint.manifest import write_manifest
@@ -111,3 +112,29 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tmp_path, hf_config
     save_huggingface(tmp_path, model, scaled_params(model), "float32")
     with pytest.raises(ConfigError, match="260 ids"):
         load_bundle(Pretrained(name_or_path=str(tmp_path)), ByteTokenizer(), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("tokenizer", "0" * 64), ("chat_template", "0" * 64), ("eos_token_ids", [258])],
+)
+def test_a_tokenizer_other_than_the_recorded_one_is_refused(bundle, tmp_path, name, other):
+    """The twin: the same directory with its own facts, with none, and with one that differs."""
+    HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
+    for facts in (export_facts(bundle.tokenizer), {"kind": "checkpoint"}):
+        write_manifest(tmp_path / "e", facts)
+        assert load(tmp_path / "e").model == bundle.model
+    write_manifest(tmp_path / "e", {**export_facts(bundle.tokenizer), name: other})
+    with pytest.raises(ConfigError, match=rf"\({name} in its manifest .*tokenizer=auto") as caught:
+        load(tmp_path / "e")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_export_with_another_tokenizer_is_read_by_auto_and_refused_with_bytes(bundle, tmp_path):
+    save_tokenizer(bundle.tokenizer, tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [258], "pad_token_id": 259}')
+    other = HuggingFaceTokenizer(tmp_path)
+    export = HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, other)
+    assert load(export).tokenizer.fingerprint == other.fingerprint
+    with pytest.raises(ConfigError, match=r"\(eos_token_ids, tokenizer in its manifest"):
+        load_bundle(Pretrained(name_or_path=str(export)), ByteTokenizer(), None, 0)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from burnish.llm.config import Pretrained, Qwen2, Tiny
+from burnish.llm.export import export_facts
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.model_source import ModelSource, locate
 from burnish.llm.tokenizer import Tokenizer
@@ -86,6 +87,7 @@ def pretrained_bundle(config: Pretrained, tokenizer: Any, jax_config: Any) -> Bu
     family = find_family(hf_config, source.directory)
     model = family.build(hf_config, jax_config, remat=config.remat, scan_unroll=config.scan_unroll)
     built = tokenizer.build(directory=source.directory, trust_remote_code=config.trust_remote_code)
+    _check_recorded(source, built)
     return Bundle(model, built, str(source.directory), lambda: _load_params(source, model))
 
 
@@ -112,6 +114,17 @@ def find_family(hf_config: Mapping[str, Any], directory: Path) -> Any:
             f"installed: {', '.join(sorted(families))}"
         )
     return next(iter(matching.values()))
+
+
+def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer other than the one the manifest records; what is not recorded is not compared."""
+    facts = export_facts(tokenizer)
+    different = [name for name in facts if name in source.facts and source.facts[name] != facts[name]]
+    if different:
+        raise ConfigError(
+            f"tokenizer: not the one that the model in {source.directory} was written with "
+            f"({', '.join(different)} in its manifest differ); use the one beside the weights (tokenizer=auto)"
+        )
 
 
 def _load_params(source: ModelSource, model: CausalLM) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Where a model's files are: a directory of some kind, an earlier run, or a download from the hub."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from burnish.platform.checkpoint.manifest import MANIFEST, verify
 from burnish.platform.errors import CheckpointError, ConfigError
@@ -18,6 +20,9 @@ class ModelSource:
     directory: Path
     is_checkpoint: bool
     """Whether the parameters are a checkpoint's `params/` and not safetensors."""
+
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What the manifest records beside the files; nothing where there is no manifest."""
 
 
 def locate(name_or_path: str, revision: str = "main") -> ModelSource:
@@ -36,9 +41,8 @@ def locate(name_or_path: str, revision: str = "main") -> ModelSource:
 def _in_directory(path: Path, name: str) -> ModelSource:
     if (path / "config.json").is_file():
         is_checkpoint = (path / "params").is_dir()
-        if (path / MANIFEST).is_file():
-            verify(path)
-        return ModelSource(path, is_checkpoint)
+        facts = verify(path) if (path / MANIFEST).is_file() else {}
+        return ModelSource(path, is_checkpoint, facts)
     if (path / "params").is_dir():
         raise CheckpointError(f"{path} is a checkpoint without config.json: take an earlier step of the run")
     exports = sorted(path.glob("stages/*/export"), key=lambda export: int(export.parent.name.split("-")[0]))
