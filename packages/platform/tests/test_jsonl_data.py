@@ -72,6 +72,32 @@ def test_a_completion_is_needed_in_demonstrations_only(write):
         config.build("demonstrations")
 
 
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"prompt": 3}, "field 'prompt' is a number; legal: a text or a list of messages"),
+        ({"prompt": None}, "field 'prompt' is null; legal: a text or a list of messages"),
+        ({"prompt": ["hi"]}, "field 'prompt' holds a text; legal: messages, each an object"),
+        ({"completion": ["x"]}, "field 'completion' is a list; legal: a text"),
+        ({"answer": {"value": 3}}, "field 'answer' is an object; legal: a text or a number"),
+        ({"answer": True}, "field 'answer' is a truth value; legal: a text or a number"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_named(write, columns, said):
+    good = {"prompt": "a", "completion": "x", "answer": 3.5}
+    source = Jsonl(path=write([good])).build("demonstrations")
+    assert source[0]["answer"] == "3.5"
+    with pytest.raises(DataError, match=r"d\.jsonl:2: ") as caught:
+        Jsonl(path=write([good, {**good, **columns}])).build("demonstrations")
+    assert said in str(caught.value)
+
+
+def test_a_pattern_searches_texts_only(write):
+    config = Jsonl(path=write([{"prompt": "a", "completion": 4}]), answer_pattern="(.)")
+    with pytest.raises(DataError, match=r"d\.jsonl:1: field 'completion' is a number; legal: a text"):
+        config.build("prompts")
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.jsonl' cannot be read: No such file"):
         Jsonl(path=str(tmp_path / "none.jsonl")).build("prompts")

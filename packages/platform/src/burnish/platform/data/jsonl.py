@@ -26,6 +26,17 @@ class _Fields:
     needs_completion: bool
 
 
+_JSON_TYPES: dict[type, str] = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "a truth value",
+    type(None): "null",
+    list: "a list",
+    dict: "an object",
+}
+
+
 class JsonlSource:
     """The lines of one file by index; only their offsets stay in memory."""
 
@@ -69,15 +80,15 @@ class JsonlSource:
     def _record(self, line: bytes, number: int) -> Record:
         where, fields = f"{self._path}:{number}", self._fields
         columns = _parse(line, where)
-        prompt = _required(columns, fields.prompt, "prompt_field", where)
+        prompt = _prompt(columns, fields.prompt, where)
         name = "messages" if isinstance(prompt, list) else "prompt"
         record: dict[str, Any] = {**columns, name: prompt}
         if fields.needs_completion or fields.completion in columns:
-            record["completion"] = _required(columns, fields.completion, "completion_field", where)
+            record["completion"] = _text(columns, fields.completion, "completion_field", where)
         if fields.answer_pattern is not None:
             record["answer"] = _matched(columns, fields, where)
         elif fields.answer in columns:
-            record["answer"] = str(columns[fields.answer])
+            record["answer"] = _answer(columns, fields.answer, where)
         return record
 
 
@@ -119,11 +130,46 @@ def _required(columns: dict[str, Any], name: str, option: str, where: str) -> An
     return columns[name]
 
 
+def _prompt(columns: dict[str, Any], name: str, where: str) -> str | list[Any]:
+    prompt = _required(columns, name, "prompt_field", where)
+    if isinstance(prompt, list):
+        messages = cast("list[object]", prompt)
+        for message in messages:
+            if not isinstance(message, dict):
+                found = _JSON_TYPES[type(message)]
+                raise DataError(f"{where}: field '{name}' holds {found}; legal: messages, each an object")
+        return messages
+    if not isinstance(prompt, str):
+        raise _wrong_type(name, prompt, "a text or a list of messages", where)
+    return prompt
+
+
+def _text(columns: dict[str, Any], name: str, option: str, where: str) -> str:
+    text = _required(columns, name, option, where)
+    if not isinstance(text, str):
+        raise _wrong_type(name, text, "a text", where)
+    return text
+
+
+def _answer(columns: dict[str, Any], name: str, where: str) -> str:
+    answer = columns[name]
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+        raise _wrong_type(name, answer, "a text or a number", where)
+    return str(answer)
+
+
+def _wrong_type(name: str, value: object, legal: str, where: str) -> DataError:
+    return DataError(f"{where}: field '{name}' is {_JSON_TYPES[type(value)]}; legal: {legal}")
+
+
 def _matched(columns: dict[str, Any], fields: _Fields, where: str) -> str:
     """Return the first group of the pattern in the completion, or in the answer where there is none."""
     assert fields.answer_pattern is not None, "only called with a pattern"
     name = fields.completion if fields.completion in columns else fields.answer
-    text = str(_required(columns, name, "completion_field", where))
+    if name in columns and name == fields.answer:
+        text = _answer(columns, name, where)
+    else:
+        text = _text(columns, name, "completion_field", where)
     found = re.search(fields.answer_pattern, text)
     if found is None:
         raise DataError(f"{where}: data.answer_pattern={fields.answer_pattern!r} finds nothing in '{name}'")
