@@ -2,9 +2,9 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.batch import BatchTotals, length_bucket, make_batch, round_up_rows
+from burnish.llm.batch import BatchTotals, make_batch, round_up_rows
 from burnish.llm.sequence import make_sample
-from burnish.platform.errors import ConfigError, DataError
+from burnish.platform.errors import DataError
 
 AGGREGATIONS = ("token_mean", "sequence_mean", "constant")
 
@@ -104,23 +104,6 @@ def test_token_batch_when_mapped_as_a_tree_then_keeps_its_type():
     doubled = jax.tree.map(lambda array: array * 2, batch)
     np.testing.assert_array_equal(doubled.tokens, batch.tokens * 2)
     assert len(jax.tree.leaves(batch)) == 4
-
-
-@pytest.mark.parametrize(("length", "bucket"), [(1, 8), (8, 8), (9, 12), (12, 12), (13, 16), (25, 32)])
-def test_length_bucket_when_asked_then_is_the_next_of_a_bounded_set(length, bucket):
-    assert length_bucket(length) == bucket
-
-
-def test_length_bucket_when_many_lengths_then_few_shapes_and_little_padding():
-    buckets = {length: length_bucket(length) for length in range(8, 4097)}
-    assert len(set(buckets.values())) == 19
-    assert all(length <= bucket < 1.5 * length for length, bucket in buckets.items())
-
-
-def test_length_bucket_when_above_the_maximum_then_refuses():
-    assert length_bucket(23, maximum=23) == 23
-    with pytest.raises(ConfigError, match="maximum of 16"):
-        length_bucket(17, maximum=16)
 
 
 def test_round_up_rows_when_not_a_multiple_then_takes_the_next():

@@ -7,7 +7,6 @@ from jax.sharding import PartitionSpec
 from burnish.llm.config import Qwen2
 from burnish.llm.sharding import (
     batch_sharding,
-    cache_sharding,
     parameter_shardings,
     partition_spec,
     replicated,
@@ -36,11 +35,6 @@ def test_axes_that_do_not_fit_the_shape_are_refused(mesh):
 def test_rows_of_a_batch_lie_over_dp_and_fsdp(mesh):
     sharding = batch_sharding(mesh(dp=2, fsdp=4))
     assert sharding.shard_shape((16, 5)) == (2, 5)
-
-
-def test_a_cache_is_split_over_rows_and_heads(mesh):
-    sharding = cache_sharding(mesh(dp=2, fsdp=2, tp=2), (2, 8, 16, 2, 8))
-    assert sharding.shard_shape((2, 8, 16, 2, 8)) == (2, 2, 16, 1, 8)
 
 
 def test_replicated_is_whole_on_each_device(mesh):

@@ -18,12 +18,12 @@ def test_key_words_are_the_five_in_order():
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_key_words_out_of_range_are_named(seed):
     with pytest.raises(ConfigError, match=f"seed {seed} is out of range"):
-        key_words(seed, 0, 0, Purpose.INIT, 0)
+        key_words(seed, 0, 0, Purpose.DATA, 0)
 
 
 def test_fold_words_equals_chained_fold_in():
     words = np.array(
-        [key_words(0, 1, 2, Purpose.ROLLOUT, 3), key_words(2**32 - 1, 0, 0, Purpose.INIT, 9)], np.uint32
+        [key_words(0, 1, 2, Purpose.ROLLOUT, 3), key_words(2**32 - 1, 0, 0, Purpose.DATA, 9)], np.uint32
     )
     for key, row in zip(fold_words(jnp.asarray(words)), words, strict=True):
         expected = jax.random.key(0)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from burnish.llm.sequence import LOSS_MASK, Sample
-from burnish.platform.errors import ConfigError, DataError
+from burnish.platform.errors import DataError
 
 Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 PaddingSide = Literal["left", "right"]
@@ -123,20 +123,6 @@ def token_weights(
 def round_up_rows(num_rows: int, multiple: int) -> int:
     """Return the smallest multiple of `multiple` that holds `num_rows` rows."""
     return -(-num_rows // multiple) * multiple
-
-
-def length_bucket(length: int, smallest: int = 8, maximum: int | None = None) -> int:
-    """Return the smallest bucket that holds `length`: 2^k or 3 * 2^(k-1), at least `smallest`.
-
-    A bounded set of shapes is a bounded number of compiles, at most a third of a row is padding. `maximum`
-    caps the bucket; a longer `length` raises `ConfigError`.
-    """
-    if maximum is not None and length > maximum:
-        raise ConfigError(f"length={length} exceeds the maximum of {maximum} tokens; raise it or cut texts")
-    power = 1 << max(length - 1, smallest - 1, 1).bit_length()
-    between = 3 * power // 4
-    bucket = between if max(length, smallest) <= between else power
-    return bucket if maximum is None else min(bucket, maximum)
 
 
 def _place(sample: Sample, length: int, padding_side: PaddingSide) -> slice:

@@ -26,9 +26,6 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Mesh axes of each logical axis; one that is not listed is never split."""
 
-CACHE_AXES = ("layers", "rows", "positions", "kv_heads", "head_dim")
-"""Logical axes of the keys and of the values of a cache."""
-
 
 def partition_spec(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
     """Return how an array of these logical axes lies on the mesh; a mesh axis splits one dim at most."""
@@ -59,11 +56,6 @@ def parameter_shardings(model: CausalLM, mesh: Mesh) -> dict[str, Any]:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Return the sharding of a batch: rows over `dp` and `fsdp`, whose product has to divide them."""
     return NamedSharding(mesh, PartitionSpec(RULES["rows"]))
-
-
-def cache_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-    """Return the sharding of the keys (or values) of a cache of this shape."""
-    return NamedSharding(mesh, partition_spec(CACHE_AXES, shape, mesh))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

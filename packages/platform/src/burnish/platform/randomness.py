@@ -17,11 +17,8 @@ _WORD_LIMIT = 1 << 32
 class Purpose(IntEnum):
     """What a key is used for; two purposes never share a key. Numbers are part of the checkpoint format."""
 
-    INIT = 0
     DATA = 1
     ROLLOUT = 2
-    EVALUATION = 3
-    DROPOUT = 4
 
 
 def key_words(seed: int, stage: int, step: int, purpose: Purpose, id: int) -> KeyWords:
