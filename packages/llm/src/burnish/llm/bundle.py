@@ -123,7 +123,7 @@ def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:
     if different:
         raise ConfigError(
             f"tokenizer: not the one that the model in {source.directory} was written with "
-            f"({', '.join(different)} in its manifest differ); use the one beside the weights (tokenizer=auto)"
+            f"({', '.join(different)} in its manifest differ); use the one beside it (tokenizer=auto)"
         )
 
 
