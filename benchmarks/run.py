@@ -136,7 +136,10 @@ def _result(workload: str, size: str, system: str, pair: int, seen: dict[str, An
 
 def _machine(results: list[dict[str, Any]]) -> str:
     device = results[0]["device"]
-    return f"{os.cpu_count()} CPU cores" if device == "cpu" else device
+    if device != "cpu":
+        return device
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return f"{usable} of {os.cpu_count()} CPU cores"
 
 
 if __name__ == "__main__":
