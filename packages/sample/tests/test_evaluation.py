@@ -13,6 +13,9 @@ from burnish.sample.request import Completion
 class ListData:
     """Three problems, whose answers are their prompts."""
 
+    def splits(self):
+        return ("test", "empty")
+
     def build(self, split):
         return [] if split == "empty" else [{"prompt": f"{n}=", "answer": str(n)} for n in range(3)]
 
@@ -86,7 +89,7 @@ def test_statistics_are_means_over_problems(evaluate):
 
 
 def test_accuracy_is_the_first_reward_over_scored_samples():
-    class MissingAnswer:
+    class MissingAnswer(ListData):
         def build(self, split):
             return {"test": [{"prompt": "0="}, *({"prompt": f"{n}=", "answer": "0"} for n in (1, 2))]}[split]
 
@@ -150,3 +153,10 @@ def test_no_reward_is_refused():
 def test_numbers_that_select_nothing_are_refused(option):
     with pytest.raises(ConfigError, match=option):
         GreedyEvaluation(**{option: -1})
+
+
+def test_a_split_that_the_data_lacks_gives_an_evaluation_that_is_never_due():
+    config = GreedyEvaluation(split="validation", rewards={"exact_match": ExactMatch()})
+    evaluation = config.build(data=ListData(), tokenizer=ByteTokenizer())
+    assert (evaluation.num_problems, evaluation.max_tokens) == (0, 0)
+    assert not any(evaluation.due(step, 5) for step in range(6))
