@@ -143,7 +143,9 @@ def test_data_that_cannot_be_used_is_refused(
     for phrase in said:
         assert phrase in line
     assert tree_of(tmp_path).items() >= before.items()
-    assert json.loads((tmp_path / "runs/x/status.json").read_text())["phase"] == "refused"
+    assert all(file.read_text() == "" for file in tmp_path.glob("runs/x/metrics.jsonl"))
+    for file in tmp_path.glob("runs/x/status.json"):
+        assert json.loads(file.read_text())["phase"] == "refused"
 
 
 def test_a_name_whose_run_was_refused_before_its_first_row_is_free(command, tmp_path, one_stage, only_line):
