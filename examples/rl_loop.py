@@ -15,10 +15,11 @@ from sft_loop import END, LENGTH, MAX_NEW_TOKENS, PAD, accuracy, hidden_states, 
 from sft_loop import main as train_sft
 
 from burnish.llm.logprobs import linear_logprobs
-from burnish.platform.config import Arithmetic, MeshConfig
-from burnish.platform.mesh import build_mesh
+from burnish.platform.configuration.config import MeshConfig
+from burnish.platform.data.config import Arithmetic
+from burnish.platform.device.mesh import build_mesh
 from burnish.platform.randomness import Purpose, key_words
-from burnish.sample.config import InProcess
+from burnish.sample.config.engine import InProcess
 from burnish.sample.request import Completion, Request
 
 PROMPTS, GROUP, UPDATES, CLIP = 32, 8, 4, 0.2

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from burnish.llm.config import ByteTokenizer, Tiny
+from burnish.llm.config.model import Tiny
+from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.logprobs import linear_logprobs
 from burnish.llm.optimizer import decay_mask
-from burnish.platform.config import Arithmetic
+from burnish.platform.data.config import Arithmetic
 
 ROWS, LENGTH, MAX_NEW_TOKENS, NUM_PROBLEMS = 64, 24, 12, 256
 

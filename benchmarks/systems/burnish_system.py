@@ -10,14 +10,16 @@ from measurement import Measurement, main, time_calls, warm_up
 from workloads import Generation, Model, Training, Workload
 
 from burnish.llm.batch import TokenBatch, make_batch
-from burnish.llm.config import AdamW, JaxTraining, Qwen2
+from burnish.llm.config.family import Qwen2
+from burnish.llm.config.optimizer import AdamW
+from burnish.llm.config.training import JaxTraining
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
-from burnish.platform.compiles import CompileCounter
-from burnish.platform.config import JaxConfig, MeshConfig
-from burnish.platform.memory import peak_memory_bytes
-from burnish.platform.mesh import build_mesh
-from burnish.sample.config import InProcess
+from burnish.platform.configuration.config import JaxConfig, MeshConfig
+from burnish.platform.device.compiles import CompileCounter
+from burnish.platform.device.memory import peak_memory_bytes
+from burnish.platform.device.mesh import build_mesh
+from burnish.sample.config.engine import InProcess
 from burnish.sample.request import Request
 
 

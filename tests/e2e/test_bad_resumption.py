@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.platform.run_directory import RunDirectory
+from burnish.platform.runs.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")

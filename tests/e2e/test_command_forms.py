@@ -17,7 +17,7 @@ MY_MODULE = '''
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.platform.component import slot
+from burnish.platform.configuration.slot_fields import slot
 
 
 @dataclass(frozen=True, kw_only=True)

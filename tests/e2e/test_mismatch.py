@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from burnish.platform.component import slot
+from burnish.platform.configuration.slot_fields import slot
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@ import numpy as np
 from burnish_minimal.engine import DeduplicatedEngine
 
 from burnish.platform import run
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.request import Completion, Request
 
 

@@ -40,7 +40,7 @@ def hf_config():
 @pytest.fixture(params=["tied", "untied"])
 def qwen2(request):
     """Return a tiny Qwen2, with and without a head of its own."""
-    from burnish.llm.config import Qwen2
+    from burnish.llm.config.family import Qwen2
 
     return Qwen2().build({**HF_CONFIG, "tie_word_embeddings": request.param == "tied"})
 

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 
 from burnish.llm.bundle import find_family, load_bundle, tiny_bundle
-from burnish.llm.config import AutoTokenizer, ByteTokenizer, Pretrained, Qwen2, Tiny
+from burnish.llm.config.family import Qwen2
+from burnish.llm.config.model import Pretrained, Tiny
+from burnish.llm.config.tokenizer import AutoTokenizer, ByteTokenizer
 from burnish.llm.export import HuggingFaceWriter, export_facts
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
 from burnish.llm.tokenizer import save_tokenizer
 from burnish.llm.weights import save_huggingface
+from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import write_manifest
-from burnish.platform.config import Msgpack
 from burnish.platform.errors import CheckpointError, ConfigError
 
 TINY = Tiny(hidden_size=32, intermediate_size=48)

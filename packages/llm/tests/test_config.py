@@ -1,6 +1,6 @@
 import pytest
 
-from burnish.llm.config import Pretrained, Tiny
+from burnish.llm.config.model import Pretrained, Tiny
 from burnish.platform.errors import ConfigError
 
 

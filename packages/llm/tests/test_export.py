@@ -7,11 +7,13 @@ import pytest
 
 from burnish.llm.bundle import load_bundle, tiny_bundle
 from burnish.llm.byte_tokenizer import ByteTokenizer
-from burnish.llm.config import AutoTokenizer, HuggingFaceExport, Pretrained, Tiny
-from burnish.llm.config import ByteTokenizer as ByteTokenizerConfig
+from burnish.llm.config.export import HuggingFaceExport
+from burnish.llm.config.model import Pretrained, Tiny
+from burnish.llm.config.tokenizer import AutoTokenizer
+from burnish.llm.config.tokenizer import ByteTokenizer as ByteTokenizerConfig
 from burnish.llm.export import HuggingFaceWriter
 from burnish.platform.checkpoint.manifest import verify
-from burnish.platform.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import CheckpointError
 
 TINY = Tiny(hidden_size=32, intermediate_size=48)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.llm.config import Qwen2
+from burnish.llm.config.family import Qwen2
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from burnish.llm.batch import BatchTotals, TokenBatch, make_batch
-from burnish.llm.config import AdamW, JaxTraining, Qwen2
+from burnish.llm.config.family import Qwen2
+from burnish.llm.config.optimizer import AdamW
+from burnish.llm.config.training import JaxTraining
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.sharding import batch_sharding, parameter_shardings
 from burnish.llm.train_step import StateLayout, StepProgram, accumulate
-from burnish.platform.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig
 
 AGGREGATIONS = ("token_mean", "sequence_mean", "constant")
 NUM_ROWS, LENGTH = 8, 10

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from burnish.llm.batch import TokenBatch, make_batch
-from burnish.llm.config import CrossEntropy, Qwen2
+from burnish.llm.config.family import Qwen2
+from burnish.llm.config.objective import CrossEntropy
 from burnish.llm.objective import cross_entropy, policy_of, weighted_sum
 from burnish.llm.sequence import make_sample
 

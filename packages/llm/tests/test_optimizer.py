@@ -3,7 +3,7 @@ import numpy as np
 import optax
 import pytest
 
-from burnish.llm.config import AdamW
+from burnish.llm.config.optimizer import AdamW
 from burnish.llm.optimizer import ScheduledOptimizer, decay_mask
 
 PEAK = 0.01

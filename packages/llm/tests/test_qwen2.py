@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.llm.config import Qwen2
+from burnish.llm.config.family import Qwen2
 from burnish.llm.families.parameters import nest
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.weights import from_huggingface, huggingface_shape, load_huggingface, tensor_names

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from burnish.llm.config import Qwen2
+from burnish.llm.config.family import Qwen2
 from burnish.llm.sharding import (
     batch_sharding,
     parameter_shardings,

@@ -8,13 +8,15 @@ import optax
 import pytest
 
 from burnish.llm.batch import make_batch
-from burnish.llm.config import AdamW, JaxTraining, Qwen2
+from burnish.llm.config.family import Qwen2
+from burnish.llm.config.optimizer import AdamW
+from burnish.llm.config.training import JaxTraining
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.train_step import StateLayout
 from burnish.llm.training import training_footprint
 from burnish.platform.checkpoint.snapshot import Restored
-from burnish.platform.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
 
 COMPILES = []

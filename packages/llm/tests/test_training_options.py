@@ -2,7 +2,8 @@
 
 import pytest
 
-from burnish.llm.config import AdamW, JaxTraining
+from burnish.llm.config.optimizer import AdamW
+from burnish.llm.config.training import JaxTraining
 from burnish.llm.training import check_rows
 from burnish.platform.errors import ConfigError
 

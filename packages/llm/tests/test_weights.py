@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from burnish.llm.config import Qwen2
+from burnish.llm.config.family import Qwen2
 from burnish.llm.families.protocol import TensorName
 from burnish.llm.weights import (
     from_huggingface,

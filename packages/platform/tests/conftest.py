@@ -49,7 +49,7 @@ TOY = """
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from burnish.platform.component import shared, slot, slots
+from burnish.platform.configuration.slot_fields import shared, slot, slots
 
 if TYPE_CHECKING:
     from nowhere import Engine

@@ -6,14 +6,14 @@ import sys
 import jax
 import pytest
 
-from burnish.platform.accelerator import apply_jax_config
-from burnish.platform.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.errors import ConfigError
 
 _PROGRAM = """
 import json, os, sys
-from burnish.platform.accelerator import apply_jax_config
-from burnish.platform.config import JaxConfig
+from burnish.platform.device.accelerator import apply_jax_config
+from burnish.platform.configuration.config import JaxConfig
 assert "jax" not in sys.modules
 apply_jax_config(JaxConfig(deterministic=True, compilation_cache=sys.argv[1]))
 import jax

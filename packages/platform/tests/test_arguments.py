@@ -1,6 +1,6 @@
 import pytest
 
-from burnish.platform.arguments import parse
+from burnish.platform.configuration.arguments import parse
 from burnish.platform.errors import BurnishError
 
 

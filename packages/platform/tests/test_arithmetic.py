@@ -2,8 +2,8 @@ import zlib
 
 import pytest
 
-from burnish.platform.config import Arithmetic
 from burnish.platform.data.arithmetic import running_last_digits
+from burnish.platform.data.config import Arithmetic
 from burnish.platform.errors import DataError
 
 

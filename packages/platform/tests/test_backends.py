@@ -10,9 +10,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from burnish.platform.checkpoint.msgpack import MsgpackBackend
 from burnish.platform.checkpoint.orbax import OrbaxBackend
-from burnish.platform.config import MeshConfig
+from burnish.platform.configuration.config import MeshConfig
+from burnish.platform.device.mesh import build_mesh
 from burnish.platform.errors import CheckpointError
-from burnish.platform.mesh import build_mesh
 
 
 class Pair(NamedTuple):

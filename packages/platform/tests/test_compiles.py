@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 
-from burnish.platform.compiles import CompileCounter
+from burnish.platform.device.compiles import CompileCounter
 
 
 def test_read_counts_new_programs_once_and_repeated_calls_never():

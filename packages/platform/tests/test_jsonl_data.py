@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from burnish.platform.config import Jsonl
+from burnish.platform.data.config import Jsonl
 from burnish.platform.errors import DataError
 
 _ROWS = [

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 
+from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.checkpoint.step_directory import load_tree
-from burnish.platform.config import CheckpointConfig, Msgpack, Orbax
+from burnish.platform.configuration.config import CheckpointConfig
 from burnish.platform.errors import CheckpointError
 
 
@@ -189,13 +190,14 @@ import numpy as np
 from pathlib import Path
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
-from burnish.platform import config
+from burnish.platform.checkpoint import config
+from burnish.platform.configuration.config import CheckpointConfig
 class State:
     def save_state(self):
         weights = np.full((64, 1024), self.step, np.float32)
         return Snapshot(trees={"params": {"w": weights}}, json={"step": self.step})
 manager = CheckpointManager(
-    Path(sys.argv[1]), config.CheckpointConfig(backend=getattr(config, sys.argv[2])(), save_total_limit=3)
+    Path(sys.argv[1]), CheckpointConfig(backend=getattr(config, sys.argv[2])(), save_total_limit=3)
 )
 state = State()
 state.step = manager.latest() or 0

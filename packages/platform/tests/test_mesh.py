@@ -1,9 +1,9 @@
 import pytest
 from jax.sharding import AxisType
 
-from burnish.platform.config import MeshConfig
+from burnish.platform.configuration.config import MeshConfig
+from burnish.platform.device.mesh import build_mesh
 from burnish.platform.errors import ConfigError
-from burnish.platform.mesh import build_mesh
 
 
 def test_build_mesh_has_auto_axes_of_the_sizes_asked_for():

@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-from burnish.platform.component import FunctionComponent
+from burnish.platform.configuration.component import FunctionComponent
+from burnish.platform.configuration.normalize import normalize
 from burnish.platform.errors import ComponentError, ConfigError
-from burnish.platform.normalize import normalize
 
 pytestmark = pytest.mark.usefixtures("toy")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.platform.run_directory import RunDirectory
-from burnish.platform.summary import read_rows, without_machine
+from burnish.platform.runs.run_directory import RunDirectory
+from burnish.platform.statistics.summary import read_rows, without_machine
 
 TALLY = """
 import os
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from burnish.platform.checkpoint.snapshot import Snapshot
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,8 +275,8 @@ def test_twin_a_restored_state_that_is_lost_shows(tally, uninterrupted, monkeypa
 
 
 def test_a_step_that_is_not_committed_is_a_bug_of_the_loop(tally, monkeypatch):
-    from burnish.platform.stage_run import Run
+    from burnish.platform.runs.stage_run import StageRun
 
-    monkeypatch.setattr(Run, "commit", lambda *_: None)
+    monkeypatch.setattr(StageRun, "commit", lambda *_: None)
     with pytest.raises(AssertionError, match="step 0 of 'tally' was not committed"):
         tally(*CHAIN)

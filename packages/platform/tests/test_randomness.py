@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from burnish.platform.device.keys import fold_words
 from burnish.platform.errors import ConfigError
-from burnish.platform.keys import fold_words
 from burnish.platform.randomness import Purpose, derived_seed, key_words, mix
 
 

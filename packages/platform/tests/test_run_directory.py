@@ -1,8 +1,8 @@
 import pytest
 
-from burnish.platform.config import RunConfig
+from burnish.platform.configuration.config import RunConfig
 from burnish.platform.errors import ConfigError, RunError
-from burnish.platform.run_directory import RunDirectory, write_text
+from burnish.platform.runs.run_directory import RunDirectory, write_text
 
 
 @pytest.fixture

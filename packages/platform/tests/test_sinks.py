@@ -5,12 +5,12 @@ import struct
 import pytest
 from rich.console import Console
 
-from burnish.platform.config import LoggingConfig
+from burnish.platform.configuration.config import LoggingConfig
 from burnish.platform.errors import RunError
-from burnish.platform.sinks.console import ConsoleSink
-from burnish.platform.sinks.jsonl import JsonlSink, truncate
-from burnish.platform.sinks.protocol import SinkRow
-from burnish.platform.sinks.tensorboard import TensorBoardSink
+from burnish.platform.statistics.sink import SinkRow
+from burnish.platform.statistics.sinks.console import ConsoleSink
+from burnish.platform.statistics.sinks.jsonl import JsonlSink, truncate
+from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink
 
 
 def _row(step, stage="sft", last=20, before=0):

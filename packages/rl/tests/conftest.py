@@ -8,15 +8,18 @@ from dataclasses import dataclass
 import jax
 import pytest
 
-from burnish.llm.config import AutoTokenizer, HuggingFaceExport, Tiny
+from burnish.llm.config.export import HuggingFaceExport
+from burnish.llm.config.model import Tiny
+from burnish.llm.config.tokenizer import AutoTokenizer
 from burnish.llm.sequence import Sample, make_sample
 from burnish.platform.checkpoint.manager import CheckpointManager
-from burnish.platform.config import CheckpointConfig, JaxConfig
-from burnish.platform.run_directory import RunDirectory
-from burnish.platform.stage_run import Run
-from burnish.platform.stats import StatsLogger
+from burnish.platform.configuration.config import CheckpointConfig, JaxConfig
+from burnish.platform.runs.run_directory import RunDirectory
+from burnish.platform.runs.stage_run import StageRun
+from burnish.platform.statistics.logger import StatsLogger
 from burnish.rl.groups import Group
-from burnish.sample.config import GreedyEvaluation, InProcess
+from burnish.sample.config.engine import InProcess
+from burnish.sample.config.evaluation import GreedyEvaluation
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -91,7 +94,7 @@ def records():
 def run(tmp_path):
     """Return a run whose rows are kept in `run.rows`."""
     sink = Collected()
-    made = Run(
+    made = StageRun(
         root=RunDirectory(tmp_path / "run"),
         index=1,
         name="rl",

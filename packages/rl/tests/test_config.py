@@ -1,9 +1,10 @@
 import pytest
 
-from burnish.llm.config import JaxTraining
-from burnish.platform.config import JaxConfig, MeshConfig
+from burnish.llm.config.training import JaxTraining
+from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
-from burnish.rl.config import RL, ClippedPolicyGradient, PolicyGradient
+from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
+from burnish.rl.config.stage import RL
 
 
 @pytest.mark.parametrize("name", ["steps", "prompts_per_step", "samples_per_prompt", "max_new_tokens"])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.limits import SKIPPED, SkippedUpdates
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.limits import MAX_MISMATCH, Limits, mismatch_limit
 from burnish.rl.objectives.mismatch import ABSOLUTE
 

@@ -8,11 +8,14 @@ from typing import Any
 import jax
 import pytest
 
-from burnish.llm.config import AdamW
+from burnish.llm.config.optimizer import AdamW
 from burnish.llm.limits import SKIPPED
 from burnish.platform.errors import LimitExceeded
-from burnish.platform.stage import Artifacts
-from burnish.rl.config import RL, ClippedPolicyGradient, LeaveOneOut, PolicyGradient, UniformReward
+from burnish.platform.runs.stage import Artifacts
+from burnish.rl.config.advantage import LeaveOneOut
+from burnish.rl.config.filter import UniformReward
+from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
+from burnish.rl.config.stage import RL
 from burnish.rl.limits import MAX_MISMATCH
 from burnish.rl.objectives.mismatch import ABSOLUTE
 from burnish.sample.rewards.protocol import RewardResult

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.sequence import make_sample
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.advantages.group_mean import GroupMeanAdvantage
 from burnish.rl.filters.uniform_reward import uniform_reward
 from burnish.rl.groups import Group, rows

@@ -29,7 +29,7 @@ HF_CONFIG = {
 @pytest.fixture(scope="session")
 def model():
     """Return a tiny Qwen2 of 41 tokens, the last of which ends a completion."""
-    from burnish.llm.config import Qwen2
+    from burnish.llm.config.family import Qwen2
 
     return Qwen2().build(HF_CONFIG)
 
@@ -69,7 +69,7 @@ def make_mesh():
 @pytest.fixture
 def make_engine(model, params, make_mesh):
     """Return a maker of engines with weights of version 0; eight slots of 24 tokens unless told otherwise."""
-    from burnish.sample.config import InProcess
+    from burnish.sample.config.engine import InProcess
     from burnish.sample.inprocess.engine import build_engine
 
     def make(mesh=None, max_tokens=24, eos_token_ids=(EOS,), **options):
@@ -159,7 +159,7 @@ def reference(full_logits):
 @pytest.fixture
 def count_compiles():
     """Return a reader of how many programs were compiled since it was last read."""
-    from burnish.platform.compiles import CompileCounter
+    from burnish.platform.device.compiles import CompileCounter
 
     counter = CompileCounter()
     return lambda: counter.read().programs

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
-from burnish.platform.component import available, resolve
+from burnish.platform.configuration.registry import available, resolve
 from burnish.platform.errors import ConfigError
-from burnish.sample.config import Eval, GreedyEvaluation, InProcess
+from burnish.sample.config.engine import InProcess
+from burnish.sample.config.evaluation import GreedyEvaluation
+from burnish.sample.config.stage import Eval
 
 SLOTS = [
     ("engine", "in_process"),

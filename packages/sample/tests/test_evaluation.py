@@ -5,8 +5,9 @@ import pytest
 
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.platform.errors import ConfigError
-from burnish.platform.stats import StatsTracker
-from burnish.sample.config import ExactMatch, Format, GreedyEvaluation
+from burnish.platform.statistics.tracker import StatsTracker
+from burnish.sample.config.evaluation import GreedyEvaluation
+from burnish.sample.config.reward import ExactMatch, Format
 from burnish.sample.request import Completion
 
 

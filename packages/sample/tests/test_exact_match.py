@@ -3,7 +3,7 @@
 import pytest
 
 from burnish.platform.errors import ConfigError
-from burnish.sample.config import ExactMatch
+from burnish.sample.config.reward import ExactMatch
 from burnish.sample.rewards.score import score
 
 CASES = [

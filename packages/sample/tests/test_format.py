@@ -3,7 +3,7 @@
 import pytest
 
 from burnish.platform.errors import ConfigError
-from burnish.sample.config import Format
+from burnish.sample.config.reward import Format
 
 
 @pytest.mark.parametrize(

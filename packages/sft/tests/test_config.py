@@ -1,7 +1,7 @@
 import pytest
 
-from burnish.llm.config import JaxTraining
-from burnish.platform.config import JaxConfig, MeshConfig
+from burnish.llm.config.training import JaxTraining
+from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
 from burnish.sft.config import SFT
 

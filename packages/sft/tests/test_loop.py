@@ -8,13 +8,15 @@ import pytest
 
 from burnish.llm.batch import make_batch
 from burnish.llm.bundle import load_bundle
-from burnish.llm.config import AdamW, JaxTraining, Pretrained
+from burnish.llm.config.model import Pretrained
+from burnish.llm.config.optimizer import AdamW
+from burnish.llm.config.training import JaxTraining
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
-from burnish.platform.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
 from burnish.platform.errors import LimitExceeded
-from burnish.platform.stage import Artifacts
+from burnish.platform.runs.stage import Artifacts
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
 from burnish.sft.formats import encode
@@ -104,11 +106,11 @@ class Shortened:
 
 
 def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
-    bench = Workbench(run=run, **shared)
-    demonstrations = encode(bench.data, bench.bundle.tokenizer, OPTIONS.max_length, "stages.sft")
+    bench = Workbench.of(run, Artifacts(), shared)
+    demonstrations = encode(bench.data, bench.received.bundle.tokenizer, OPTIONS.max_length, "stages.sft")
     run_sft(
         run,
-        training=Shortened(bench.make_training(OPTIONS.training, OPTIONS.optimizer, 5)),
+        training=Shortened(bench.received.make_training(OPTIONS.training, OPTIONS.optimizer, 5)),
         demonstrations=RecordStream(demonstrations, run.data_seed),
         objective=cross_entropy,
         engine=bench.make_engine(),
@@ -118,7 +120,7 @@ def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
         length=padded(demonstrations),
         max_length=OPTIONS.max_length,
         skipped=SkippedUpdates(limit=3),
-        pad_token_id=bench.bundle.tokenizer.pad_token_id,
+        pad_token_id=bench.received.bundle.tokenizer.pad_token_id,
     )
     assert [row["compile/count"] > 0 for row in run.rows[3:]] == [False, True, False]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.platform.component import shared, slot
+from burnish.platform.configuration.slot_fields import shared, slot
 from burnish.platform.errors import ConfigError
 
 

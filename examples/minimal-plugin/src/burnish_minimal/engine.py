@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine
 from burnish.sample.request import Completion, Request
 

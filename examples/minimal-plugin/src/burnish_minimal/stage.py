@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from burnish.platform.stage import Artifacts
-from burnish.platform.stage_run import Run
-from burnish.platform.stats import StatsTracker
+from burnish.platform.runs.stage import Artifacts
+from burnish.platform.runs.stage_run import StageRun
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish_minimal.config import Census
 
 
 class CensusStage:
     """Counts records and writes one row; what it received it passes on."""
 
-    def __init__(self, config: Census, run: Run, data: Any) -> None:
+    def __init__(self, config: Census, run: StageRun, data: Any) -> None:
         """Hold the options, the run and the data component."""
         self._config = config
         self._run = run

@@ -8,14 +8,15 @@ from typing import Any
 
 import jax
 
-from burnish.llm.config import Pretrained, Qwen2, Tiny
+from burnish.llm.config.family import Qwen2
+from burnish.llm.config.model import Pretrained, Tiny
 from burnish.llm.export import export_facts
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.model_source import ModelSource, locate
 from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.weights import load_huggingface
 from burnish.platform.checkpoint.step_directory import load_tree
-from burnish.platform.component import available, resolve
+from burnish.platform.configuration.registry import available, resolve
 from burnish.platform.errors import CheckpointError, ConfigError
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float32
 
-from burnish.llm.config import AdamW
+from burnish.llm.config.optimizer import AdamW
 
 Schedule = Callable[[Any], Float32[Array, ""]]
 """Number of updates made so far to the learning rate of the next one."""

@@ -14,14 +14,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from burnish.llm.batch import TokenBatch
-from burnish.llm.config import JaxTraining
+from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.objective import Objective, Statistics, cross_entropy
 from burnish.llm.sharding import batch_sharding
 from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.train_step import State, StateLayout, StepProgram, compiled_step, compute_copy, row_shards
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
-from burnish.platform.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
 
 

@@ -4,10 +4,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from burnish.platform.component import available, resolve, shared, slot, slots
-    from burnish.platform.config import Config
+    from burnish.platform.configuration.composition import compose_config
+    from burnish.platform.configuration.config import Config
+    from burnish.platform.configuration.registry import available, resolve
+    from burnish.platform.configuration.slot_fields import shared, slot, slots
     from burnish.platform.errors import BurnishError
-    from burnish.platform.launch import compose_config, run
+    from burnish.platform.launch import run
 
 __all__ = [
     "BurnishError",
@@ -23,14 +25,14 @@ __all__ = [
 
 _MODULES = {
     "BurnishError": "errors",
-    "Config": "config",
-    "available": "component",
-    "compose_config": "launch",
-    "resolve": "component",
+    "Config": "configuration.config",
+    "available": "configuration.registry",
+    "compose_config": "configuration.composition",
+    "resolve": "configuration.registry",
     "run": "launch",
-    "shared": "component",
-    "slot": "component",
-    "slots": "component",
+    "shared": "configuration.slot_fields",
+    "slot": "configuration.slot_fields",
+    "slots": "configuration.slot_fields",
 }
 
 

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from burnish.platform.arguments import parse
-from burnish.platform.component import available, known_slots
+from burnish.platform.configuration.arguments import parse
+from burnish.platform.configuration.first_party import DISTRIBUTIONS
+from burnish.platform.configuration.registry import available, known_slots
 from burnish.platform.errors import BurnishError, ConfigError
-from burnish.platform.first_party import DISTRIBUTIONS
 
 USAGE = """\
 burnish train [file.yaml] [key=value ...]   run a chain of stages, as the command `train` does
@@ -63,12 +63,13 @@ def _train(words: Sequence[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from burnish.platform.explain import explain
-    from burnish.platform.launch import launch, print_config
+    from burnish.platform.configuration.composition import printed_config
+    from burnish.platform.configuration.explain import explain
+    from burnish.platform.launch import launch
 
     try:
         if arguments.is_print:
-            print_config(arguments.overrides)
+            sys.stdout.write(printed_config(arguments.overrides))
         else:
             launch(arguments)
     except (HydraException, OmegaConfBaseException) as error:

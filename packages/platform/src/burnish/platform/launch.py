@@ -1,36 +1,36 @@
-"""From overrides to a typed config, and on to the pipeline: once, or once per combination of a sweep.
+"""From a config on to the pipeline: once, or once per combination of a sweep.
 
-`compose_config` is Hydra's compose call, for Python; `launch` goes through `hydra.main`, for the command
-line, so sweeps, `--info` and tab completion are Hydra's own.
+`run` is for Python; `launch` goes through `hydra.main`, for the command line, so sweeps, `--info` and tab
+completion are Hydra's own.
 """
 
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
-from burnish.platform.arguments import Arguments
-from burnish.platform.component import available
-from burnish.platform.compose import register
-from burnish.platform.config import Config
-from burnish.platform.errors import ComponentError, ConfigError
-from burnish.platform.overrides import rewrite
-from burnish.platform.presets import PRIMARY
-from burnish.platform.settle import settle, typed_overrides
-from burnish.platform.user_file import user_file
+from burnish.platform.configuration.arguments import Arguments
+from burnish.platform.configuration.composition import (
+    HYDRA_VERSION,
+    USER_FILE,
+    compose_config,
+    prepare,
+)
+from burnish.platform.configuration.config import Config
+from burnish.platform.configuration.config_source import register
+from burnish.platform.configuration.presets import PRIMARY
+from burnish.platform.configuration.registry import available
+from burnish.platform.configuration.settle import typed_overrides
+from burnish.platform.configuration.user_file import user_file
+from burnish.platform.errors import ComponentError
 
 if TYPE_CHECKING:
-    from burnish.platform.pipeline import RunResult
-
-HYDRA_VERSION = "1.3"
-USER_FILE = "+file=user"
-"""How Hydra is told of the user's file: the first preset, so that what is typed after it wins."""
+    from burnish.platform.runs.pipeline import RunResult
 
 
 class _Carried(BaseException):
@@ -50,40 +50,6 @@ def run(overrides: Sequence[str] = (), *, dry_run: bool = False) -> "RunResult |
         BurnishError: the user can act on it.
     """
     return _execute(compose_config(overrides), list(overrides), dry_run)
-
-
-def compose_config(overrides: Sequence[str] = ()) -> Config:
-    """Return the typed config of these arguments, as `train` takes them; the first may be a YAML file."""
-    return _typed(compose_raw(overrides))
-
-
-def print_config(arguments: Sequence[str]) -> None:
-    """Print every option with its value, and nothing of Hydra's own."""
-    sys.stdout.write(OmegaConf.to_yaml(_without_hydra(settle(compose_raw(arguments)))))
-
-
-def compose_raw(overrides: Sequence[str]) -> DictConfig:
-    """Return Hydra's composition, its own node under `hydra` included; nothing in it is checked yet."""
-    words = prepare(overrides)
-    register()
-    with hydra.initialize_config_module(PRIMARY, job_name="train", version_base=HYDRA_VERSION):
-        return hydra.compose("train", words, return_hydra_config=True)
-
-
-def prepare(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments as Hydra takes them: the file is the first preset, no form is short."""
-    user_file.set(None)
-    words = list(arguments)
-    files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]
-    if len(files) > 1:
-        raise ConfigError(f"'{files[1]}': one file at most can be given, and '{files[0]}' is one")
-    if files:
-        path = Path(files[0])
-        if not path.is_file():
-            raise ConfigError(f"cannot read '{path}': there is no such file; name an existing YAML file")
-        user_file.set(path)
-        words = [USER_FILE, *(word for word in words if word not in files)]
-    return rewrite(words)
 
 
 def launch(arguments: Arguments) -> None:
@@ -106,7 +72,7 @@ def launch(arguments: Arguments) -> None:
                 composed.hydra = node
                 _number(composed, names)
             overrides = [_as_typed(word) for word in typed_overrides(composed)]
-            _execute(_typed(composed), overrides, arguments.is_dry_run)
+            _execute(typed(composed), overrides, arguments.is_dry_run)
         except Exception as error:
             raise _Carried(error) from error
 
@@ -165,20 +131,8 @@ def _number(composed: DictConfig, names: list[str]) -> None:
         composed.run.name = f"{name}-{names.count(name)}"
 
 
-def _typed(composed: DictConfig) -> Config:
-    from burnish.platform.normalize import normalize
-
-    plain = OmegaConf.to_container(_without_hydra(settle(composed)), resolve=True)
-    choices = OmegaConf.to_container(composed.hydra.runtime.choices)
-    return normalize(cast("dict[str, Any]", plain), cast("dict[str, str | None]", choices))
-
-
-def _without_hydra(composed: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-
-
 def _execute(config: Config, overrides: list[str], dry_run: bool) -> "RunResult | None":
-    from burnish.platform import pipeline, report
+    from burnish.platform.runs import pipeline, report
 
     if dry_run:
         report.print_plan(pipeline.plan(config))

@@ -1,7 +1,7 @@
 """Where randomness comes from: words that name a use of it, without any carried state.
 
 Every random decision is a pure function of (seed, stage index, step, purpose, id). Nothing here imports
-jax; `burnish.platform.keys` folds the same words into a key on the device.
+jax; `burnish.platform.device.keys` folds the same words into a key on the device.
 """
 
 from enum import IntEnum

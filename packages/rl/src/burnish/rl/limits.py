@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from burnish.llm.limits import SkippedUpdates
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.groups import Group
 from burnish.rl.objectives.mismatch import ABSOLUTE
 

@@ -9,8 +9,8 @@ from burnish.llm.objective import Statistics
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
-from burnish.platform.stage_run import Run
-from burnish.platform.stats import StatsTracker
+from burnish.platform.runs.stage_run import StageRun
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import make_batches
 from burnish.rl.groups import Group, rows
@@ -22,7 +22,7 @@ TOKENS = "train/tokens"
 
 
 def run_rl(
-    run: Run,
+    run: StageRun,
     *,
     steps: int,
     training: TrainingBackend,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.accounting import Accounting
 from burnish.rl.filters.protocol import Filter
 from burnish.rl.groups import Group, samples_of

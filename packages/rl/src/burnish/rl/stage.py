@@ -6,11 +6,11 @@ from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
 from burnish.platform.data.order import RecordStream
-from burnish.platform.stage import Artifacts
-from burnish.platform.stage_run import Run
+from burnish.platform.runs.stage import Artifacts
+from burnish.platform.runs.stage_run import StageRun
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import BatchLayout
-from burnish.rl.config import RL
+from burnish.rl.config.stage import RL
 from burnish.rl.limits import Limits, mismatch_limit
 from burnish.rl.loop import run_rl
 from burnish.rl.objectives.mismatch import MeasuredObjective
@@ -24,16 +24,17 @@ class RLStage:
     """Reinforcement learning of the model that arrives."""
 
     config: RL
-    stage_run: Run
+    stage_run: StageRun
     shared: Mapping[str, Any]
 
     def run(self, artifacts: Artifacts) -> Artifacts:
         """Train, export, and return the export as the model of the next stage."""
         config, run = self.config, self.stage_run
-        bench = Workbench(run=run, artifacts=artifacts, **self.shared)
+        bench = Workbench.of(run, artifacts, self.shared)
+        received = bench.received
         prompts = self._prompts(bench)
-        layout = self._layout(prompts, bench.bundle.tokenizer.pad_token_id)
-        training = bench.make_training(config.training, config.optimizer, self.total_updates)
+        layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
+        training = received.make_training(config.training, config.optimizer, self.total_updates)
         run_rl(
             run,
             steps=config.steps,
@@ -44,15 +45,16 @@ class RLStage:
             evaluation=bench.evaluator,
             log_groups=config.log_groups,
         )
-        return bench.hand_over(training)
+        return received.hand_over(training)
 
     def plan(self) -> Mapping[str, int | float | str]:
         """Return what a run would do: batch arithmetic, parameters, bytes."""
         config = self.config
-        bench = Workbench(run=self.stage_run, **self.shared)
+        bench = Workbench.of(self.stage_run, Artifacts(), self.shared)
+        received = bench.received
         prompts = self._prompts(bench)
-        layout = self._layout(prompts, bench.bundle.tokenizer.pad_token_id)
-        plan = bench.plan(
+        layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
+        plan = received.plan(
             config.training,
             config.optimizer,
             self.total_updates,
@@ -71,7 +73,7 @@ class RLStage:
     def _prompts(self, bench: Workbench) -> Prompts:
         config = self.config
         source = bench.data.build(config.split)
-        prompts = prompts_that_fit(source, bench.bundle.tokenizer, config.max_prompt_tokens)
+        prompts = prompts_that_fit(source, bench.received.bundle.tokenizer, config.max_prompt_tokens)
         if len(prompts) < len(source):
             self.stage_run.say(
                 f"{len(source) - len(prompts)} of {len(source)} prompts are longer than stages."
@@ -96,7 +98,7 @@ class RLStage:
         objective = config.objective.build(temperature=config.temperature)
         return Algorithm(
             rollout=config.rollout.build(
-                tokenizer=bench.bundle.tokenizer,
+                tokenizer=bench.received.bundle.tokenizer,
                 max_new_tokens=config.max_new_tokens,
                 temperature=config.temperature,
                 seed=run.seed,

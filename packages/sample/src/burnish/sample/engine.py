@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.request import Completion, Request
 
 

@@ -9,8 +9,8 @@ from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.data.source import Record
 from burnish.platform.errors import ConfigError
-from burnish.platform.stats import StatsTracker
-from burnish.sample.config import GreedyEvaluation
+from burnish.platform.statistics.tracker import StatsTracker
+from burnish.sample.config.evaluation import GreedyEvaluation
 from burnish.sample.engine import Engine
 from burnish.sample.request import Completion, Request
 from burnish.sample.rewards.protocol import AsyncReward, Reward
@@ -19,7 +19,7 @@ from burnish.sample.rewards.score import Scored, score
 
 @runtime_checkable
 class SampleWriter(Protocol):
-    """Where rows of samples go, as `Run.samples` returns it."""
+    """Where rows of samples go, as `StageRun.samples` returns it."""
 
     def write(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append the rows of one step."""

@@ -1,39 +1,43 @@
 """The `eval` stage: one evaluation of the model that arrives, one row, and everything passed on unchanged."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 
 from burnish.platform.errors import ConfigError
-from burnish.platform.stage import Artifacts
+from burnish.platform.runs.stage import Artifacts
+from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench
 
 
 class EvalStage:
     """Evaluates the model of the stage before, or of the `model` component where there is none."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, run: StageRun, shared: Mapping[str, Any]) -> None:
         """Hold the run and the shared components."""
-        self._bench = bench
+        self._run = run
+        self._shared = shared
 
     def run(self, artifacts: Artifacts) -> Artifacts:
         """Evaluate, commit row 0 and return `artifacts` as they are."""
-        bench = replace(self._bench, artifacts=artifacts)
+        bench = Workbench.of(self._run, artifacts, self._shared)
         if not bench.evaluator.num_problems:
             raise ConfigError(
                 f"evaluation.split={bench.evaluation.split} is no split of the data: nothing to evaluate; "
                 f"it has {', '.join(bench.data.splits())}"
             )
         engine = bench.make_engine()
-        engine.update_weights(bench.bundle.params, 0)
-        for step in bench.run.steps(0):
-            bench.run.commit(step, bench.evaluator(engine, step))
+        engine.update_weights(bench.received.bundle.params, 0)
+        for step in self._run.steps(0):
+            self._run.commit(step, bench.evaluator(engine, step))
         return artifacts
 
     def plan(self) -> dict[str, int | float | str]:
         """Return what would be evaluated, without allocating for it."""
-        bundle, evaluator = self._bench.bundle, self._bench.evaluator
-        leaves = jax.tree.leaves(bundle.model.abstract(self._bench.run.jax.compute_dtype))
+        bench = Workbench.of(self._run, Artifacts(), self._shared)
+        bundle, evaluator = bench.received.bundle, bench.evaluator
+        leaves = jax.tree.leaves(bundle.model.abstract(self._run.jax.compute_dtype))
         return {
             "model": bundle.source,
             "parameters": sum(leaf.size for leaf in leaves),

@@ -1,116 +1,59 @@
-"""What every stage with a model works with: the model it receives, its evaluation, engine and training.
-
-The model is the export of the stage before, or the `model` component where there is none; stages differ in
-what they do with it, not in how they come by it.
-"""
+"""What a stage samples with: an engine for the model it received, and the evaluation of its samples."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-import jax
-
-from burnish.llm.bundle import Bundle, load_bundle
-from burnish.llm.train_step import StateLayout
-from burnish.llm.training import TrainingBackend, check_rows, training_footprint
-from burnish.platform.stage import Artifacts
-from burnish.platform.stage_run import Run
+from burnish.llm.received import ReceivedModel
+from burnish.platform.runs.stage import Artifacts
+from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import Evaluation
-
-MODEL = "model"
-"""The name of the artifact that holds a model directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workbench:
-    """The shared components of a stage, and what is built from them when it is asked for."""
+    """The components of a stage that samples, and what is built from them when it is asked for."""
 
-    run: Run
-    model: Any
-    tokenizer: Any
+    received: ReceivedModel
     data: Any
     engine: Any
     evaluation: Any
-    export: Any = None
-    artifacts: Artifacts = field(default_factory=Artifacts)
 
-    @cached_property
-    def bundle(self) -> Bundle:
-        """The model with its tokenizer; parameters are read when they are asked for."""
-        received = self.artifacts.get(MODEL)
-        model = self.model if received is None else self.model.handed_over(str(received))
-        return load_bundle(model, self.tokenizer, self.run.jax, self.run.seed)
+    @classmethod
+    def of(cls, run: StageRun, artifacts: Artifacts, shared: Mapping[str, Any]) -> "Workbench":
+        """Return the workbench of a stage over its shared components, by slot."""
+        received = ReceivedModel(
+            run=run,
+            artifacts=artifacts,
+            model=shared["model"],
+            tokenizer=shared["tokenizer"],
+            export=shared.get("export"),
+        )
+        return cls(
+            received=received, data=shared["data"], engine=shared["engine"], evaluation=shared["evaluation"]
+        )
 
     @cached_property
     def evaluator(self) -> Evaluation:
         """The evaluation, ready to be called with an engine."""
+        run = self.received.run
         evaluation: Evaluation = self.evaluation.build(
-            data=self.data, tokenizer=self.bundle.tokenizer, writer=self.run.samples("eval")
+            data=self.data, tokenizer=self.received.bundle.tokenizer, writer=run.samples("eval")
         )
         if not evaluation.num_problems:
             offered = ", ".join(self.data.splits())
-            self.run.say(f"no evaluation: the data has no split '{self.evaluation.split}', only {offered}")
+            run.say(f"no evaluation: the data has no split '{self.evaluation.split}', only {offered}")
         return evaluation
 
     def make_engine(self, max_tokens: int = 0) -> Engine:
         """Return an engine with room for `max_tokens` of prompt and completion, and for the evaluation's."""
+        received = self.received
         return self.engine.build(
-            model=self.bundle.model,
-            tokenizer=self.bundle.tokenizer,
-            mesh=self.run.mesh,
+            model=received.bundle.model,
+            tokenizer=received.bundle.tokenizer,
+            mesh=received.run.mesh,
             max_tokens=max(max_tokens, self.evaluator.max_tokens, 1),
-            compute_dtype=self.run.jax.compute_dtype,
+            compute_dtype=received.run.jax.compute_dtype,
         )
-
-    def make_training(self, training: Any, optimizer: Any, total_steps: int) -> TrainingBackend:
-        """Return the backend over the received parameters, with a fresh optimizer."""
-        return training.build(
-            model=self.bundle.model,
-            params=self.bundle.params,
-            optimizer=optimizer,
-            total_steps=total_steps,
-            mesh=self.run.mesh,
-            jax_config=self.run.jax,
-            tokenizer=self.bundle.tokenizer,
-        )
-
-    def hand_over(self, training: TrainingBackend) -> Artifacts:
-        """Export the trained model into the stage's directory and return it as the `model` artifact."""
-        write = self.export.build(self.run.jax)
-        with self.run.span("export"):
-            path: Path = write(
-                self.run.stage_directory / "export",
-                self.bundle.model,
-                jax.device_get(training.weights()),
-                self.bundle.tokenizer,
-            )
-        return self.artifacts.including(MODEL, path)
-
-    def plan(
-        self, training: Any, optimizer: Any, total_steps: int, *, num_rows: int, length: int, columns: int
-    ) -> Mapping[str, int | float | str]:
-        """Return the arithmetic of one update's batch and the bytes of the state; allocates nothing."""
-        mesh = self.run.mesh
-        shards = mesh.shape["dp"] * mesh.shape["fsdp"]
-        micro = check_rows(num_rows, training.micro_batch_rows, shards)
-        layout = StateLayout(
-            model=self.bundle.model,
-            optimizer=optimizer,
-            total_steps=total_steps,
-            param_dtype=self.run.jax.param_dtype,
-            compute_dtype=self.run.jax.compute_dtype,
-            mesh=mesh,
-        )
-        footprint = training_footprint(layout, num_rows=num_rows, length=length, num_columns=columns)
-        return {
-            "model": self.bundle.source,
-            "devices": mesh.size,
-            "optimizer steps": total_steps,
-            "rows per update": f"{num_rows} = {num_rows // micro} x {micro // shards} x {shards} devices",
-            "tokens per row": length,
-            "tokens per update": num_rows * length,
-            **footprint,
-        }

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from burnish.llm.config import JaxTraining
-from burnish.platform.component import shared, slot
+from burnish.llm.config.training import JaxTraining
+from burnish.platform.configuration.slot_fields import shared, slot
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.platform.config import JaxConfig
-    from burnish.platform.stage import Stage
-    from burnish.platform.stage_run import Run
+    from burnish.platform.configuration.config import JaxConfig
+    from burnish.platform.runs.stage import Stage
+    from burnish.platform.runs.stage_run import StageRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class SFT:
         if isinstance(self.training, JaxTraining):
             self.training.check(self.rows_per_step, jax.mesh)
 
-    def build(self, run: "Run", **shared_components: Any) -> "Stage":
+    def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""
         from burnish.sft.stage import SFTStage
 

@@ -6,14 +6,14 @@ from burnish.llm.objective import Objective
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
-from burnish.platform.stage_run import Run
-from burnish.platform.stats import StatsTracker
+from burnish.platform.runs.stage_run import StageRun
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import Evaluation
 
 
 def run_sft(
-    run: Run,
+    run: StageRun,
     *,
     training: TrainingBackend,
     demonstrations: RecordStream[Sample],

@@ -7,8 +7,8 @@ from typing import Any
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.platform.data.order import RecordStream
-from burnish.platform.stage import Artifacts
-from burnish.platform.stage_run import Run
+from burnish.platform.runs.stage import Artifacts
+from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
 from burnish.sft.formats import Demonstrations, encode
@@ -23,15 +23,16 @@ class SFTStage:
     """Supervised fine-tuning of the model that arrives."""
 
     config: SFT
-    stage_run: Run
+    stage_run: StageRun
     shared: Mapping[str, Any]
 
     def run(self, artifacts: Artifacts) -> Artifacts:
         """Train, export, and return the export as the model of the next stage."""
         config, run = self.config, self.stage_run
-        bench = Workbench(run=run, artifacts=artifacts, **self.shared)
+        bench = Workbench.of(run, artifacts, self.shared)
+        received = bench.received
         demonstrations = self._demonstrations(bench)
-        training = bench.make_training(config.training, config.optimizer, config.steps)
+        training = received.make_training(config.training, config.optimizer, config.steps)
         run_sft(
             run,
             training=training,
@@ -42,19 +43,20 @@ class SFTStage:
             steps=config.steps,
             rows_per_step=config.rows_per_step,
             length=padded(demonstrations),
-            pad_token_id=bench.bundle.tokenizer.pad_token_id,
+            pad_token_id=received.bundle.tokenizer.pad_token_id,
             aggregation=config.aggregation,
             max_length=config.max_length,
             skipped=SkippedUpdates(limit=config.max_skipped_updates),
         )
-        return bench.hand_over(training)
+        return received.hand_over(training)
 
     def plan(self) -> Mapping[str, int | float | str]:
         """Return what a run would do: batch arithmetic, parameters, bytes."""
         config = self.config
-        bench = Workbench(run=self.stage_run, **self.shared)
+        bench = Workbench.of(self.stage_run, Artifacts(), self.shared)
+        received = bench.received
         demonstrations = self._demonstrations(bench)
-        plan = bench.plan(
+        plan = received.plan(
             config.training,
             config.optimizer,
             config.steps,
@@ -68,7 +70,7 @@ class SFTStage:
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
         source = bench.data.build(self.config.split)
         where = f"stages.{self.stage_run.name}"
-        demonstrations = encode(source, bench.bundle.tokenizer, self.config.max_length, where)
+        demonstrations = encode(source, bench.received.bundle.tokenizer, self.config.max_length, where)
         if demonstrations.num_truncated:
             self.stage_run.say(
                 f"{demonstrations.num_truncated} of {len(demonstrations)} demonstrations are longer than "

@@ -20,7 +20,7 @@ from burnish.platform.checkpoint.snapshot import Stateful
 from burnish.platform.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from burnish.platform.config import CheckpointConfig
+    from burnish.platform.configuration.config import CheckpointConfig
 
 _STEP = re.compile(r"step_(\d+)")
 _WRITING = ".writing-"

@@ -31,7 +31,7 @@ def load_tree(directory: Path, name: str, like: Tree) -> Tree:
 
 def build_installed_backend(name: str) -> CheckpointBackend:
     """Return the installed backend called `name` with its default options."""
-    from burnish.platform.component import resolve
+    from burnish.platform.configuration.registry import resolve
 
     component = cast("Callable[[], Any]", resolve("checkpoint", name, allow_import_paths=False))
     return component().build()
@@ -39,7 +39,7 @@ def build_installed_backend(name: str) -> CheckpointBackend:
 
 def backend_name(component: object) -> str:
     """Return the name a backend's options are installed under, or their import path where they are not."""
-    from burnish.platform.component import available
+    from burnish.platform.configuration.registry import available
 
     value = f"{type(component).__module__}:{type(component).__qualname__}"
     return next((name for name, found in available("checkpoint").items() if found.value == value), value)

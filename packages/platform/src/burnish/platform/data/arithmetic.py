@@ -20,7 +20,7 @@ from burnish.platform.errors import DataError
 from burnish.platform.randomness import derived_seed
 
 if TYPE_CHECKING:
-    from burnish.platform.config import Arithmetic
+    from burnish.platform.data.config import Arithmetic
 
 _VERSION = 1
 _TENTH = 10

@@ -12,7 +12,7 @@ from burnish.platform.data.source import Record
 from burnish.platform.errors import DataError
 
 if TYPE_CHECKING:
-    from burnish.platform.config import Jsonl
+    from burnish.platform.data.config import Jsonl
 
 
 @dataclass(frozen=True)

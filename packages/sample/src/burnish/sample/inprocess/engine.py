@@ -14,11 +14,11 @@ from jax.sharding import Mesh
 
 from burnish.llm.families.protocol import CausalLM
 from burnish.platform.errors import ConfigError, DataError
-from burnish.platform.stats import StatsTracker
-from burnish.sample.config import InProcess
+from burnish.platform.statistics.tracker import StatsTracker
+from burnish.sample.config.engine import InProcess
 from burnish.sample.inprocess.decode import decode
-from burnish.sample.inprocess.ledger import Ledger
 from burnish.sample.inprocess.prefill import PromptChunk, admit, prefill
+from burnish.sample.inprocess.slot_table import SlotTable
 from burnish.sample.inprocess.state import EngineShape, SlotState, idle_state, prefill_cache
 from burnish.sample.inprocess.weights import place
 from burnish.sample.request import Completion, Request
@@ -89,7 +89,7 @@ class InProcessEngine:
         """
         assert self._params is not None, "an engine needs `update_weights` before `generate`"
         self._check(requests)
-        ledger = Ledger(requests, self.shape.slots, self._eos_token_ids.tolist())
+        ledger = SlotTable(requests, self.shape.slots, self._eos_token_ids.tolist())
         state, steps = idle_state(self.shape), 0
         while ledger.num_free < self.shape.slots or ledger.num_waiting:
             state = self._fill(state, ledger)
@@ -106,7 +106,7 @@ class InProcessEngine:
         taken, self._stats = self._stats, StatsTracker()
         return taken
 
-    def _fill(self, state: SlotState, ledger: Ledger) -> SlotState:
+    def _fill(self, state: SlotState, ledger: SlotTable) -> SlotState:
         """Prefill waiting requests into free slots until one of both has run out."""
         shape = self.shape
         while ledger.num_waiting and ledger.num_free:

@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
 from burnish.llm.kv_cache import KVCache
-from burnish.platform.keys import fold_words
+from burnish.platform.device.keys import fold_words
 from burnish.sample.inprocess.state import (
     CACHE_SPEC,
     ROW_AXES,

@@ -11,7 +11,7 @@ from typing import cast
 
 from burnish.llm.sequence import Sample
 from burnish.platform.errors import ConfigError
-from burnish.platform.stats import StatsTracker
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed
 
 ENGINE_FAILED = failed("engine: the completion failed")

@@ -1,0 +1,110 @@
+"""Where a model comes from: freshly initialised, or from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.llm.bundle import Bundle
+    from burnish.platform.configuration.config import JaxConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny:
+    """A freshly initialised Qwen2 that trains within seconds on a laptop and needs no download."""
+
+    hidden_size: int = 64
+    """Width of the residual stream."""
+
+    num_layers: int = 2
+    """Number of transformer layers."""
+
+    num_heads: int = 4
+    """Number of query heads; divides `hidden_size`, and `num_kv_heads` divides it."""
+
+    num_kv_heads: int = 2
+    """Number of key-value heads, each shared by `num_heads / num_kv_heads` query heads."""
+
+    intermediate_size: int = 192
+    """Width of the gated MLP."""
+
+    rope_theta: float = 100.0
+    """Base of the rotary position frequencies; short texts want a small one."""
+
+    rms_norm_eps: float = 1e-6
+    """Added to the mean square in every norm."""
+
+    initializer_range: float = 0.06
+    """Standard deviation of the initial matrices and embeddings."""
+
+    tie_word_embeddings: bool = True
+    """Whether the output head is the embedding."""
+
+    max_position_embeddings: int = 1024
+    """Longest text in tokens, written to the exported `config.json`."""
+
+    remat: Literal["none", "dots", "full"] = "none"
+    """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
+
+    scan_unroll: int = 2
+    """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that do not fit together."""
+        if self.hidden_size % (2 * self.num_heads) or self.num_heads % self.num_kv_heads:
+            raise ConfigError(
+                f"`model`: hidden_size={self.hidden_size} must be a multiple of 2 * num_heads="
+                f"{2 * self.num_heads}, and num_heads a multiple of num_kv_heads={self.num_kv_heads}"
+            )
+
+    def handed_over(self, directory: str) -> Pretrained:
+        """Return the model that an earlier stage left in `directory`, computed with the options of this."""
+        return Pretrained(name_or_path=directory, remat=self.remat, scan_unroll=self.scan_unroll)
+
+    def build(self, tokenizer: Any, jax_config: JaxConfig | None, seed: int) -> Bundle:
+        """Return the model with its tokenizer; the parameters are a function of `seed` alone."""
+        from burnish.llm.bundle import tiny_bundle
+
+        return tiny_bundle(self, tokenizer, jax_config, seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A model from a Hugging Face directory or hub name, or an export, checkpoint or run of burnish."""
+
+    name_or_path: str
+    """A directory (Hugging Face layout, export, checkpoint step or run), or a name on the hub."""
+
+    revision: str = "main"
+    """Branch, tag or commit of a hub name; without meaning for a directory."""
+
+    trust_remote_code: bool = False
+    """Whether a tokenizer may run code that its repository brings along."""
+
+    remat: Literal["none", "dots", "full"] = "none"
+    """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
+
+    scan_unroll: int = 2
+    """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
+
+    def __post_init__(self) -> None:
+        """Refuse a model without a source."""
+        if not self.name_or_path:
+            raise ConfigError(
+                "`model.name_or_path` is required with model=pretrained: set it to a model directory, "
+                "an earlier run's directory, or a Hugging Face hub name"
+            )
+
+    def handed_over(self, directory: str) -> Pretrained:
+        """Return the model that an earlier stage left in `directory`, computed with the options of this."""
+        return replace(self, name_or_path=directory)
+
+    def build(self, tokenizer: Any, jax_config: JaxConfig | None, seed: int) -> Bundle:
+        """Return the model with its tokenizer; nothing is random, `seed` is not used."""
+        del seed
+        from burnish.llm.bundle import pretrained_bundle
+
+        return pretrained_bundle(self, tokenizer, jax_config)

@@ -1,0 +1,88 @@
+"""The words after `train`, told apart: flags of ours, flags of Hydra's, and what is to be composed.
+
+Hydra's own parser answers a wrong flag with several lines, and does not take a flag between two overrides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.errors import ConfigError
+
+OURS = ("--dry-run", "--print-config", "--version")
+PLAIN = ("--help", "-h", "--hydra-help", "--resolve", "--multirun", "-m", "--run", "-r")
+VALUED = {"--cfg": ("job", "hydra", "all"), "--package": (), "--config-dir": ()}
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+SHORT = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info", "-sc": "--shell-completion"}
+FLAGS = (*OURS, *PLAIN, *VALUED, "--info", "--shell-completion", *SHORT)
+COMMANDS = ("--cfg", "--info", "--multirun", "-m", "--run", "-r", "--shell-completion")
+"""Flags that say what is to be done; at most one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What a command line asks for."""
+
+    overrides: tuple[str, ...]
+    """What is composed: a file, `key=value`, `+group=option`, in the order given."""
+
+    flags: tuple[str, ...]
+    """What Hydra is told."""
+
+    is_dry_run: bool
+    is_print: bool
+    """Whether the config is printed; Hydra's `--resolve` and `--package` leave that to Hydra."""
+
+    is_version: bool
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether every combination of comma-separated values is run."""
+        return "-m" in self.flags or "--multirun" in self.flags
+
+    @property
+    def is_help(self) -> bool:
+        """Whether the components, presets and options are listed."""
+        return "-h" in self.flags or "--help" in self.flags
+
+
+def parse(words: Sequence[str]) -> Arguments:
+    """Return the words told apart; ConfigError for a flag that is unknown, incomplete or one too many."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            overrides.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        if name not in FLAGS:
+            raise ConfigError(f"unknown flag '{name}'{suggestion(name, FLAGS)}; train --help lists them")
+        name = SHORT.get(name, name)
+        if equals:
+            rest.insert(0, value)
+        flags.append(name)
+        if name in VALUED:
+            flags.append(_value(name, rest))
+        elif name == "--info" and rest and rest[0] in INFO:
+            flags.append(rest.pop(0))
+    commands = [flag for flag in flags if flag in COMMANDS]
+    if len(commands) > 1:
+        raise ConfigError(f"{' and '.join(commands)} cannot be combined; give one of them")
+    is_job = flags == ["--cfg", "job"]
+    return Arguments(
+        overrides=tuple(overrides),
+        flags=tuple(flag for flag in flags if flag not in OURS),
+        is_dry_run="--dry-run" in flags,
+        is_print=is_job or "--print-config" in flags,
+        is_version="--version" in flags,
+    )
+
+
+def _value(flag: str, rest: list[str]) -> str:
+    legal = VALUED[flag]
+    if not rest or (legal and rest[0] not in legal):
+        got = f", got '{rest[0]}'" if rest else ""
+        raise ConfigError(f"{flag}: expected {' or '.join(legal) or 'a value'} after it{got}")
+    return rest.pop(0)

@@ -1,0 +1,43 @@
+"""The chain: which blocks a config has, which stage each one is, and the sections around them."""
+
+import re
+from collections import Counter
+from typing import Any
+
+from burnish.platform.configuration.config import CheckpointConfig, JaxConfig, LoggingConfig, RunConfig
+from burnish.platform.configuration.registry import available, resolve
+from burnish.platform.errors import ComponentError, ConfigError
+
+SECTIONS = {"run": RunConfig, "jax": JaxConfig, "checkpoint": CheckpointConfig, "logging": LoggingConfig}
+"""The parts of a config that every run has, in the order they are printed."""
+
+REPEATED = re.compile(r"_\d+$")
+
+
+def chain_blocks(chain: str) -> dict[str, str]:
+    """Return the blocks of `a+b+a` in order, each with its stage: `{"a": "a", "b": "b", "a_2": "a"}`."""
+    seen: Counter[str] = Counter()
+    blocks: dict[str, str] = {}
+    for stage in chain.split("+"):
+        name = stage.rpartition(":")[2].lower()
+        if not name:
+            raise ConfigError(f"stage='{chain}' lacks a stage beside a '+'; write stage=a or stage=a+b")
+        seen[name] += 1
+        blocks[name if seen[name] == 1 else f"{name}_{seen[name]}"] = stage
+    return blocks
+
+
+def stage_type(name: str) -> type[Any]:
+    """Import one stage's dataclass; a plain function is no stage."""
+    found = resolve("stage", name)
+    if not isinstance(found, type):
+        raise ComponentError(
+            f"stage '{name}' is a function, not a frozen dataclass with build(run, **shared)"
+        )
+    return found
+
+
+def stage_of_block(block: str) -> str | None:
+    """Return the installed stage that a block's name stands for, None where there is none."""
+    installed = available("stage")
+    return next((name for name in (block, REPEATED.sub("", block)) if name in installed), None)

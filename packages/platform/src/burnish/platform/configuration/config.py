@@ -1,0 +1,147 @@
+"""The sections that every run has, and the whole configuration once it is checked; importable without jax."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from burnish.platform.configuration.component import Component
+from burnish.platform.configuration.registry import Provider
+from burnish.platform.configuration.slot_fields import slot, slots
+from burnish.platform.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Which run this is, where it is written, and what its randomness begins with."""
+
+    name: str | None = None
+    """Directory of the run under `output_dir`; None is the chain and the UTC time, numbered when taken."""
+
+    output_dir: str = "runs"
+    """Directory that holds the runs."""
+
+    seed: int = 0
+    """Every random number is a function of this (0 to 2**32 - 1), the stage, the step and its purpose."""
+
+    config_path: str | None = None
+    """The user's file that the config began with; recorded, and set by `train file.yaml`."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that is no directory of its own under `output_dir`, and a seed beyond 32 bits."""
+        if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
+            raise ConfigError(f"name='{self.name}' must be one directory's name; run.output_dir says where")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed={self.seed} is out of range: legal are 0 to {2**32 - 1}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """How the devices are arranged: their product is the number of local devices in use."""
+
+    dp: int = 1
+    """Devices that hold whole copies of the parameters and share the rows."""
+
+    fsdp: int = 1
+    """Devices that share the rows and split the parameters."""
+
+    tp: int = 1
+    """Devices that split every layer."""
+
+    def __post_init__(self) -> None:
+        """Refuse an axis without a device."""
+        for name in ("dp", "fsdp", "tp"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JaxConfig:
+    """Devices, number formats and the compiler."""
+
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    """Arrangement of the devices."""
+
+    param_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the trained parameters."""
+
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of forward and backward passes, sampling and evaluation."""
+
+    deterministic: bool = False
+    """Make an accelerator repeat its sums bit for bit, at some cost in speed; a CPU always does."""
+
+    compilation_cache: str | None = "~/.cache/burnish/jax"
+    """Directory that keeps compiled programs from one process to the next; None keeps none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When checkpoints are written, which are kept, and where a run goes on from."""
+
+    backend: Component = slot("checkpoint", "msgpack")
+    """How arrays are written."""
+
+    save_every_steps: int = 100
+    """Steps between two checkpoints; 0 writes none on the way."""
+
+    save_last: bool = True
+    """Whether a stage's last step is saved."""
+
+    save_total_limit: int | None = 2
+    """Checkpoints of a stage that are kept, the best one beside them; None keeps all."""
+
+    keep_best: str | None = None
+    """Metric whose best checkpoint is kept, such as `eval/accuracy`; None keeps by age alone."""
+
+    keep_best_mode: Literal["max", "min"] = "max"
+    """Whether more or less of `keep_best` is better."""
+
+    resume_from: str | None = None
+    """Go on with an existing run: `latest`, `best` or a checkpoint's directory."""
+
+    def __post_init__(self) -> None:
+        """Refuse intervals and limits that keep nothing."""
+        if self.save_every_steps < 0:
+            raise ConfigError(f"save_every_steps={self.save_every_steps} must be 0 (never) or more")
+        if self.save_total_limit is not None and self.save_total_limit < 1:
+            raise ConfigError(f"save_total_limit={self.save_total_limit} must be 1 or more, or null for all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingConfig:
+    """Where statistics go."""
+
+    sinks: Mapping[str, Component] = slots("sink", ["jsonl", "console", "tensorboard"])
+    """Destinations of the statistics, each by a label."""
+
+    print_every_steps: int = 10
+    """Steps between two lines on the console; steps with an evaluation are always printed."""
+
+    metrics_namespace: str = ""
+    """Put before every metric's name in TensorBoard and the like, so that projects can share a place."""
+
+    def __post_init__(self) -> None:
+        """Refuse an interval without steps."""
+        if self.print_every_steps < 1:
+            raise ConfigError(f"print_every_steps={self.print_every_steps} must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole configuration, checked: sections, shared components by slot, stages by block name in order."""
+
+    run: RunConfig
+    jax: JaxConfig
+    checkpoint: CheckpointConfig
+    logging: LoggingConfig
+    shared: Mapping[str, Component]
+    """Components at the top, by slot."""
+
+    stages: Mapping[str, Component]
+    """The chain: stage configs by block name."""
+
+    resolved: Mapping[str, Any]
+    """Every option as plain values, each component with its `use`: what `config.yaml` holds."""
+
+    components: tuple[Provider, ...]
+    """Every component in use, with the distribution it comes from."""

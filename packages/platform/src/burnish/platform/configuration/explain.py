@@ -1,0 +1,93 @@
+"""Hydra's errors as one line each: what, where, what would be legal, what to type instead."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from burnish.platform.configuration.composition import compose_raw
+from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.errors import BurnishError
+
+NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
+
+
+def explain(error: Exception, arguments: Sequence[str]) -> str:
+    """Return one line about an error that Hydra raised on these arguments."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    no_match = NO_MATCH.match(str(error))
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error)
+    if isinstance(error, OverrideParseException):
+        return f"'{error.override}': {_first_line(error)}; write key=value, special characters in quotes"
+    if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
+        return _unknown_key(str(cause.full_key), arguments) or _first_line(cause)
+    if no_match is not None:
+        return _unknown_choice(no_match["key"], arguments)
+    where = next((found for source in (error, cause) if (found := getattr(source, "full_key", None))), None)
+    return f"{where}: {_first_line(error)}" if where else _first_line(error)
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    options = list(error.options or [])
+    if not group:
+        return f"there is no config '{name}'"
+    return f"unknown {group} '{name}'{suggestion(name, options)}; available: {', '.join(options) or 'none'}"
+
+
+def _unknown_key(key: str, arguments: Sequence[str]) -> str | None:
+    """Compose once more without the override at fault, to see what keys there are in its place."""
+    words = [word for word in arguments if word.startswith(key)]
+    composed = _compose_without(arguments, words)
+    if composed is None:
+        return None
+    parts = key.split(".")
+    for depth in range(1, len(parts)):
+        path = ".".join(parts[:depth])
+        parent = OmegaConf.select(composed, ".".join(parts[: depth - 1])) if depth > 1 else composed
+        if isinstance(parent, DictConfig) and OmegaConf.is_interpolation(parent, parts[depth - 1]):
+            return _shared(path, parts[depth - 1], words[0] if words else key, composed)
+    parent_path = ".".join(parts[:-1])
+    parent = OmegaConf.select(composed, parent_path) if parent_path else composed
+    if not isinstance(parent, DictConfig):
+        return f"{key}: unknown key; '{parent_path}' has no options"
+    legal = [str(name) for name in parent if name != "hydra"]
+    if parent_path == "stages":
+        return f"{key}: the chain has no such block{suggestion(parts[-1], legal)}; it has {', '.join(legal)}"
+    return f"{key}: unknown key{suggestion(parts[-1], legal)}; legal keys: {', '.join(legal)}"
+
+
+def _shared(path: str, name: str, word: str, composed: DictConfig) -> str:
+    choice = composed.hydra.runtime.choices.get(name)
+    rest = word.removeprefix(path)
+    return (
+        f"{path} is the shared '{name}': set {name}{rest} for every stage, or give this block its own by "
+        f"+{name}@{path}={choice} {word}"
+    )
+
+
+def _unknown_choice(key: str, arguments: Sequence[str]) -> str:
+    composed = _compose_without(arguments, [word for word in arguments if word.startswith(f"{key}=")])
+    choices = [] if composed is None else [str(choice) for choice in composed.hydra.runtime.choices]
+    near = [choice for choice in choices if choice.partition("@")[0] == key.partition("@")[0]]
+    if near:
+        return (
+            f"'{key}' is not chosen at the top; did you mean {' or '.join(f'{choice}=' for choice in near)}?"
+        )
+    return f"{key}: no stage of the chain has this slot; choose a stage that has it, or leave it out"
+
+
+def _compose_without(arguments: Sequence[str], words: Sequence[str]) -> DictConfig | None:
+    kept = [word for word in arguments if word not in words]
+    try:
+        return compose_raw([word for word in kept if not re.search(r"=[^'\"\[{(]*,", word)])
+    except (HydraException, OmegaConfBaseException, BurnishError):
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

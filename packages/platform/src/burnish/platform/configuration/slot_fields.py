@@ -1,0 +1,63 @@
+"""How a dataclass declares the slots it fills: fields that hold a component, and what they say of it."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from burnish.platform.configuration.component import FunctionComponent
+from burnish.platform.configuration.registry import resolve
+
+
+@dataclass(frozen=True)
+class SlotField:
+    """What a dataclass field says about the component it holds."""
+
+    kind: Literal["shared", "slot", "slots"]
+    slot: str
+    default: tuple[str, ...]
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether the field may hold None."""
+        return self.kind == "slot" and not self.default
+
+
+def shared(slot: str, default: str) -> Any:
+    """Declare a field that holds the component at the top of the config, composed as `${<slot>}`."""
+    return _field(SlotField("shared", slot, (default,)))
+
+
+def slot(slot: str, default: str | None) -> Any:
+    """Declare a field that holds a component of its own; with None as the default it may be empty."""
+    return _field(SlotField("slot", slot, () if default is None else (default,)))
+
+
+def slots(slot: str, default: Sequence[str]) -> Any:
+    """Declare a field that holds several components: a mapping from a label to a component."""
+    return _field(SlotField("slots", slot, tuple(default)))
+
+
+def slot_field(field: "dataclasses.Field[Any]") -> SlotField | None:
+    """Return what the field declares, None where it holds an ordinary option."""
+    return field.metadata.get("burnish")
+
+
+def shared_slot(field: "dataclasses.Field[Any]") -> str | None:
+    """Return the slot of a field declared with `shared`, None for any other."""
+    declared = slot_field(field)
+    return declared.slot if declared is not None and declared.kind == "shared" else None
+
+
+def _field(declared: SlotField) -> Any:
+    def default() -> Any:
+        made = {name: default_component(declared.slot, name) for name in declared.default}
+        return made if declared.kind == "slots" else next(iter(made.values()), None)
+
+    return dataclasses.field(default_factory=default, metadata={"burnish": declared})
+
+
+def default_component(slot: str, name: str) -> Any:
+    """Return the component `name` with its default options."""
+    found = resolve(slot, name)
+    return found() if isinstance(found, type) else FunctionComponent(found)

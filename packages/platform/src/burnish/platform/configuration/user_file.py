@@ -1,0 +1,149 @@
+"""The user's file of `train file.yaml`: an experiment preset in which components may be written in place.
+
+`engine: {use: name, slots: 64}` cannot be merged over the options of another engine, so every component that
+the file names is lifted into the file's defaults list, where Hydra composes its own options first. The
+`config.yaml` of a run is such a file.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from burnish.platform.configuration.chain import SECTIONS, stage_of_block, stage_type
+from burnish.platform.configuration.registry import IMPORT_PATH, NAME, known_slots, resolve
+from burnish.platform.configuration.slot_fields import SlotField, slot_field
+from burnish.platform.errors import ConfigError
+
+user_file: ContextVar[Path | None] = ContextVar("user_file", default=None)
+"""The file, while its configuration is composed."""
+
+
+def load_user_file() -> dict[str, Any]:
+    """Return the file as Hydra composes it, with its path recorded under `run.config_path`."""
+    path = user_file.get()
+    assert path is not None, "the group `file` is used only where a file is given"
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {error.strerror}; name an existing YAML file") from error
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"'{path}' holds no mapping of options")
+    content = _Lift(cast("dict[str, Any]", loaded)).lifted()
+    run = content.get("run", {})
+    return {**content, "run": {**run, "config_path": str(path)} if isinstance(run, dict) else run}
+
+
+class _Lift:
+    """One file on its way; collects the choices for the defaults list."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+        self.added: list[Any] = []
+        self.overridden: list[Any] = []
+
+    def lifted(self) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        written = self.content.get("defaults", [])
+        if not isinstance(written, list):
+            raise ConfigError("defaults: expected a list, as in a Hydra preset")
+        defaults = cast("list[Any]", written)
+        slots = [slot for slot in known_slots() if slot not in SECTIONS]
+        for key, value in self.content.items():
+            if key in SECTIONS and isinstance(value, dict):
+                body[key] = self._inside(SECTIONS[key], key, cast("dict[str, Any]", value))
+            elif key in slots:
+                self._put(body, key, self._component(SlotField("slot", key, ("top",)), key, key, value))
+            elif key == "stages" and isinstance(value, dict):
+                body[key] = self._stages(cast("dict[str, Any]", value))
+            elif key != "defaults":
+                body[key] = value
+        overrides = [entry for entry in defaults if _is_override(entry)]
+        plain = [entry for entry in defaults if entry not in overrides]
+        last = [] if "_self_" in plain else ["_self_"]
+        return {"defaults": [*plain, *self.added, *last, *self.overridden, *overrides], **body}
+
+    def _stages(self, blocks: dict[str, Any]) -> dict[str, Any]:
+        """Lift what the blocks name; blocks that all say what they are say what the chain is."""
+        uses = {block: _choice(options) for block, options in blocks.items()}
+        names = [name for name, _ in uses.values() if name is not None]
+        if names and len(names) == len(blocks):
+            self.overridden.append({"override /stage": "+".join(names)})
+            blocks = {block: options for block, (_, options) in uses.items()}
+        return {
+            block: self._block(block, uses[block][0] or stage_of_block(block), options)
+            for block, options in blocks.items()
+        }
+
+    def _block(self, block: str, stage: str | None, options: Any) -> Any:
+        if stage is None or not isinstance(options, dict):
+            return options
+        return self._inside(stage_type(stage), f"stages.{block}", cast("dict[str, Any]", options))
+
+    def _inside(self, component: type[Any], path: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Lift the components that a mapping names for the slots of its dataclass."""
+        declared = {
+            field.name: found for field in dataclasses.fields(component) if (found := slot_field(field))
+        }
+        body: dict[str, Any] = {}
+        for name, value in given.items():
+            found, where = declared.get(name), f"{path}.{name}"
+            if found is None:
+                body[name] = value
+            elif found.kind == "slots" and isinstance(value, dict):
+                members: dict[str, Any] = {}
+                for label, member in cast("dict[str, Any]", value).items():
+                    lifted = self._component(
+                        found, f"{found.slot}@{where}.{label}", f"{where}.{label}", member
+                    )
+                    self._put(members, label, lifted)
+                body[name] = members
+            elif found.kind != "shared" or value != self.content.get(found.slot):
+                self._put(body, name, self._component(found, f"{found.slot}@{where}", where, value))
+        return body
+
+    def _component(self, declared: SlotField, key: str, path: str, value: Any) -> Any:
+        """Move the choice into the defaults list and return the options that are left."""
+        name, options = _choice(value)
+        if name is None:
+            return value
+        label = path.rpartition(".")[2]
+        is_composed = label in declared.default if declared.kind == "slots" else bool(declared.default)
+        if is_composed and declared.kind != "shared":
+            self.overridden.append({f"override /{key}": name})
+        else:
+            self.added.append({f"/{key}": name})
+        found = resolve(declared.slot, name)
+        return self._inside(found, path, options) if isinstance(found, type) else options
+
+    @staticmethod
+    def _put(body: dict[str, Any], name: str, options: Any) -> None:
+        if options != {}:
+            body[name] = options
+
+
+def _is_override(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and any(
+        str(key).startswith("override ") for key in cast("dict[Any, Any]", entry)
+    )
+
+
+def _choice(value: Any) -> tuple[str | None, dict[str, Any]]:
+    """Return the component that a value names and its options; None where it names none."""
+    options: dict[str, Any] = dict(cast("dict[str, Any]", value)) if isinstance(value, dict) else {}
+    name = cast("Any", value)
+    if "target" in options and options.keys() <= {"target", "kwargs"}:
+        kwargs: Any = options.get("kwargs", {})
+        name, options = options["target"], kwargs
+    elif options:
+        name = options.pop("use", None)
+    if not isinstance(name, str) or not (NAME.fullmatch(name) or IMPORT_PATH.fullmatch(name)):
+        return None, {}
+    return name, options

@@ -1,0 +1,102 @@
+"""The data components of this package as plain data, importable without jax."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.platform.data.source import DataSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arithmetic:
+    """The last digit of a sum of digits: right demonstrations, some of which show their work."""
+
+    num_problems: int = 100_000
+    """Different problems, held-out ones included."""
+
+    num_digits: int = 5
+    """Digits that are added in a problem."""
+
+    num_demonstrations: int = 2000
+    """Problems with a worked or bare answer to imitate."""
+
+    worked_fraction: float = 0.3
+    """Share of the demonstrations that show running last digits before the answer."""
+
+    keep: Literal["all", "worked", "bare"] = "all"
+    """Which demonstrations are used: all, those that show their work, or those that only answer."""
+
+    num_prompts: int = 1280
+    """Problems to sample completions for; disjoint from the demonstrations."""
+
+    seed: int = 0
+    """Which problems these are; independent of the run's seed."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes without a problem in them."""
+        for name in ("num_problems", "num_digits", "num_demonstrations", "num_prompts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be 1 or more")
+        if not 0.0 <= self.worked_fraction <= 1.0:
+            raise ConfigError(f"worked_fraction={self.worked_fraction} must be between 0 and 1")
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits there are."""
+        return ("demonstrations", "prompts", "validation", "test")
+
+    def build(self, split: str) -> "DataSource":
+        """Return the records of one split; DataError names the splits there are."""
+        from burnish.platform.data.arithmetic import build_split
+
+        return build_split(self, split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jsonl:
+    """Records from files with one JSON object per line."""
+
+    path: str
+    """File of the demonstrations, which are also the prompts to roll out."""
+
+    validation_path: str | None = None
+    """File of the problems to tune on; None is no such split."""
+
+    test_path: str | None = None
+    """File of the problems to report on; None is no such split."""
+
+    prompt_field: str = "prompt"
+    """Key that holds the prompt: a text, or a list of messages."""
+
+    completion_field: str = "completion"
+    """Key that holds the completion to imitate."""
+
+    answer_field: str = "answer"
+    """Key that holds the right answer."""
+
+    answer_pattern: str | None = None
+    """Regular expression with the answer in the completion as a group, `#### (.+)`; None: `answer_field`."""
+
+    def __post_init__(self) -> None:
+        """Refuse a pattern that is none, or that captures nothing."""
+        if (pattern := self.answer_pattern) is None:
+            return
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ConfigError(f"answer_pattern={pattern!r} is no regular expression: {error}") from error
+        if groups < 1:
+            raise ConfigError(f"answer_pattern={pattern!r} needs a group, as in '#### (.+)'")
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits that a file is given for."""
+        named = {"validation": self.validation_path, "test": self.test_path}
+        return ("demonstrations", "prompts", *(name for name, path in named.items() if path is not None))
+
+    def build(self, split: str) -> "DataSource":
+        """Return the records of one split; DataError names file and line of what cannot be read."""
+        from burnish.platform.data.jsonl import build_split
+
+        return build_split(self, split)

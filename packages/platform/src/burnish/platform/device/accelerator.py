@@ -1,0 +1,54 @@
+"""What has to be set before jax computes: flags of the compiler and its cache of compiled programs."""
+
+# jax's own annotations are partial, which strict mode reports at every use.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.platform.configuration.config import JaxConfig
+
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
+
+
+def apply_jax_config(config: "JaxConfig") -> None:
+    """Apply `jax.deterministic` and `jax.compilation_cache` to this process, importing jax last.
+
+    Compiler flags are read from the environment when the first device is used; asking for determinism later
+    raises `ConfigError`, since it would silently not hold.
+    """
+    if config.deterministic:
+        _request_determinism()
+    import jax
+
+    if config.compilation_cache is not None:
+        directory = Path(config.compilation_cache).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(directory))
+        # Every program counts: a run of a minute compiles hundreds that take less than the default second.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _request_determinism() -> None:
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _DETERMINISTIC in flags:
+        return
+    if _has_devices():
+        raise ConfigError(
+            "jax.deterministic=true comes too late: jax has used a device in this process; set it before, or "
+            f"set XLA_FLAGS={_DETERMINISTIC} in the environment"
+        )
+    os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}".strip()
+
+
+def _has_devices() -> bool:
+    if "jax" not in sys.modules:
+        return False
+    from jax._src import xla_bridge
+
+    return xla_bridge.backends_are_initialized()

@@ -1,0 +1,35 @@
+"""The mesh over this process's devices: axes `dp`, `fsdp` and `tp`."""
+
+# jax's own annotations are partial, which strict mode reports at every use.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh
+
+from burnish.platform.configuration.config import MeshConfig
+from burnish.platform.errors import ConfigError
+
+AXES = ("dp", "fsdp", "tp")
+
+
+def build_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
+    """Return a mesh over the first dp * fsdp * tp jax `devices`, by default the local ones.
+
+    Axes are Auto: shardings are propagated by the compiler. Raises `ConfigError` when the product does not
+    divide the number of devices.
+    """
+    found: list[Any] = jax.local_devices() if devices is None else list(devices)
+    shape = tuple(getattr(config, axis) for axis in AXES)
+    product = int(np.prod(shape))
+    if len(found) % product:
+        legal = ", ".join(str(number) for number in range(1, len(found) + 1) if len(found) % number == 0)
+        raise ConfigError(
+            f"jax.mesh: dp={config.dp} * fsdp={config.fsdp} * tp={config.tp} = {product} does not fit "
+            f"{len(found)} {found[0].platform} device(s): the product must be one of {legal}"
+        )
+    grid = np.array(found[:product], dtype=object).reshape(shape)
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))

@@ -1,0 +1,86 @@
+"""Open a run's directory: find it, refuse what would overwrite or mix runs, and say where the run starts."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from burnish.platform.runs import resume
+from burnish.platform.configuration.config import Config
+from burnish.platform.errors import ConfigError, RunError
+from burnish.platform.runs.provenance import provenance
+from burnish.platform.runs.resume import StartingPoint
+from burnish.platform.runs.run_directory import RunDirectory, write_text
+
+
+def locate(config: Config) -> Path:
+    """Return the directory of the run that the config names, or a new one of the chain and the UTC time.
+
+    Raises:
+        BurnishError: `checkpoint.resume_from` asks for a run or a checkpoint that is not there.
+    """
+    path, wanted = _named_or_new(config), config.checkpoint.resume_from
+    if wanted not in (None, "latest") and not RunDirectory(path).is_begun:
+        raise RunError(f"checkpoint.resume_from={wanted}: there is no run in '{path}'; leave it out")
+    return path
+
+
+def _named_or_new(config: Config) -> Path:
+    output, wanted = Path(config.run.output_dir), config.checkpoint.resume_from
+    if config.run.name is not None:
+        resume.refuse_other_run(config, output / config.run.name)
+        return output / config.run.name
+    if wanted in ("latest", "best"):
+        raise ConfigError(
+            f"checkpoint.resume_from={wanted} does not say of which run: set run.name=<its name>"
+        )
+    if wanted is not None:
+        return resume.run_of_checkpoint(Path(wanted))
+    name = f"{'+'.join(config.stages)}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    path, number = output / name, 1
+    while path.exists():
+        number += 1
+        path = output / f"{name}-{number}"
+    return path
+
+
+def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]) -> StartingPoint | None:
+    """Return where the run starts, None when it is complete; nothing is changed before all is checked.
+
+    Raises:
+        RunError: the run exists and was not asked for.
+        ConfigError: the run began with another config; the differences are listed.
+        CheckpointError: the checkpoint to go on from is damaged.
+    """
+    wanted = config.checkpoint.resume_from
+    if not root.is_begun:
+        root.write_json("run.json", provenance(config, overrides))
+        write_text(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
+        return resume.FRESH
+    if wanted is None:
+        raise RunError(
+            f"run.name='{root.path.name}' exists in '{root.path.parent}'; go on with it by "
+            "checkpoint.resume_from=latest, or set another run.name"
+        )
+    return _resume(config, root)
+
+
+def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
+    refused, warned = resume.differences(config, root)
+    if refused:
+        raise ConfigError(
+            f"run.name='{root.path.name}' began with another config: {'; '.join(refused)}; "
+            "take these back, or set another run.name"
+        )
+    console = Console(stderr=True, soft_wrap=True)
+    if config.checkpoint.resume_from == "latest" and root.is_complete:
+        console.print(f"{root.path} is complete: nothing to resume", markup=False, highlight=False)
+        return None
+    for phrase in warned:
+        line = f"warning: {phrase}: the run goes on, but not bit for bit"
+        console.print(line, markup=False, highlight=False)
+    start = resume.find_starting_point(config, root)
+    resume.cut_after(root, start, config)
+    return start

@@ -1,0 +1,159 @@
+"""Run a chain of stages in order, and record how the run ends, whatever ends it."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from burnish.platform.runs import report
+from burnish.platform.device.accelerator import apply_jax_config
+from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.configuration.slot_fields import shared_slot
+from burnish.platform.configuration.config import Config
+from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
+from burnish.platform.runs.interrupts import Interrupts
+from burnish.platform.device.mesh import build_mesh
+from burnish.platform.runs.opening import locate, start_or_resume
+from burnish.platform.runs.resume import FRESH, StartingPoint
+from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
+from burnish.platform.runs.stage import Artifacts, SupportsCheck, SupportsPlan
+from burnish.platform.runs.stage_run import StageRun
+from burnish.platform.statistics.logger import StatsLogger
+from burnish.platform.statistics.summary import Summary, read_rows, summarize
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: its directory, its summary, and what its last stage handed on."""
+
+    directory: Path
+    summary: Summary
+    artifacts: Artifacts
+
+
+def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
+    """Run the chain in its directory and return what it left there.
+
+    Raises:
+        BurnishError: the user can act on it; what was reached is saved and `status.json` says why it ended.
+    """
+    _check(config)
+    root = RunDirectory(locate(config))
+    root.acquire()
+    try:
+        start = start_or_resume(config, root, overrides)
+        if start is not None:
+            _run_recorded(_Chain(config, root, start, tuple(overrides)))
+    finally:
+        root.release()
+    last = root.finished_stage(len(config.stages), list(config.stages)[-1])
+    assert last is not None, "a complete run has finished its last stage"
+    return RunResult(root.path, summarize(read_rows(root.metrics)), last.artifacts)
+
+
+def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
+    """Build every stage as far as shapes go and return its plan; writes nothing (`--dry-run`)."""
+    _check(config)
+    chain = _Chain(config, RunDirectory(locate(config)), FRESH)
+    plans: dict[str, Mapping[str, int | float | str]] = {}
+    for index, name in enumerate(config.stages, 1):
+        stage = chain.build(index, chain.stage_run(index, StatsLogger({})))
+        plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
+    return plans
+
+
+def _check(config: Config) -> None:
+    """Raise ConfigError where devices and stages do not go together; nothing is written yet."""
+    apply_jax_config(config.jax)
+    build_mesh(config.jax.mesh)
+    for name, stage_config in config.stages.items():
+        if isinstance(stage_config, SupportsCheck):
+            try:
+                stage_config.check(config.jax)
+            except ConfigError as error:
+                raise ConfigError(f"stages.{name}: {error}") from error
+
+
+def _run_recorded(chain: "_Chain") -> None:
+    """Run the chain and write its end into `status.json`."""
+    root = chain.root
+    root.status("running")
+    try:
+        with chain.interrupts:
+            chain.run()
+    except (Interrupted, LimitExceeded) as end:
+        root.status("interrupted" if isinstance(end, Interrupted) else "stopped", reason=str(end))
+        raise
+    except BaseException as error:
+        phase = "refused" if isinstance(error, BurnishError) else "failed"
+        root.status(phase, reason=f"{type(error).__name__}: {error}")
+        raise
+    root.status("complete")
+    report.print_summary(root.path, list(chain.config.stages), summarize(read_rows(root.metrics)))
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The stages of one run, from where it starts."""
+
+    config: Config
+    root: RunDirectory
+    start: StartingPoint
+    overrides: tuple[str, ...] = ()
+    interrupts: Interrupts = field(default_factory=Interrupts)
+
+    def run(self) -> None:
+        """Run the stages that are not finished, each with what the one before it left."""
+        before = FinishedStage(Artifacts(), 0)
+        for index, name in enumerate(self.config.stages, 1):
+            before = self.root.finished_stage(index, name) or self._run_stage(index, name, before)
+            self.root.write_json("summary.json", summarize(read_rows(self.root.metrics)))
+
+    def _run_stage(self, index: int, name: str, before: FinishedStage) -> FinishedStage:
+        logging = self.config.logging
+        logger = StatsLogger(
+            {label: sink.build(self.root.path, logging) for label, sink in logging.sinks.items()}
+        )
+        try:
+            run = self.stage_run(index, logger, before.next_global_step)
+            artifacts = self.build(index, run).run(before.artifacts)
+        finally:
+            logger.close()
+        finished = FinishedStage(artifacts, run.next_global_step)
+        self.root.finish_stage(index, name, finished)
+        return finished
+
+    def build(self, index: int, run: StageRun) -> Any:
+        """Return stage number `index`, built over the components of its shared fields."""
+        stage_config = list(self.config.stages.values())[index - 1]
+        shared = {
+            declared.name: getattr(stage_config, declared.name)
+            for declared in fields(stage_config)  # pyright: ignore[reportArgumentType] - components are dataclasses
+            if shared_slot(declared) is not None
+        }
+        return stage_config.build(run, **shared)
+
+    def stage_run(self, index: int, logger: StatsLogger, first_global_step: int = 0) -> StageRun:
+        """Return the handle that stage number `index` works with."""
+        name = list(self.config.stages)[index - 1]
+        return StageRun(
+            root=self.root,
+            index=index,
+            name=name,
+            seed=self.config.run.seed,
+            jax=self.config.jax,
+            logger=logger,
+            manager=CheckpointManager(self.root.stage(index, name) / "checkpoints", self.config.checkpoint),
+            interrupts=self.interrupts,
+            resume_step=self.start.step if index == self.start.stage_index else None,
+            resume_command=self._resume_command(),
+            first_global_step=first_global_step,
+        )
+
+    def _resume_command(self) -> str:
+        """Return the command that goes on with this run, quoted for a shell."""
+        ours = ("run.name=", "checkpoint.resume_from=")
+        kept = [word for word in self.overrides if not word.startswith(ours)]
+        words = ["train", *kept, f"run.name={self.root.path.name}", "checkpoint.resume_from=latest"]
+        return shlex.join(words)

@@ -1,0 +1,59 @@
+"""What a run says on the terminal when it ends: one table over its stages, and where everything is."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from burnish.platform.statistics.summary import Row, Summary
+
+TITLE = "Held-out evaluation, the same problems each time"
+ACCURACY = "eval/accuracy"
+
+
+def print_summary(directory: Path, stages: Sequence[str], summary: Summary) -> None:
+    """Print the evaluation before training and after every stage, then the run's directory."""
+    console = Console(soft_wrap=True)
+    evaluated = [name for name in ("initial", *stages) if _columns(summary.get(name, {}))]
+    if evaluated:
+        console.print(_table(evaluated, summary))
+    console.print(f"run directory: {directory}", markup=False, highlight=False)
+
+
+def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
+    """Print what each stage would do."""
+    console = Console(soft_wrap=True)
+    for name, plan in plans.items():
+        table = Table("quantity", "value", title=f"stage {name}", title_justify="left")
+        for key, value in plan.items():
+            table.add_row(key, f"{value:,}" if isinstance(value, int) else str(value))
+        console.print(table)
+
+
+def _table(names: Sequence[str], summary: Summary) -> Table:
+    columns = _telling(names, summary)
+    table = Table(*("", *(column.removeprefix("eval/").replace("_", " ") for column in columns)), title=TITLE)
+    for name in names:
+        values = [_number(summary[name].get(column)) for column in columns]
+        table.add_row("before training" if name == "initial" else f"after {name}", *values)
+    return table
+
+
+def _telling(names: Sequence[str], summary: Summary) -> list[str]:
+    """Return the evaluation's columns, less those that are all zero or repeat one before them."""
+    columns: dict[tuple[float | str | None, ...], str] = {}
+    for column in dict.fromkeys(column for name in names for column in _columns(summary[name])):
+        values = tuple(summary[name].get(column) for name in names)
+        if any(values) or column == ACCURACY:
+            columns.setdefault(values, column)
+    return list(columns.values())
+
+
+def _columns(values: Row) -> list[str]:
+    """Return the evaluation's metrics, less the breakdowns below them."""
+    return [name for name in values if name.startswith("eval/") and name.count("/") == 1]
+
+
+def _number(value: float | str | None) -> str:
+    return "" if value is None else f"{float(value):.4g}"

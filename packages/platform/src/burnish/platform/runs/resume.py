@@ -1,0 +1,160 @@
+"""Where a run starts: fresh, from its latest or best checkpoint, or from one that is named.
+
+Everything is looked at before anything is changed: the config against the one the run began with, the
+checkpoint against its manifest. Only then are rows, samples and later checkpoints past the point cut away.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.configuration.config import Config
+from burnish.platform.errors import CheckpointError, ConfigError
+from burnish.platform.runs.provenance import cpu_threads
+from burnish.platform.runs.run_directory import RunDirectory
+from burnish.platform.statistics.sinks.jsonl import truncate
+
+CHECKPOINT = re.compile(r"stages/(?P<index>\d+)-(?P<stage>[^/]+)/checkpoints/step_(?P<step>\d+)$")
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """The stage that a run goes on with (counted from 1) and the checkpoint in it; None is its beginning."""
+
+    stage_index: int
+    step: int | None = None
+
+
+FRESH = StartingPoint(stage_index=1)
+
+
+def run_of_checkpoint(path: Path) -> Path:
+    """Return the run directory that a `.../stages/<n>-<name>/checkpoints/step_<k>` path lies in.
+
+    Raises:
+        CheckpointError: the path is none of that form, or nothing is there.
+    """
+    resolved = path.resolve().as_posix()
+    match = CHECKPOINT.search(resolved)
+    if match is None or not path.is_dir():
+        raise CheckpointError(
+            f"checkpoint.resume_from='{path}' is no checkpoint directory; use latest, best, or a path that "
+            "ends in stages/<n>-<name>/checkpoints/step_<k>"
+        )
+    return Path(resolved[: match.start()])
+
+
+def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
+    """Return where `checkpoint.resume_from` says to go on, with the checkpoint's files verified.
+
+    Raises:
+        CheckpointError: there is none to go on from, or it is damaged; the message offers the one before.
+    """
+    wanted = config.checkpoint.resume_from
+    if wanted not in ("latest", "best"):
+        return _named(Path(str(wanted)), config)
+    names = list(config.stages)
+    unfinished = [i for i, name in enumerate(names, 1) if root.finished_stage(i, name) is None]
+    index = unfinished[0] if unfinished else len(names)
+    manager = CheckpointManager(root.stage(index, names[index - 1]) / "checkpoints", config.checkpoint)
+    step = manager.best() if wanted == "best" else manager.latest()
+    if step is None and wanted == "best":
+        raise CheckpointError(
+            f"checkpoint.resume_from=best: no checkpoint of '{names[index - 1]}' has the metric "
+            f"checkpoint.keep_best={config.checkpoint.keep_best}; use latest or a path"
+        )
+    if step is not None:
+        manager.verify(step)
+    return StartingPoint(index, step)
+
+
+def refuse_other_run(config: Config, run: Path) -> None:
+    """Raise ConfigError where `checkpoint.resume_from` is a checkpoint of another run than `run`."""
+    wanted = config.checkpoint.resume_from
+    if wanted in (None, "latest", "best") or run_of_checkpoint(Path(wanted)) == run.resolve():
+        return
+    raise ConfigError(
+        f"checkpoint.resume_from='{wanted}' belongs to another run than run.name='{config.run.name}'; "
+        "leave run.name out to go on with that run, or start from its weights with "
+        f"model=pretrained model.name_or_path={wanted}"
+    )
+
+
+def _named(path: Path, config: Config) -> StartingPoint:
+    match = CHECKPOINT.search(path.resolve().as_posix())
+    assert match is not None, "a path that lies in a run matches"
+    index, names = int(match["index"]), list(config.stages)
+    if index > len(names) or names[index - 1] != match["stage"]:
+        raise ConfigError(f"checkpoint.resume_from='{path}': the chain {'+'.join(names)} has no such stage")
+    CheckpointManager(path.parent, config.checkpoint).verify(int(match["step"]))
+    return StartingPoint(index, int(match["step"]))
+
+
+def cut_after(root: RunDirectory, start: StartingPoint, config: Config) -> None:
+    """Remove what lies past the starting point: rows, samples, later checkpoints, later stages."""
+    names = list(config.stages)
+    order = {name: index for index, name in enumerate(names, 1)}
+
+    def keeps(stage: str, step: int) -> bool:
+        index = order.get(stage, 0)
+        return index < start.stage_index or (
+            index == start.stage_index and start.step is not None and step <= start.step
+        )
+
+    for file in (root.metrics, *sorted((root.path / "samples").glob("*.jsonl"))):
+        truncate(file, keeps)
+    for index, name in enumerate(names, 1):
+        if index > start.stage_index or (index == start.stage_index and start.step is None):
+            shutil.rmtree(root.stage(index, name), ignore_errors=True)
+    current = root.stage(start.stage_index, names[start.stage_index - 1])
+    (current / "done.json").unlink(missing_ok=True)
+    if start.step is not None:
+        CheckpointManager(current / "checkpoints", config.checkpoint).discard_after(start.step)
+
+
+def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str]]:
+    """Compare the config with the one the run began with: (refused differences, warnings), a phrase each.
+
+    Free to change: `checkpoint`, `logging`, `run` except its seed, and the `steps` of an unfinished stage.
+    `jax.mesh` and the thread count may change with a warning: sums are then rounded in another order.
+    """
+    saved = _flatten(OmegaConf.to_container(OmegaConf.load(root.config)))
+    asked = _flatten(config.resolved)
+    finished = {name for i, name in enumerate(config.stages, 1) if root.finished_stage(i, name) is not None}
+    refused: list[str] = []
+    warned: list[str] = []
+    for key in sorted(saved.keys() | asked.keys()):
+        if saved.get(key) == asked.get(key) or _is_free(key, finished):
+            continue
+        phrase = f"{key}: {saved.get(key, 'absent')} -> {asked.get(key, 'absent')}"
+        (warned if key.startswith("jax.mesh.") else refused).append(phrase)
+    threads = json.loads((root.path / "run.json").read_text(encoding="utf-8"))["cpu_threads"]
+    if threads != cpu_threads():
+        warned.append(f"CPU threads: {threads} -> {cpu_threads()}")
+    return refused, warned
+
+
+def _is_free(key: str, finished_stages: set[str]) -> bool:
+    parts = key.split(".")
+    if parts[0] in ("checkpoint", "logging"):
+        return True
+    if parts[0] == "run":
+        return key != "run.seed"
+    return parts[0] == "stages" and parts[2:] == ["steps"] and parts[1] not in finished_stages
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested mapping as dotted keys; an empty mapping has none."""
+    if not isinstance(tree, Mapping):
+        return {prefix.rstrip("."): tree}
+    flat: dict[str, Any] = {}
+    for key, value in cast("Mapping[str, Any]", tree).items():
+        flat |= _flatten(value, f"{prefix}{key}.")
+    return flat

@@ -1,0 +1,151 @@
+"""The directory of one run: its lock, its records, its stages' directories and their completion marks.
+
+    <output_dir>/<name>/  config.yaml run.json status.json metrics.jsonl summary.json tb/ samples/
+                          stages/<n>-<name>/{checkpoints/, export/, done.json}
+
+Every record is written aside and renamed, so a reader and a resumed run never meet half a file.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from burnish.platform.errors import RunError
+from burnish.platform.runs.stage import Artifacts
+
+
+@dataclass(frozen=True)
+class FinishedStage:
+    """What a completed stage left behind: its artifacts, and the global step after its last."""
+
+    artifacts: Artifacts
+    next_global_step: int
+
+
+class RunDirectory:
+    """Own one run's directory while its lock is held, from `acquire` to `release`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+        self._started = time.time()
+        self._status: dict[str, Any] = {}
+        self._last_beat = 0.0
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration; written last of what a run begins with."""
+        return self.path / "config.yaml"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run has begun here; one that was refused before its first row is none."""
+        has_rows = self.metrics.is_file() and self.metrics.stat().st_size > 0
+        return self.config.is_file() and (has_rows or self._phase != "refused")
+
+    @property
+    def metrics(self) -> Path:
+        """The file with one row per stage and step."""
+        return self.path / "metrics.jsonl"
+
+    def stage(self, index: int, name: str) -> Path:
+        """Return the directory of the chain's stage number `index` (from 1)."""
+        return self.path / "stages" / f"{index}-{name}"
+
+    def acquire(self) -> None:
+        """Make the directory if need be and lock it; RunError where that cannot be or another holds it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # The handle outlives this call on purpose: closing it would release the lock.
+            lock = (self.path / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"run.output_dir: cannot write to '{self.path}': {error.strerror}; "
+                "set run.output_dir to a directory you can write to"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            owner = lock.read().strip() or "another process"
+            lock.close()
+            raise RunError(
+                f"run.name: '{self.path}' is being written by {owner}; wait for it, stop it, or set another "
+                "run.name"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}")
+        lock.flush()
+        self._lock = lock
+
+    def release(self) -> None:
+        """Give the lock back; what is written stays."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one JSON record under the run's directory, atomically."""
+        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def status(self, phase: str, **facts: Any) -> None:
+        """Record where the run stands, and when that was said."""
+        now = time.time()
+        self._status |= {"phase": phase, **facts, "heartbeat": now, "elapsed_seconds": now - self._started}
+        self._last_beat = now
+        self.write_json("status.json", self._status)
+
+    def beat(self, stage: str, step: int, last: int, *, force: bool = False) -> None:
+        """Record progress, at most once a second unless it must be recorded."""
+        if force or time.time() - self._last_beat >= 1.0:
+            self.status("running", stage=stage, step=step, last_step=last)
+
+    def finish_stage(self, index: int, name: str, finished: "FinishedStage") -> None:
+        """Mark a stage as complete, with what it hands on; directories in the run are kept relative to it."""
+        directories = {
+            key: _relative(path, self.path) for key, path in finished.artifacts.directories.items()
+        }
+        content = {"next_global_step": finished.next_global_step, "artifacts": directories}
+        write_text(self.stage(index, name) / "done.json", json.dumps(content, indent=2) + "\n")
+
+    def finished_stage(self, index: int, name: str) -> "FinishedStage | None":
+        """Return what a completed stage left behind, or None where it is not complete."""
+        mark = self.stage(index, name) / "done.json"
+        if not mark.is_file():
+            return None
+        content = json.loads(mark.read_text(encoding="utf-8"))
+        directories = {key: self.path / path for key, path in content["artifacts"].items()}
+        return FinishedStage(Artifacts(directories=directories), content["next_global_step"])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every stage of the run has ended."""
+        return self._phase == "complete"
+
+    @property
+    def _phase(self) -> str | None:
+        """What `status.json` says, None where there is none."""
+        status = self.path / "status.json"
+        return json.loads(status.read_text(encoding="utf-8"))["phase"] if status.is_file() else None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file aside, flush it to disk and rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.writing")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def _relative(path: Path, parent: Path) -> str:
+    """Return `path` below `parent` as a relative one, so that a run can be moved; others absolute."""
+    path, parent = path.resolve(), parent.resolve()
+    return str(path.relative_to(parent)) if path.is_relative_to(parent) else str(path)

@@ -1,0 +1,49 @@
+"""Hand each step's statistics to every sink, once."""
+
+import logging
+from collections.abc import Mapping
+
+from burnish.platform.statistics.sink import Sink, SinkRow
+from burnish.platform.statistics.tracker import StatsTracker
+
+_log = logging.getLogger(__name__)
+
+
+class StatsLogger:
+    """Hand each step's statistics to every sink, once."""
+
+    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+        """Take the sinks by label; they are open already, since one that cannot start is fatal."""
+        self._sinks = sinks
+        self._failed: set[str] = set()
+        self._committed: set[tuple[str, int]] = set()
+
+    def commit(self, row: SinkRow, stats: StatsTracker | Mapping[str, float]) -> dict[str, float]:
+        """Write one row to every sink and return its numbers.
+
+        A sink that fails is warned about once and tried again at the next row. Raises `ValueError` when the
+        step was committed before.
+        """
+        if (row.stage, row.step) in self._committed:
+            raise ValueError(f"step {row.step} of '{row.stage}' is committed twice: collect into one tracker")
+        self._committed.add((row.stage, row.step))
+        numbers = stats.summary() if isinstance(stats, StatsTracker) else dict(stats)
+        for label, sink in self._sinks.items():
+            try:
+                sink.commit(row, numbers)
+            except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
+                self._warn(label, error)
+        return numbers
+
+    def close(self) -> None:
+        """Close every sink, whatever becomes of the others."""
+        for label, sink in self._sinks.items():
+            try:
+                sink.close()
+            except Exception as error:  # noqa: BLE001 - as in commit
+                self._warn(label, error)
+
+    def _warn(self, label: str, error: Exception) -> None:
+        if label not in self._failed:
+            self._failed.add(label)
+            _log.warning("logging.sinks.%s fails and misses rows: %s: %s", label, type(error).__name__, error)

@@ -1,0 +1,43 @@
+"""The objectives of this package as plain data."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.llm.objective import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClippedPolicyGradient:
+    """PPO's clipped surrogate; the policy that sampled is the old policy."""
+
+    clip_low: float = 0.2
+    """The probability ratio counts down to 1 - clip_low."""
+    clip_high: float = 0.2
+    """The probability ratio counts up to 1 + clip_high."""
+
+    def __post_init__(self) -> None:
+        """Refuse ranges that are empty."""
+        if not 0 < self.clip_low < 1 or self.clip_high <= 0:
+            raise ConfigError(
+                f"clip_low={self.clip_low} must lie between 0 and 1 and clip_high={self.clip_high} be above 0"
+            )
+
+    def build(self, *, temperature: float = 1.0) -> "Objective":
+        """Return the objective for completions sampled at `temperature`."""
+        from burnish.rl.objectives.clipped_policy_gradient import ClippedPolicyGradientObjective
+
+        return ClippedPolicyGradientObjective(self.clip_low, self.clip_high, temperature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyGradient:
+    """REINFORCE: the log-probability times the advantage; for one update per rollout."""
+
+    def build(self, *, temperature: float = 1.0) -> "Objective":
+        """Return the objective for completions sampled at `temperature`."""
+        from burnish.rl.objectives.policy_gradient import PolicyGradientObjective
+
+        return PolicyGradientObjective(temperature)

@@ -1,0 +1,122 @@
+"""The `rl` stage as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from burnish.llm.config.training import JaxTraining
+from burnish.platform.configuration.slot_fields import shared, slot, slots
+from burnish.platform.errors import ConfigError
+from burnish.rl.config.advantage import GroupMean, LeaveOneOut
+from burnish.rl.config.objective import PolicyGradient
+
+if TYPE_CHECKING:
+    from burnish.platform.configuration.config import JaxConfig
+    from burnish.platform.runs.stage import Stage
+    from burnish.platform.runs.stage_run import StageRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class RL:
+    """Roll out, reward, compare, update: reinforcement learning with verifiable rewards."""
+
+    model: Any = shared("model", "tiny")
+    tokenizer: Any = shared("tokenizer", "auto")
+    data: Any = shared("data", "arithmetic")
+    engine: Any = shared("engine", "in_process")
+    evaluation: Any = shared("evaluation", "greedy")
+    export: Any = shared("export", "huggingface")
+
+    steps: int = 200
+    """Rollouts, each followed by `updates_per_rollout` optimizer steps."""
+    prompts_per_step: int = 32
+    """Different prompts in one rollout."""
+    samples_per_prompt: int = 8
+    """Completions of each prompt: the group that rewards are compared in."""
+    updates_per_rollout: int = 1
+    """Optimizer steps that share one rollout's completions; divides `prompts_per_step`."""
+    max_prompt_tokens: int = 1024
+    """Longer prompts are left out, and counted when the stage starts."""
+    max_new_tokens: int = 512
+    """Longest completion in tokens, the end-of-sequence token included."""
+    temperature: float = 1.0
+    """Sampling temperature; the policy is scored at the same one."""
+    split: str = "prompts"
+    """The split of `data` that prompts come from."""
+    aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    """How per-token losses become one: the mean over all trained tokens of an update's batch, the mean over
+    rows of their means, or the sum divided by rows times `max_new_tokens` (Dr. GRPO)."""
+    max_mismatch: float | Literal["auto"] = "auto"
+    """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
+    nats per token, measured in the first update of every rollout; `auto` is 1e-4 where `jax.compute_dtype` is
+    float32 and 5e-3 where it is bfloat16."""
+    max_skipped_updates: int = 10
+    """Stop after this many updates in a row whose gradient is not finite."""
+    reward_timeout_seconds: float = 60.0
+    """Seconds an asynchronous reward may take for one completion before the completion counts as failed."""
+    reward_weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Factors of `rewards`, by their labels, in the sum that is learned from; 1 where none is named."""
+    log_groups: int = 4
+    """Prompts of each step whose completions are written to `samples/rollouts.jsonl`."""
+    rollout: Any = slot("rollout", "single_turn")
+    rewards: Mapping[str, Any] = slots("reward", ["exact_match"])
+    advantage: Any = slot("advantage", "group_mean")
+    filters: Mapping[str, Any] = slots("filter", [])
+    objective: Any = slot("objective", "clipped_policy_gradient")
+    optimizer: Any = slot("optimizer", "adamw")
+    training: Any = slot("training", "jax")
+
+    def __post_init__(self) -> None:
+        """Refuse counts that train nothing or do not divide."""
+        counts = ("steps", "prompts_per_step", "samples_per_prompt", "updates_per_rollout", "max_new_tokens")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("max_skipped_updates", "max_prompt_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.log_groups < 0:
+            raise ConfigError(f"log_groups={self.log_groups} must be 0 or more")
+        for name in ("max_mismatch", "reward_timeout_seconds"):
+            value = getattr(self, name)
+            if value != "auto" and value <= 0:
+                raise ConfigError(f"{name}={value} must be above 0")
+        self._check_algorithm()
+
+    def _check_algorithm(self) -> None:
+        """Refuse parts that cannot learn together."""
+        if self.temperature <= 0:
+            raise ConfigError(f"temperature={self.temperature} must be above 0: RL learns from samples")
+        if self.prompts_per_step % self.updates_per_rollout:
+            legal = [n for n in range(1, self.prompts_per_step + 1) if self.prompts_per_step % n == 0]
+            raise ConfigError(
+                f"updates_per_rollout={self.updates_per_rollout} does not divide "
+                f"prompts_per_step={self.prompts_per_step}; it could be one of {legal}"
+            )
+        if not self.rewards:
+            raise ConfigError("rewards is empty: there is nothing to learn from; name one, as exact_match")
+        if unknown := sorted(set(self.reward_weights) - set(self.rewards)):
+            raise ConfigError(f"reward_weights names {unknown}; the rewards are {sorted(self.rewards)}")
+        if self.samples_per_prompt == 1 and isinstance(self.advantage, GroupMean | LeaveOneOut):
+            raise ConfigError(
+                "samples_per_prompt=1 leaves nothing to compare a completion with; raise it to 2 or more, or "
+                "choose advantage=batch_mean"
+            )
+        if self.updates_per_rollout > 1 and isinstance(self.objective, PolicyGradient):
+            raise ConfigError(
+                f"updates_per_rollout={self.updates_per_rollout} is more than policy_gradient can learn from "
+                "one rollout; set it to 1, or choose objective=clipped_policy_gradient"
+            )
+
+    def check(self, jax: "JaxConfig") -> None:
+        """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
+        self.data.build(self.split)
+        if isinstance(self.training, JaxTraining):
+            num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
+            self.training.check(num_rows, jax.mesh)
+
+    def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
+        """Return the stage over this run; loads nothing yet."""
+        from burnish.rl.stage import RLStage
+
+        return RLStage(config=self, stage_run=run, shared=shared_components)

@@ -1,0 +1,1 @@
+"""The options of every component of this package, one file per slot, importable without jax."""

@@ -1,0 +1,58 @@
+"""The engine of this package as plain data."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
+
+    from burnish.llm.families.protocol import CausalLM
+    from burnish.llm.tokenizer import Tokenizer
+    from burnish.sample.engine import Engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class InProcess:
+    """The engine that decodes in this process, on the devices of the run's mesh."""
+
+    slots: int = 256
+    """Completions decoded side by side; a finished one makes room for the next request in the queue.
+    Divisible by the number of devices that rows are spread over."""
+
+    decode_steps: int = 32
+    """Most decode steps of one compiled chunk, after which the host looks at what has ended."""
+
+    refill_slots: int = 32
+    """Free slots at which a chunk ends early while requests wait; at most an eighth of `slots` counts."""
+
+    prefill_rows: int = 64
+    """Different prompts prefilled side by side; divisible by the same number as `slots`."""
+
+    prefill_tokens: int = 16
+    """Prompt tokens prefilled per call; a longer prompt takes several calls of the same shape."""
+
+    def __post_init__(self) -> None:
+        """Refuse shapes without an element."""
+        for name in ("slots", "decode_steps", "refill_slots", "prefill_rows", "prefill_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"`engine.{name}` is {getattr(self, name)}; it must be 1 or more")
+
+    def build(
+        self, *, model: "CausalLM", tokenizer: "Tokenizer", mesh: "Mesh", max_tokens: int, compute_dtype: str
+    ) -> "Engine":
+        """Return the engine, which waits for `update_weights` before it can generate.
+
+        `max_tokens` bounds prompt and completion together. Rows are spread over `dp` and `fsdp` of `mesh`.
+        """
+        from burnish.sample.inprocess.engine import build_engine
+
+        return build_engine(
+            self,
+            model,
+            tokenizer.eos_token_ids,
+            mesh=mesh,
+            max_tokens=max_tokens,
+            compute_dtype=compute_dtype,
+        )

@@ -1,0 +1,53 @@
+"""The evaluation of this package as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burnish.platform.configuration.slot_fields import slots
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.llm.tokenizer import Tokenizer
+    from burnish.sample.evaluation import Evaluation, SampleWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreedyEvaluation:
+    """Greedy completions of the same held-out problems each time, and what the rewards say of them."""
+
+    split: str = "test"
+    """Split of the data whose problems are solved: `validation`, `test` or another that the data has."""
+
+    num_problems: int = 512
+    """Problems taken from the split's beginning; all of them where it has fewer."""
+
+    every_steps: int = 100
+    """Steps between two evaluations; 0 evaluates only before the first step and after the last."""
+
+    max_new_tokens: int = 256
+    """Longest completion in tokens, the end-of-sequence token included."""
+
+    reward_timeout_seconds: float = 60.0
+    """Seconds an asynchronous reward may take for one sample before the sample counts as failed."""
+
+    rewards: Mapping[str, Any] = slots("reward", ["exact_match"])
+    """What a completion is worth; the first one's mean is `eval/accuracy`."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that select nothing."""
+        for name, least in (("num_problems", 1), ("every_steps", 0), ("max_new_tokens", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"`evaluation.{name}` is {getattr(self, name)}; it must be {least} or more")
+        if self.reward_timeout_seconds <= 0:
+            raise ConfigError(
+                f"`evaluation.reward_timeout_seconds` is {self.reward_timeout_seconds}; it must be positive"
+            )
+
+    def build(
+        self, *, data: Any, tokenizer: "Tokenizer", writer: "SampleWriter | None" = None
+    ) -> "Evaluation":
+        """Return the evaluation over `data.build(split)`; rows go to `writer`, where there is one."""
+        from burnish.sample.evaluation import build_evaluation
+
+        return build_evaluation(self, data, tokenizer, writer)

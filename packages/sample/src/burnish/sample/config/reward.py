@@ -1,0 +1,61 @@
+"""The rewards of this package as plain data."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.sample.rewards.protocol import Reward
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactMatch:
+    """1 when the answer found in the completion equals the record's, character by character; else 0."""
+
+    answer_pattern: str = r"(?s).*#\s*(.*)"
+    """Regular expression matched from the completion's start; its first group is the answer. The default
+    takes what follows the last `#`, so `#6`, `3,1#6` and `#### 72` all work. No match is worth 0."""
+
+    answer_key: str = "answer"
+    """Column of the record that holds the right answer, compared as a string without surrounding blanks."""
+
+    def __post_init__(self) -> None:
+        """Refuse a pattern that is not one, or that has no group."""
+        if compile_pattern("answer_pattern", self.answer_pattern).groups < 1:
+            raise ConfigError(
+                f"`answer_pattern` is {self.answer_pattern!r}; put a group around the answer, as in '#(.*)'"
+            )
+
+    def build(self, **_: Any) -> "Reward":
+        """Return the reward."""
+        from burnish.sample.rewards.exact_match import ExactMatchReward
+
+        return ExactMatchReward(re.compile(self.answer_pattern), self.answer_key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """1 when the whole completion matches a regular expression, else 0."""
+
+    pattern: str = r"(?s).*#.+"
+    """Regular expression that the completion, without surrounding blanks, must match from end to end."""
+
+    def __post_init__(self) -> None:
+        """Refuse a pattern that is not one."""
+        compile_pattern("pattern", self.pattern)
+
+    def build(self, **_: Any) -> "Reward":
+        """Return the reward."""
+        from burnish.sample.rewards.format import FormatReward
+
+        return FormatReward(re.compile(self.pattern))
+
+
+def compile_pattern(name: str, pattern: str) -> re.Pattern[str]:
+    """Return the compiled expression, or say in one line what is wrong with the field `name`."""
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"`{name}` is {pattern!r}, no regular expression: {error}") from error

@@ -1,0 +1,36 @@
+"""The `eval` stage as plain data."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burnish.platform.configuration.slot_fields import shared
+
+if TYPE_CHECKING:
+    from burnish.platform.runs.stage_run import StageRun
+    from burnish.sample.stage import EvalStage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval:
+    """The `eval` stage: evaluate the model that arrives, write one row, pass it on unchanged."""
+
+    model: Any = shared("model", "tiny")
+    """The model, where no earlier stage hands one over."""
+
+    tokenizer: Any = shared("tokenizer", "auto")
+    """Text to tokens and back."""
+
+    data: Any = shared("data", "arithmetic")
+    """Where the problems come from."""
+
+    engine: Any = shared("engine", "in_process")
+    """What completes the prompts."""
+
+    evaluation: Any = shared("evaluation", "greedy")
+    """Which problems, and how completions are scored."""
+
+    def build(self, run: "StageRun", **shared_components: Any) -> "EvalStage":
+        """Return the stage over the components of its shared fields."""
+        from burnish.sample.stage import EvalStage
+
+        return EvalStage(run, shared_components)
