@@ -72,7 +72,7 @@ def launch(arguments: Arguments) -> None:
                 composed.hydra = node
                 _number(composed, names)
             overrides = [_as_typed(word) for word in typed_overrides(composed)]
-            _execute(typed(composed), overrides, arguments.is_dry_run)
+            _execute(checked(composed), overrides, arguments.is_dry_run)
         except Exception as error:
             raise _Carried(error) from error
 

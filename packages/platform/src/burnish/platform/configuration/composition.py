@@ -22,7 +22,7 @@ USER_FILE = "+file=user"
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
     """Return the typed config of these arguments, as `train` takes them; the first may be a YAML file."""
-    return typed(compose_raw(overrides))
+    return checked(compose_raw(overrides))
 
 
 def printed_config(arguments: Sequence[str]) -> str:
@@ -54,7 +54,7 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     return rewrite(words)
 
 
-def typed(composed: DictConfig) -> Config:
+def checked(composed: DictConfig) -> Config:
     """Return the checked config of a composition."""
     from burnish.platform.configuration.normalize import normalize
 
