@@ -18,6 +18,7 @@ from burnish.platform.configuration.arguments import Arguments
 from burnish.platform.configuration.composition import (
     HYDRA_VERSION,
     USER_FILE,
+    checked,
     compose_config,
     prepare,
 )
