@@ -15,6 +15,7 @@ from sft_loop import END, LENGTH, MAX_NEW_TOKENS, PAD, accuracy, hidden_states, 
 from sft_loop import main as train_sft
 
 from burnish.llm.logprobs import linear_logprobs
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.configuration.config import MeshConfig
 from burnish.platform.data.config import Arithmetic
 from burnish.platform.device.mesh import build_mesh
@@ -76,7 +77,7 @@ def rows_of(problems: list, completions: list[Completion], advantages: np.ndarra
 def loss(params: dict, rows: dict[str, jax.Array]) -> jax.Array:
     """Return PPO's clipped surrogate, averaged over the completion tokens of the batch."""
     hidden = hidden_states(params, rows["tokens"])
-    logprobs, _ = linear_logprobs(hidden[:, :-1], model.head(params), rows["tokens"][:, 1:])
+    logprobs = linear_logprobs(hidden[:, :-1], model.head(params), rows["tokens"][:, 1:]).logprob
     mask, advantages = rows["mask"][:, 1:], rows["advantages"][:, 1:]
     ratio = jnp.exp((logprobs - rows["behavior_logprobs"][:, 1:]) * mask)
     clipped = jnp.clip(ratio, 1 - CLIP, 1 + CLIP)
@@ -99,7 +100,7 @@ def main(sft_steps: int = 700, rl_steps: int = 40) -> None:
     prompts = Arithmetic().build("prompts")
     for step in range(1, rl_steps + 1):
         problems = [prompts[(step * PROMPTS + i) % len(prompts)] for i in range(PROMPTS)]
-        engine.update_weights(params, step)
+        engine.update_weights(Weights(step, params))
         completions = roll_out(problems, step)
         rewards = np.array([reward(problems[i // GROUP], done) for i, done in enumerate(completions)])
         advantages = group_advantages(rewards.reshape(PROMPTS, GROUP)).reshape(-1)

@@ -51,7 +51,7 @@ def hidden_states(params: dict, tokens_bt: jax.Array) -> jax.Array:
 def loss(params: dict, tokens_bt: jax.Array, mask_bt: jax.Array) -> jax.Array:
     """Return the mean of -log p(token | what precedes it) over the learned tokens of the batch."""
     hidden = hidden_states(params, tokens_bt)
-    logprobs, _ = linear_logprobs(hidden[:, :-1], model.head(params), tokens_bt[:, 1:])
+    logprobs = linear_logprobs(hidden[:, :-1], model.head(params), tokens_bt[:, 1:]).logprob
     return -jnp.sum(logprobs * mask_bt[:, 1:]) / jnp.sum(mask_bt)
 
 

@@ -15,6 +15,8 @@ from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
+from burnish.llm.training import TrainingContext
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.device.memory import peak_memory_bytes
@@ -54,18 +56,20 @@ def measure(model: Model, workload: Workload) -> Measurement:
 def _training(model: Model, workload: Training) -> Callable[[int], None]:
     causal_lm = Qwen2().build(model.hf_config)
     training = JaxTraining().build(
-        model=causal_lm,
-        params=causal_lm.init(0),
-        optimizer=AdamW(learning_rate=1e-5, schedule="constant"),
-        total_steps=workload.num_calls,
-        mesh=build_mesh(MeshConfig()),
-        jax_config=JaxConfig(param_dtype=model.dtype, compute_dtype=model.dtype),
+        TrainingContext(
+            model=causal_lm,
+            load_params=lambda: causal_lm.init(0),
+            optimizer=AdamW(learning_rate=1e-5, schedule="constant"),
+            total_steps=workload.num_calls,
+            mesh=build_mesh(MeshConfig()),
+            jax=JaxConfig(param_dtype=model.dtype, compute_dtype=model.dtype),
+        )
     )
     batches = [_batch(model, workload, index) for index in range(workload.num_calls)]
 
     def step(index: int) -> None:
-        statistics = training.step(batches[index], cross_entropy)
-        jax.block_until_ready((statistics, training.weights()))
+        computed = training.step(batches[index], cross_entropy)
+        jax.block_until_ready((computed, training.weights().tree))
 
     return step
 
@@ -92,7 +96,7 @@ def _generation(model: Model, workload: Generation) -> Callable[[int], None]:
         max_tokens=workload.prompt_tokens + workload.new_tokens,
         compute_dtype=model.dtype,
     )
-    engine.update_weights(causal_lm.init(0), 0)
+    engine.update_weights(Weights(0, causal_lm.init(0)))
 
     def generate(index: int) -> None:
         completions = engine.generate(_requests(model, workload, index))

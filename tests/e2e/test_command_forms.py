@@ -40,8 +40,8 @@ class Telling:
     def version(self):
         return self._inner.version
 
-    def update_weights(self, params, version):
-        self._inner.update_weights(params, version)
+    def update_weights(self, weights):
+        self._inner.update_weights(weights)
 
     def generate(self, requests):
         with open(self._log, "a", encoding="utf-8") as file:

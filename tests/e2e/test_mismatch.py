@@ -10,7 +10,7 @@ from burnish.rl.limits import MAX_MISMATCH
 from burnish.rl.objectives.mismatch import ABSOLUTE
 
 MODULE = '''
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -39,10 +39,10 @@ class ScaledEngine:
     def version(self):
         return self._inner.version
 
-    def update_weights(self, params, version):
+    def update_weights(self, weights):
         layer, factor = self._config.layer, self._config.factor
-        layers = jax.tree.map(lambda leaf: leaf.at[layer].multiply(factor), params["layers"])
-        self._inner.update_weights({**params, "layers": layers}, version)
+        layers = jax.tree.map(lambda leaf: leaf.at[layer].multiply(factor), weights.tree["layers"])
+        self._inner.update_weights(replace(weights, tree={**weights.tree, "layers": layers}))
 
     def generate(self, requests):
         return self._inner.generate(requests)

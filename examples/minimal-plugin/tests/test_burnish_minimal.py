@@ -14,7 +14,7 @@ class CountingEngine:
     def __init__(self) -> None:
         self.num_generated = 0
 
-    def update_weights(self, params, version) -> None: ...
+    def update_weights(self, weights) -> None: ...
 
     def generate(self, requests):
         self.num_generated += len(requests)

@@ -2,7 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.batch import BatchTotals, make_batch, round_up_rows
+from burnish.llm.aggregation import BatchTotals
+from burnish.llm.batch import make_batch, round_up_rows
 from burnish.llm.sequence import make_sample
 from burnish.platform.errors import DataError
 
@@ -18,9 +19,9 @@ def ragged():
 def test_make_sample_when_joined_then_prompt_is_not_trained():
     sample = ragged()[0]
     np.testing.assert_array_equal(sample.tokens, [10, 11, 1, 2, 3])
-    np.testing.assert_array_equal(sample.columns["loss_mask"], [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(sample.columns["loss_weights"], [0, 0, 1, 1, 1])
     np.testing.assert_array_equal(sample.columns["advantages"], [0, 0, 0.5, 0.5, 0.5])
-    assert (sample.prompt_length, len(sample), sample.num_trained_tokens) == (2, 5, 3)
+    assert (sample.prefix_length, len(sample), sample.num_trained_tokens) == (2, 5, 3)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_make_batch_when_there_are_too_many_samples_then_says_so():
 
 
 def test_make_batch_when_a_column_is_missing_then_names_it_and_those_there():
-    with pytest.raises(DataError, match="'values' is not in the sample, which has advantages, loss_mask"):
+    with pytest.raises(DataError, match="'values' is not in the sample, which has advantages, loss_weights"):
         make_batch(ragged(), num_rows=2, length=8, pad_token_id=0, columns=["values"])
 
 
@@ -103,7 +104,7 @@ def test_token_batch_when_mapped_as_a_tree_then_keeps_its_type():
     batch = make_batch(ragged(), num_rows=2, length=8, pad_token_id=0)
     doubled = jax.tree.map(lambda array: array * 2, batch)
     np.testing.assert_array_equal(doubled.tokens, batch.tokens * 2)
-    assert len(jax.tree.leaves(batch)) == 4
+    assert len(jax.tree.leaves(batch)) == 6
 
 
 def test_round_up_rows_when_not_a_multiple_then_takes_the_next():

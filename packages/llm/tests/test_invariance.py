@@ -8,14 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.llm.batch import BatchTotals, TokenBatch, make_batch
+from burnish.llm.aggregation import BatchTotals
+from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.micro_batches import place
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
-from burnish.llm.sharding import batch_sharding, parameter_shardings
-from burnish.llm.train_step import StateLayout, StepProgram, accumulate
+from burnish.llm.sharding import parameter_shardings
+from burnish.llm.train_state import StateLayout
+from burnish.llm.train_step import ComputeCopies, GradientProgram, accumulate, nothing_pending
+from burnish.llm.training import TrainingContext
 from burnish.platform.configuration.config import JaxConfig
 
 AGGREGATIONS = ("token_mean", "sequence_mean", "constant")
@@ -45,7 +49,10 @@ def batch_of(seed=0, aggregation="token_mean", padding_side="right", num_samples
 
 @functools.cache
 def jitted(program):
-    return jax.jit(functools.partial(accumulate, program))
+    def from_nothing(weights, batch):
+        return accumulate(program, weights, nothing_pending(program.layout), batch)[0]
+
+    return jax.jit(from_nothing)
 
 
 @pytest.fixture
@@ -54,7 +61,7 @@ def measure(hf_config, scaled_params, mesh):
     model = Qwen2().build(hf_config)
     params = scaled_params(model, scale=0.2)
 
-    def loss_and_gradients(batch, micro_batch_rows=None, mesh_shape=(1, 1)):
+    def loss_and_gradients(batch, micro_batch_rows=None, mesh_shape=(1, 1), objective=cross_entropy):
         layout = StateLayout(
             model=model,
             optimizer=AdamW(),
@@ -63,17 +70,15 @@ def measure(hf_config, scaled_params, mesh):
             compute_dtype="float32",
             mesh=mesh(*mesh_shape),
         )
-        program = StepProgram(
+        program = GradientProgram(
             layout=layout,
-            objective=cross_entropy,
+            objective=objective,
             micro_batch_rows=micro_batch_rows or batch.tokens.shape[0],
-            max_grad_norm=1.0,
             logprob_chunk=16,
         )
         weights = jax.device_put(params, parameter_shardings(model, layout.mesh))
-        placed = jax.device_put(batch, batch_sharding(layout.mesh))
-        gradients, loss, _ = jitted(program)(weights, placed)
-        return float(loss), jax.tree.map(np.array, gradients)
+        pending = jitted(program)(ComputeCopies(weights, {}), place(batch, layout.mesh))
+        return float(pending.loss), jax.tree.map(np.array, pending.gradients)
 
     return loss_and_gradients
 
@@ -99,7 +104,7 @@ def losses_by_definition(model, params):
         positions, segments = jnp.arange(len(sample))[None], jnp.ones((1, len(sample)), jnp.int32)
         hidden, _ = model.forward(params, tokens, positions, segments)
         logprobs = jax.nn.log_softmax(jnp.einsum("td,dv->tv", hidden[0], model.head(params)))
-        trained = np.arange(sample.prompt_length, len(sample))
+        trained = np.arange(sample.prefix_length, len(sample))
         per_sample.append(-logprobs[trained - 1, sample.tokens[trained]])
     token_mean = jnp.mean(jnp.concatenate(per_sample))
     sequence_mean = jnp.mean(jnp.stack([jnp.mean(values) for values in per_sample]))
@@ -196,7 +201,7 @@ def losses_of_twenty_steps(make_training, aggregation, padding_side, break_weigh
         batch = batch_of(step % 3, aggregation, padding_side)
         if break_weights is not None:
             batch = break_weights(batch)
-        losses.append(training.step(batch, cross_entropy)["train/loss"][0])
+        losses.append(training.step(batch, cross_entropy).statistics["train/loss"][0])
     return np.array(losses)
 
 
@@ -213,12 +218,14 @@ def trained(hf_config, scaled_params, mesh):
 
     def make(micro_batch_rows="all", mesh_shape=(1, 1)):
         return JaxTraining(micro_batch_rows=micro_batch_rows, logprob_chunk=16).build(
-            model=model,
-            params=scaled_params(model, scale=0.2),
-            optimizer=AdamW(learning_rate=3e-3, warmup_steps=3, weight_decay=0.01),
-            total_steps=NUM_STEPS,
-            mesh=mesh(*mesh_shape),
-            jax_config=JaxConfig(),
+            TrainingContext(
+                model=model,
+                load_params=lambda: scaled_params(model, scale=0.2),
+                optimizer=AdamW(learning_rate=3e-3, warmup_steps=3, weight_decay=0.01),
+                total_steps=NUM_STEPS,
+                mesh=mesh(*mesh_shape),
+                jax=JaxConfig(),
+            )
         )
 
     return make

@@ -3,16 +3,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.llm.logprobs import linear_logprobs
+from burnish.llm.logprobs import Predictions, linear_logprobs
 
 ROWS, LENGTH, WIDTH, VOCAB = 3, 7, 16, 50
 
 
 def dense(hidden, head, targets, temperature):
     """All logits at once, differentiated by jax."""
-    logprobs = jax.nn.log_softmax(jnp.einsum("btd,dv->btv", hidden, head) / temperature)
+    temperature = jnp.broadcast_to(jnp.asarray(temperature), targets.shape)[..., None]
+    logits = jnp.einsum("btd,dv->btv", hidden, head) / temperature
+    logprobs = jax.nn.log_softmax(logits)
     at_target = jnp.take_along_axis(logprobs, targets[..., None], axis=-1)[..., 0]
-    return at_target, -jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1)
+    entropy = -jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1)
+    is_argmax = (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
+    return Predictions(at_target, entropy, jax.nn.logsumexp(logits, axis=-1), is_argmax)
 
 
 def dense_without_temperature(hidden, head, targets, temperature):
@@ -21,8 +25,13 @@ def dense_without_temperature(hidden, head, targets, temperature):
 
 
 def dense_with_detached_entropy(hidden, head, targets, temperature):
-    logprobs, entropy = dense(hidden, head, targets, temperature)
-    return logprobs, jax.lax.stop_gradient(entropy)
+    found = dense(hidden, head, targets, temperature)
+    return found._replace(entropy=jax.lax.stop_gradient(found.entropy))
+
+
+def dense_with_detached_normalizer(hidden, head, targets, temperature):
+    found = dense(hidden, head, targets, temperature)
+    return found._replace(log_normalizer=jax.lax.stop_gradient(found.log_normalizer))
 
 
 @pytest.fixture(scope="module")
@@ -30,21 +39,19 @@ def inputs():
     rng = np.random.default_rng(0)
     normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
     targets = jnp.asarray(rng.integers(0, VOCAB, (ROWS, LENGTH)), jnp.int32)
-    cotangents = normal(ROWS, LENGTH), normal(ROWS, LENGTH)
+    cotangents = normal(ROWS, LENGTH), normal(ROWS, LENGTH), normal(ROWS, LENGTH)
     return normal(ROWS, LENGTH, WIDTH), normal(WIDTH, VOCAB), targets, cotangents
 
 
-def relative_errors(function, reference, inputs, factors):
-    """Compare values and both gradients of sum(a log p + b H) by norm."""
-    hidden, head, targets, (for_logprobs, for_entropy) = inputs
+def relative_errors(function, reference, inputs, factors, temperature=0.7):
+    """Compare values and both gradients of sum(a log p + b H + c log Z) by norm."""
+    hidden, head, targets, cotangents = inputs
 
     def everything(of):
         def total(hidden, head):
-            logprobs, entropy = of(hidden, head, targets, 0.7)
-            total = factors[0] * jnp.sum(logprobs * for_logprobs) + factors[1] * jnp.sum(
-                entropy * for_entropy
-            )
-            return total, (logprobs, entropy)
+            found = of(hidden, head, targets, temperature)
+            parts = zip(factors, found, cotangents, strict=False)
+            return sum(factor * jnp.sum(output * weight) for factor, output, weight in parts), found
 
         gradients, values = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(hidden, head)
         return [*values, *gradients]
@@ -54,20 +61,34 @@ def relative_errors(function, reference, inputs, factors):
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 6, 12, 1024])
-@pytest.mark.parametrize("factors", [(1.0, 0.0), (0.0, 1.0), (1.0, 0.3)])
+@pytest.mark.parametrize("factors", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 0.3, 0.2)])
 def test_linear_logprobs_when_chunked_then_values_and_gradients_equal_dense(inputs, chunk, factors):
     chunked = lambda *arguments: linear_logprobs(*arguments, chunk=chunk)  # noqa: E731
     assert max(relative_errors(chunked, dense, inputs, factors)) < 3e-6
 
 
-@pytest.mark.parametrize("broken", [dense_without_temperature, dense_with_detached_entropy])
+@pytest.mark.parametrize("chunk", [1, 6, 1024])
+def test_linear_logprobs_when_each_target_has_a_temperature_then_equals_dense(inputs, chunk):
+    temperature = jnp.asarray(np.random.default_rng(1).uniform(0.5, 2.0, (ROWS, LENGTH)), jnp.float32)
+    chunked = lambda *arguments: linear_logprobs(*arguments, chunk=chunk)  # noqa: E731
+    assert max(relative_errors(chunked, dense, inputs, (1.0, 0.3, 0.2), temperature)) < 3e-6
+    shifted = lambda hidden, head, targets, _: dense(hidden, head, targets, jnp.roll(temperature, 1))  # noqa: E731
+    assert max(relative_errors(chunked, shifted, inputs, (1.0, 0.3, 0.2), temperature)) > 1e-2
+
+
+@pytest.mark.parametrize(
+    "broken", [dense_without_temperature, dense_with_detached_entropy, dense_with_detached_normalizer]
+)
 def test_linear_logprobs_when_the_reference_is_broken_then_the_check_fails(inputs, broken):
-    assert max(relative_errors(linear_logprobs, broken, inputs, (1.0, 0.3))) > 1e-2
+    assert max(relative_errors(linear_logprobs, broken, inputs, (1.0, 0.3, 0.2))) > 1e-2
 
 
 def test_linear_logprobs_when_two_tokens_then_equals_hand_computed():
     head = jnp.asarray([[0.0, np.log(3.0)]])
-    logprobs, entropy = linear_logprobs(jnp.ones((1, 1)), head, jnp.asarray([1]))
+    found = linear_logprobs(jnp.ones((1, 1)), head, jnp.asarray([1]))
+    logprobs, entropy = found.logprob, found.entropy
+    np.testing.assert_allclose(found.log_normalizer, [np.log(4)], rtol=1e-6)
+    assert found.is_argmax[0] == 1
     np.testing.assert_allclose(logprobs, [np.log(0.75)], rtol=1e-6)
     np.testing.assert_allclose(entropy, [-0.75 * np.log(0.75) - 0.25 * np.log(0.25)], rtol=1e-6)
 
@@ -97,8 +118,8 @@ def test_linear_logprobs_when_compiled_then_no_array_holds_all_logits():
 def test_linear_logprobs_when_bfloat16_then_results_are_fp32_and_near(inputs):
     hidden, head, targets, _ = inputs
     rounded = hidden.astype(jnp.bfloat16), head.astype(jnp.bfloat16)
-    logprobs, entropy = linear_logprobs(*rounded, targets)
-    reference, _ = dense(*(array.astype(jnp.float32) for array in rounded), targets, 1.0)
+    logprobs, entropy = linear_logprobs(*rounded, targets)[:2]
+    reference = dense(*(array.astype(jnp.float32) for array in rounded), targets, 1.0).logprob
     assert logprobs.dtype == entropy.dtype == jnp.float32
     np.testing.assert_allclose(logprobs, reference, atol=2e-5)
     gradient = jax.grad(lambda head: jnp.sum(linear_logprobs(rounded[0], head, targets)[0]))(rounded[1])

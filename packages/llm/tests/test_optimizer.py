@@ -3,15 +3,22 @@ import numpy as np
 import optax
 import pytest
 
+from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
-from burnish.llm.optimizer import ScheduledOptimizer, decay_mask
+from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, decay_mask
 
 PEAK = 0.01
 
 
-def rates(total_steps, **options):
-    optimizer = AdamW(learning_rate=PEAK, **options).build(total_steps=total_steps)
-    return np.array([optimizer.learning_rate(step) for step in range(total_steps)]) / PEAK
+@pytest.fixture
+def built(hf_config):
+    """Return a maker of optimizers over a number of steps."""
+
+    def build(total_steps, **options):
+        context = OptimizerContext(total_steps=total_steps, model=Qwen2().build(hf_config))
+        return AdamW(learning_rate=PEAK, **options).build(context)
+
+    return build
 
 
 @pytest.mark.parametrize(
@@ -33,8 +40,10 @@ def rates(total_steps, **options):
         ({"schedule": "linear", "warmup_steps": 11}, [1 / 12, 2 / 12, 3 / 12, 4 / 12, 5 / 12, 6 / 12]),
     ],
 )
-def test_schedule_when_six_steps_then_equals_hand_computed(options, expected):
-    np.testing.assert_allclose(rates(6, **options), expected, rtol=1e-6, atol=1e-7)
+def test_schedule_when_six_steps_then_equals_hand_computed(built, options, expected):
+    optimizer = built(6, **options)
+    rates = np.array([optimizer.hyper(step)["learning_rate"] for step in range(6)]) / PEAK
+    np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-7)
 
 
 def params():
@@ -71,18 +80,19 @@ def numpy_adamw(theta, gradients, options, learning_rates, *, corrects_bias=True
     return theta
 
 
-def test_adamw_when_ten_steps_then_equals_numpy_and_a_broken_one_does_not():
-    options = AdamW(learning_rate=PEAK, schedule="cosine", warmup_steps=3, b2=0.95, weight_decay=0.1)
-    optimizer = options.build(total_steps=10)
-    assert isinstance(optimizer, ScheduledOptimizer)
+def test_adamw_when_ten_steps_then_equals_numpy_and_a_broken_one_does_not(built):
+    chosen = {"schedule": "cosine", "warmup_steps": 3, "b2": 0.95, "weight_decay": 0.1}
+    options, optimizer = AdamW(learning_rate=PEAK, **chosen), built(10, **chosen)
+    assert isinstance(optimizer, TracedOptimizer)
     rng = np.random.default_rng(1)
     theta, gradients = rng.normal(size=(3, 4)), rng.normal(size=(10, 3, 4))
     tree = {"embed": jnp.asarray(theta, jnp.float32)}
-    state = optimizer.init(tree)
-    for gradient in gradients:
-        updates, state = optimizer.update({"embed": jnp.asarray(gradient, jnp.float32)}, state, tree)
+    state = optimizer.blank().init(tree)
+    for number, gradient in enumerate(gradients):
+        transformation = optimizer.transformation(optimizer.hyper(number))
+        updates, state = transformation.update({"embed": jnp.asarray(gradient, jnp.float32)}, state, tree)
         tree = optax.apply_updates(tree, updates)
-    learning_rates = [float(optimizer.learning_rate(step)) for step in range(10)]
+    learning_rates = [float(optimizer.hyper(step)["learning_rate"]) for step in range(10)]
     np.testing.assert_allclose(
         tree["embed"], numpy_adamw(theta, gradients, options, learning_rates), rtol=2e-5
     )
@@ -90,10 +100,11 @@ def test_adamw_when_ten_steps_then_equals_numpy_and_a_broken_one_does_not():
     assert not np.allclose(tree["embed"], uncorrected, rtol=1e-3)
 
 
-def test_adamw_when_gradient_is_zero_then_only_matrices_decay():
-    optimizer = AdamW(learning_rate=PEAK, schedule="constant", weight_decay=0.1).build(total_steps=1)
+def test_adamw_when_gradient_is_zero_then_only_matrices_decay(built):
+    optimizer = built(1, schedule="constant", weight_decay=0.1)
+    transformation = optimizer.transformation(optimizer.hyper(0))
     zeros = {name: jnp.zeros_like(leaf) for name, leaf in params()["layers"]["q_proj"].items()}
     tree = {"layers": {"q_proj": params()["layers"]["q_proj"]}}
-    updates, _ = optimizer.update({"layers": {"q_proj": zeros}}, optimizer.init(tree), tree)
+    updates, _ = transformation.update({"layers": {"q_proj": zeros}}, transformation.init(tree), tree)
     np.testing.assert_allclose(updates["layers"]["q_proj"]["kernel"], -PEAK * 0.1 * 0.5, rtol=1e-6)
     np.testing.assert_array_equal(updates["layers"]["q_proj"]["bias"], 0)

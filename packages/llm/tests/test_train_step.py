@@ -6,9 +6,10 @@ from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.micro_batches import split_rows
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
-from burnish.llm.train_step import split_rows
+from burnish.llm.training import TrainingContext
 from burnish.llm.weights import save_huggingface
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
@@ -24,23 +25,25 @@ def training(hf_config, scaled_params, mesh):
     """Return the backend with a tiny model on one device."""
     model = Qwen2().build(hf_config)
     return JaxTraining(micro_batch_rows=2).build(
-        model=model,
-        params=scaled_params(model),
-        optimizer=AdamW(),
-        total_steps=1,
-        mesh=mesh(),
-        jax_config=JaxConfig(),
+        TrainingContext(
+            model=model,
+            load_params=lambda: scaled_params(model),
+            optimizer=AdamW(),
+            total_steps=1,
+            mesh=mesh(),
+            jax=JaxConfig(),
+        )
     )
 
 
 @pytest.fixture
-def first_step(training, scaled_params):
+def first_step(training, scaled_params, hf_config):
     """Return a function aggregation -> (loss, gradient norm) of a first step on the ragged samples."""
 
     def measure(aggregation):
-        training.load_weights(scaled_params(training.model))
+        training.load_weights(scaled_params(Qwen2().build(hf_config)))
         batch = make_batch(ragged_samples(), num_rows=4, length=12, pad_token_id=60, aggregation=aggregation)
-        statistics = training.step(batch, cross_entropy)
+        statistics = training.step(batch, cross_entropy).statistics
         return [float(statistics[name][0]) for name in ("train/loss", "train/grad_norm")]
 
     return measure
@@ -106,7 +109,8 @@ def test_split_rows_when_sharded_then_no_row_leaves_its_device(mesh, mesh_shape,
     placed = mesh(*mesh_shape)
     rows = np.tile(np.arange(16, dtype=np.int32)[:, None], (1, 3))
     columns = {"weights": rows.astype(np.float32)}
-    batch = TokenBatch(tokens=rows, positions=rows, segment_ids=rows, columns=columns)
+    names = ("tokens", "positions", "segment_ids", "sequences", "sample_ids")
+    batch = TokenBatch(**dict.fromkeys(names, rows), columns=columns)
     micro_batches = np.asarray(
         jax.jit(lambda batch: split_rows(batch, micro_batch_rows, placed))(batch).tokens
     )

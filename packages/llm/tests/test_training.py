@@ -11,10 +11,11 @@ from burnish.llm.batch import make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.footprint import training_footprint
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
-from burnish.llm.train_step import StateLayout
-from burnish.llm.training import training_footprint
+from burnish.llm.train_state import StateLayout
+from burnish.llm.training import TrainingContext
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
@@ -31,8 +32,8 @@ class PlainDescent:
 
     learning_rate: float = 1.0
 
-    def build(self, total_steps):
-        del total_steps
+    def build(self, context):
+        del context
         return optax.sgd(self.learning_rate)
 
 
@@ -64,12 +65,14 @@ def backend(hf_config, mesh):
     def make(seed=0, mesh_shape=(1, 1), optimizer=None, dtypes=("float32", "float32"), **options):
         model = Qwen2().build(hf_config)
         return JaxTraining(**options).build(
-            model=model,
-            params=model.init(seed),
-            optimizer=optimizer or AdamW(learning_rate=1e-2, warmup_steps=2, weight_decay=0.1),
-            total_steps=20,
-            mesh=mesh(*mesh_shape),
-            jax_config=JaxConfig(param_dtype=dtypes[0], compute_dtype=dtypes[1]),
+            TrainingContext(
+                model=model,
+                load_params=lambda: model.init(seed),
+                optimizer=optimizer or AdamW(learning_rate=1e-2, warmup_steps=2, weight_decay=0.1),
+                total_steps=20,
+                mesh=mesh(*mesh_shape),
+                jax=JaxConfig(param_dtype=dtypes[0], compute_dtype=dtypes[1]),
+            )
         )
 
     return make
@@ -97,7 +100,7 @@ def assert_bit_equal(ours, theirs):
 
 def test_step_when_repeated_then_the_loss_falls_and_the_version_rises(backend):
     training = backend()
-    losses = [float(training.step(batch_of(0), cross_entropy)["train/loss"][0]) for _ in range(15)]
+    losses = [float(training.step(batch_of(0), cross_entropy).statistics["train/loss"][0]) for _ in range(15)]
     assert losses[-1] < losses[0] - 0.5
     assert training.weight_version == 15
 
@@ -105,7 +108,9 @@ def test_step_when_repeated_then_the_loss_falls_and_the_version_rises(backend):
 def test_step_when_done_then_reports_sums_and_counts_of_what_happened(backend):
     batch = batch_of(0)
     training = backend()
-    statistics = {name: (float(a), float(b)) for name, (a, b) in training.step(batch, cross_entropy).items()}
+    statistics = {
+        name: (float(a), float(b)) for name, (a, b) in training.step(batch, cross_entropy).statistics.items()
+    }
     num_tokens = np.count_nonzero(batch.weights)
     assert statistics["train/tokens"] == (num_tokens, 1)
     assert statistics["train/skipped"] == (0, 1)
@@ -116,17 +121,20 @@ def test_step_when_done_then_reports_sums_and_counts_of_what_happened(backend):
 
 
 def test_step_when_the_optimizer_has_no_schedule_then_no_rate_is_reported(backend):
-    assert "train/learning_rate" not in backend(optimizer=PlainDescent()).step(batch_of(0), cross_entropy)
+    assert (
+        "train/learning_rate"
+        not in backend(optimizer=PlainDescent()).step(batch_of(0), cross_entropy).statistics
+    )
 
 
 @pytest.mark.parametrize("limit", [0.25, float("inf")])
 def test_step_when_the_gradient_is_large_then_the_update_has_the_norm_of_the_limit(backend, limit):
     training = backend(optimizer=PlainDescent(), max_grad_norm=limit)
-    before = on_host(training.weights())
-    statistics = training.step(batch_of(0), cross_entropy)
+    before = on_host(training.weights().tree)
+    statistics = training.step(batch_of(0), cross_entropy).statistics
     assert statistics["train/grad_norm"][0] > 0.5
     moved = np.sqrt(
-        sum(((a - b) ** 2).sum() for a, b in zip(on_host(training.weights()), before, strict=True))
+        sum(((a - b) ** 2).sum() for a, b in zip(on_host(training.weights().tree), before, strict=True))
     )
     np.testing.assert_allclose(moved, min(limit, float(statistics["train/grad_norm"][0])), rtol=1e-4)
 
@@ -136,18 +144,18 @@ def test_step_when_the_loss_is_not_finite_then_nothing_moves_but_the_count(backe
     training = backend(micro_batch_rows=micro_batch_rows)
     objective = Exploding(trigger=55)
     training.step(batch_of(0), objective)
-    before = on_host(training.weights())
+    before = on_host(training.weights().tree)
     saved = training.save_state().trees
     moments = {name: np.array(leaf) for name, leaf in saved["optimizer"].items()}
     masters = on_host(saved["params"])
-    statistics = training.step(batch_of(1, first_token=55), objective)
+    statistics = training.step(batch_of(1, first_token=55), objective).statistics
     assert statistics["train/skipped"][0] == 1
-    assert_bit_equal(training.weights(), before)
+    assert_bit_equal(training.weights().tree, before)
     after = training.save_state().trees
     assert_bit_equal(after["params"], masters)
     changed = [name for name in moments if not np.array_equal(moments[name], after["optimizer"][name])]
     assert sorted(changed) == ["skipped", "step"]
-    statistics = training.step(batch_of(2), objective)
+    statistics = training.step(batch_of(2), objective).statistics
     assert statistics["train/skipped"][0] == 0
     np.testing.assert_allclose(statistics["train/learning_rate"][0], 1e-2 * 2 / 3, rtol=1e-6)
 
@@ -157,12 +165,12 @@ def test_step_when_the_loss_is_not_finite_then_nothing_moves_but_the_count(backe
 )
 def test_weights_when_held_over_a_step_then_stay_as_they_were(backend, dtypes):
     training = backend(dtypes=dtypes)
-    held = training.weights()
+    held = training.weights().tree
     copy = on_host(held)
     for seed in range(3):
         training.step(batch_of(seed), cross_entropy)
         assert_bit_equal(held, copy)
-        held, copy = training.weights(), on_host(training.weights())
+        held, copy = training.weights().tree, on_host(training.weights().tree)
         masters = training.save_state().trees["params"]
         for weight, master in zip(jax.tree.leaves(held), jax.tree.leaves(masters), strict=True):
             assert (weight.dtype, master.dtype) == (dtypes[1], dtypes[0])
@@ -182,10 +190,10 @@ def test_backend_when_made_from_numpy_then_never_writes_to_it(backend, hf_config
 
 def test_load_weights_when_called_then_the_next_step_starts_from_them(backend):
     training, other = backend(seed=0), backend(seed=1)
-    training.load_weights(jax.tree.map(np.array, other.weights()))
+    training.load_weights(jax.tree.map(np.array, other.weights().tree))
     assert training.weight_version == 1
-    assert_bit_equal(training.weights(), other.weights())
-    ours, theirs = training.step(batch_of(0), cross_entropy), other.step(batch_of(0), cross_entropy)
+    assert_bit_equal(training.weights().tree, other.weights().tree)
+    ours, theirs = (each.step(batch_of(0), cross_entropy).statistics for each in (training, other))
     assert ours["train/loss"][0] == theirs["train/loss"][0]
 
 
@@ -206,7 +214,7 @@ def test_load_state_when_continued_then_equals_uninterrupted_bit_for_bit(backend
         without_optimizer.step(batch_of(seed), cross_entropy)
     assert_bit_equal(resumed.save_state().trees, uninterrupted.save_state().trees)
     with pytest.raises(AssertionError):
-        assert_bit_equal(without_optimizer.weights(), uninterrupted.weights())
+        assert_bit_equal(without_optimizer.weights().tree, uninterrupted.weights().tree)
 
 
 def test_load_state_when_the_mesh_is_another_then_continues_up_to_rounding(backend):
@@ -214,7 +222,7 @@ def test_load_state_when_the_mesh_is_another_then_continues_up_to_rounding(backe
     one.step(batch_of(0), cross_entropy)
     four = backend(mesh_shape=(2, 2), seed=3)
     four.load_state(restored_from(one.save_state()))
-    losses = [backend.step(batch_of(1), cross_entropy)["train/loss"][0] for backend in (one, four)]
+    losses = [backend.step(batch_of(1), cross_entropy).statistics["train/loss"][0] for backend in (one, four)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
@@ -244,6 +252,8 @@ def test_backend_when_settings_are_equal_then_a_second_one_compiles_nothing(back
     second.step(batch_of(1), cross_entropy)
     assert COMPILES == []
     backend(max_grad_norm=0.5).step(batch_of(1), cross_entropy)
+    assert COMPILES == []
+    backend(logprob_chunk=8).step(batch_of(1), cross_entropy)
     assert len(COMPILES) > 0
 
 
@@ -266,6 +276,6 @@ def test_training_footprint_when_asked_then_equals_what_is_allocated(backend, hf
     training = backend(dtypes=dtypes)
     count_bytes = lambda tree: sum(leaf.nbytes for leaf in jax.tree.leaves(tree))  # noqa: E731
     assert footprint["state_bytes"] == count_bytes(training.save_state().trees)
-    assert footprint["weight_bytes"] == count_bytes(training.weights())
+    assert footprint["weight_bytes"] == count_bytes(training.weights().tree)
     assert footprint["batch_bytes"] == count_bytes(batch_of(0))
-    assert footprint["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(training.weights()))
+    assert footprint["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(training.weights().tree))

@@ -4,7 +4,7 @@ import pytest
 
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
-from burnish.llm.training import check_rows
+from burnish.llm.micro_batches import check_rows
 from burnish.platform.errors import ConfigError
 
 

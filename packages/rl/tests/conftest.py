@@ -42,7 +42,7 @@ def _group(number: int, rewards: Sequence[float | None]) -> Group:
 def _sample(i: int, reward: float | None) -> Sample:
     columns = {"behavior_logprobs": [-0.5] * (i + 1)}
     status = "failed" if reward is None else "stop"
-    return make_sample([7, 8], list(range(i + 1)), columns, reward=reward, status=status)
+    return make_sample([7, 8], list(range(i + 1)), columns, is_sampled=True, reward=reward, status=status)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ ESTIMATORS = {
 
 
 def firsts(advantages):
-    return [[float(tokens[0]) for tokens in group] for group in advantages]
+    return [[float(tokens[-1]) for tokens in group] for group in advantages]
 
 
 def test_group_mean_by_hand(group):

@@ -33,7 +33,7 @@ class Rewarding:
         return lambda samples: [RewardResult(float(self.function(sample))) for sample in samples]
 
 
-VOWELS = Rewarding(lambda sample: sum(sample.tokens[sample.prompt_length :] % 2))
+VOWELS = Rewarding(lambda sample: sum(sample.tokens[sample.sampled] % 2))
 """The odd token ids of the completion: something that can be learned by chance."""
 
 OPTIONS = RL(
@@ -173,8 +173,8 @@ class Growing:
     def version(self):
         return self.inner.version
 
-    def update_weights(self, params, version):
-        self.inner.update_weights(params, version)
+    def update_weights(self, weights):
+        self.inner.update_weights(weights)
 
     def generate(self, requests):
         if requests[0].temperature > 0:
@@ -206,9 +206,9 @@ class Scaled:
     def version(self):
         return self.inner.version
 
-    def update_weights(self, params, version):
-        layers = jax.tree.map(lambda leaf: leaf.at[0].multiply(self.factor), params["layers"])
-        self.inner.update_weights({**params, "layers": layers}, version)
+    def update_weights(self, weights):
+        layers = jax.tree.map(lambda leaf: leaf.at[0].multiply(self.factor), weights.tree["layers"])
+        self.inner.update_weights(replace(weights, tree={**weights.tree, "layers": layers}))
 
     def generate(self, requests):
         return self.inner.generate(requests)

@@ -23,18 +23,22 @@ TRAINED = WEIGHTS != 0
 
 @dataclass(frozen=True)
 class GivenLogprobs:
-    """A policy whose log-probabilities are a table, over the temperature to show which was asked for."""
+    """A policy whose log-probabilities are a table."""
 
     table: jax.Array
 
-    def logprobs(self, temperature=1.0):
-        return self.table / temperature
+    def logprobs(self):
+        return self.table
 
 
-def batch(advantages=ADVANTAGES, old=OLD):
-    ints = np.ones((ROWS, TOKENS), np.int32)
+CLIPPED = ClippedPolicyGradientObjective(0.2, 0.2)
+
+
+def batch(advantages=ADVANTAGES, old=OLD, scalars=CLIPPED.scalars):
+    integers = np.ones((ROWS, TOKENS), np.int32)
+    names = ("tokens", "positions", "segment_ids", "sequences", "sample_ids")
     columns = {"weights": WEIGHTS, "advantages": advantages, "behavior_logprobs": old}
-    return TokenBatch(tokens=ints, positions=ints, segment_ids=ints, columns=columns)
+    return TokenBatch(**dict.fromkeys(names, integers), columns=columns, scalars=scalars)
 
 
 def clipped_reference(new, old, advantages, low, high):
@@ -44,7 +48,8 @@ def clipped_reference(new, old, advantages, low, high):
 
 @pytest.mark.parametrize(("low", "high"), [(0.2, 0.2), (0.2, 0.28), (0.05, 0.5)])
 def test_clipped_policy_gradient_equals_the_reference(low, high):
-    values, statistics = ClippedPolicyGradientObjective(low, high, 1.0)(GivenLogprobs(NEW), batch())
+    objective = ClippedPolicyGradientObjective(low, high)
+    values, statistics = objective(GivenLogprobs(NEW), batch(scalars=objective.scalars))
     expected = clipped_reference(NEW, OLD, ADVANTAGES, low, high)
     np.testing.assert_allclose(np.where(TRAINED, values, 0), np.where(TRAINED, expected, 0), rtol=1e-5)
     ratio = np.exp(NEW - OLD)
@@ -54,7 +59,7 @@ def test_clipped_policy_gradient_equals_the_reference(low, high):
 
 
 def test_twin_clipping_the_wrong_side_differs_from_the_reference():
-    values, _ = ClippedPolicyGradientObjective(0.2, 0.2, 1.0)(GivenLogprobs(NEW), batch())
+    values, _ = CLIPPED(GivenLogprobs(NEW), batch())
     ratio = np.exp(NEW - OLD)
     wrong = -np.maximum(ratio * ADVANTAGES, np.clip(ratio, 0.8, 1.2) * ADVANTAGES)
     assert not np.allclose(np.where(TRAINED, values, 0), np.where(TRAINED, wrong, 0), rtol=1e-3)
@@ -65,10 +70,8 @@ def test_clipped_gradient_at_the_behavior_policy_is_the_policy_gradient():
         values, _ = objective(GivenLogprobs(table), batch(old=NEW))
         return jnp.sum(values * WEIGHTS)
 
-    clipped = jax.grad(lambda table: loss(ClippedPolicyGradientObjective(0.2, 0.2, 1.0), table))(
-        jnp.array(NEW)
-    )
-    plain = jax.grad(lambda table: loss(PolicyGradientObjective(1.0), table))(jnp.array(NEW))
+    clipped = jax.grad(lambda table: loss(CLIPPED, table))(jnp.array(NEW))
+    plain = jax.grad(lambda table: loss(PolicyGradientObjective(), table))(jnp.array(NEW))
     np.testing.assert_allclose(clipped, plain, rtol=1e-5)
     np.testing.assert_allclose(plain, -ADVANTAGES * WEIGHTS, rtol=1e-6)
 
@@ -76,33 +79,33 @@ def test_clipped_gradient_at_the_behavior_policy_is_the_policy_gradient():
 def test_clipped_gradient_is_zero_where_the_clip_binds():
     table = jnp.array(OLD + 1.0)
     gradient = jax.grad(
-        lambda table: jnp.sum(
-            ClippedPolicyGradientObjective(0.2, 0.2, 1.0)(GivenLogprobs(table), batch(np.abs(ADVANTAGES)))[0]
-            * WEIGHTS
-        )
+        lambda table: jnp.sum(CLIPPED(GivenLogprobs(table), batch(np.abs(ADVANTAGES)))[0] * WEIGHTS)
     )(table)
     assert not np.asarray(gradient).any()
 
 
 def test_extreme_ratios_stay_finite():
-    values, _ = ClippedPolicyGradientObjective(0.2, 0.2, 1.0)(
-        GivenLogprobs(NEW + 1e4), batch(-np.abs(ADVANTAGES))
-    )
+    values, _ = CLIPPED(GivenLogprobs(NEW + 1e4), batch(-np.abs(ADVANTAGES)))
     assert np.isfinite(values).all()
 
 
-@pytest.mark.parametrize(
-    "objective", [PolicyGradientObjective(0.7), ClippedPolicyGradientObjective(0.2, 0.2, 0.7)]
-)
-def test_policy_is_scored_at_the_sampling_temperature(objective):
-    at_temperature, _ = objective(GivenLogprobs(NEW), batch())
-    at_one = type(objective)(**{**vars(objective), "temperature": 1.0})(GivenLogprobs(NEW), batch())[0]
-    assert not np.allclose(at_temperature, at_one)
+def test_clip_ranges_are_scalars_of_one_objective():
+    wide = ClippedPolicyGradientObjective(0.3, 0.4)
+    assert wide == CLIPPED
+    assert wide.scalars == {"clip_low": 0.3, "clip_high": 0.4}
+    narrow, _ = wide(GivenLogprobs(NEW), batch())
+    np.testing.assert_array_equal(narrow, CLIPPED(GivenLogprobs(NEW), batch())[0])
+    assert not np.allclose(narrow, wide(GivenLogprobs(NEW), batch(scalars=wide.scalars))[0])
+
+
+def test_objectives_name_the_columns_they_read():
+    assert MeasuredObjective(PolicyGradientObjective()).columns == {"advantages", "behavior_logprobs"}
+    assert MeasuredObjective(CLIPPED).scalars == CLIPPED.scalars
 
 
 def test_mismatch_equals_the_reference_and_leaves_the_values_alone():
-    inner = PolicyGradientObjective(1.0)
-    values, statistics = MeasuredObjective(inner, 1.0)(GivenLogprobs(NEW), batch())
+    inner = PolicyGradientObjective()
+    values, statistics = MeasuredObjective(inner)(GivenLogprobs(NEW), batch())
     np.testing.assert_array_equal(values, inner(GivenLogprobs(NEW), batch())[0])
     difference = (NEW - OLD)[TRAINED].astype(np.float64)
     np.testing.assert_allclose(statistics[ABSOLUTE][0], np.abs(difference).sum(), rtol=1e-5)
@@ -111,7 +114,7 @@ def test_mismatch_equals_the_reference_and_leaves_the_values_alone():
 
 
 def test_mismatch_is_zero_for_the_behavior_policy():
-    _, statistics = MeasuredObjective(PolicyGradientObjective(1.0), 1.0)(GivenLogprobs(OLD), batch())
+    _, statistics = MeasuredObjective(PolicyGradientObjective())(GivenLogprobs(OLD), batch())
     assert float(statistics[ABSOLUTE][0]) == 0.0
     assert float(statistics[K3][0]) == 0.0
 

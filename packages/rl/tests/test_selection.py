@@ -77,7 +77,7 @@ def test_a_failed_sample_takes_no_part_in_the_baseline_of_its_group(reward, bad)
 
 def test_a_group_that_failed_as_a_whole_is_not_learned_from():
     scored, kept, stats = scored_and_kept(selection(), unscored("xx", "12"))
-    assert [group.number for group in kept] == [1]
+    assert [group.group_id for group in kept] == [1]
     assert scored[0].scored == ()
     assert (stats["accounting/submitted"], stats["accounting/failed"], stats["accounting/trained"]) == (
         4,
@@ -102,7 +102,7 @@ def test_filters_leave_groups_out_by_the_first_reason_given():
 
     chosen = selection(filters={"uniform": uniform_reward, "nine": has_nine})
     _, kept, stats = scored_and_kept(chosen, unscored("11", "12", "99", "19", "1x"))
-    assert [group.number for group in kept] == [1]
+    assert [group.group_id for group in kept] == [1]
     assert stats["accounting/filtered_uniform_reward"] == 5, "11, 99, and the 1 whose mate failed"
     assert stats["accounting/filtered_has_nine"] == 2
     assert stats["accounting/filtered"] == 7

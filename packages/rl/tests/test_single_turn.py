@@ -48,7 +48,7 @@ def groups(engine, records):
 def test_every_prompt_is_asked_for_as_often_as_there_are_samples(engine, groups):
     assert [bytes(request.prompt_tokens) for request in engine.requests] == [b"p"] * 3 + [b"qr"] * 3
     assert {(request.max_new_tokens, request.temperature) for request in engine.requests} == {(5, 0.7)}
-    assert [group.number for group in groups] == [0, 1]
+    assert [group.group_id for group in groups] == [0, 1]
     assert [len(group.samples) for group in groups] == [3, 3]
 
 
@@ -71,9 +71,9 @@ def test_samples_keep_what_the_engine_said_of_each_token(groups):
     sample = groups[1].samples[2]
     assert bytes(sample.tokens.tolist()) == b"qrfff"
     np.testing.assert_array_equal(sample.columns["behavior_logprobs"], [0, 0, -5, -5, -5])
-    np.testing.assert_array_equal(sample.columns["loss_mask"], [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(sample.columns["loss_weights"], [0, 0, 1, 1, 1])
     assert (sample.prompt, sample.completion) == ("qr", "fff")
-    assert (sample.group, sample.weight_version, sample.status) == (1, 4, "failed")
+    assert (sample.group_id, sample.weight_version, sample.status) == (1, 4, "failed")
     assert sample.record["prompt"] == "qr"
     assert sample.reward is None
     assert [each.status for each in groups[0].samples] == list(REASONS)

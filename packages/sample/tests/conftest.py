@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from burnish.llm.versioned_weights import Weights
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 EOS = 40
@@ -82,7 +84,7 @@ def make_engine(model, params, make_mesh):
             max_tokens=max_tokens,
             compute_dtype="float32",
         )
-        engine.update_weights(params, 0)
+        engine.update_weights(Weights(0, params))
         return engine
 
     return make

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.kv_cache import KVCache
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.errors import ConfigError, DataError
 from burnish.sample.inprocess import prefill as prefill_module
 from burnish.sample.request import Request
@@ -156,7 +157,7 @@ def test_completions_carry_version_of_their_weights(
     engine, requests = make_engine(), make_requests(4)
     before = engine.generate(requests)
     newer = make_params(1)
-    engine.update_weights(newer, 7)
+    engine.update_weights(Weights(7, newer))
     after = engine.generate(requests)
     assert engine.version == 7
     assert {done.weight_version for done in before} == {0}
@@ -168,7 +169,7 @@ def test_weights_already_in_place_share_their_buffers(make_engine):
     engine = make_engine()
     placed = jax.jit(lambda tree: tree)(engine._params)
     engine.stats()
-    engine.update_weights(placed, 1)
+    engine.update_weights(Weights(1, placed))
     pointers = [
         [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(tree)] for tree in (placed, engine._params)
     ]
@@ -183,7 +184,7 @@ def test_finish_reason_tells_end_token_from_budget_and_broken_weights(make_engin
         assert done.finish_reason == ("stop" if done.tokens[-1] == EOS else "length")
         assert EOS not in done.tokens[:-1]
     assert {done.finish_reason for done in completions} == {"stop", "length"}
-    engine.update_weights(jax.tree.map(lambda leaf: leaf * np.nan, params), 1)
+    engine.update_weights(Weights(1, jax.tree.map(lambda leaf: leaf * np.nan, params)))
     assert {done.finish_reason for done in engine.generate(make_requests(3))} == {"failed"}
 
 

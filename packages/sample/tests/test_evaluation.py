@@ -28,8 +28,8 @@ class ScriptedEngine:
         self.requests = []
         self.params, self.version = None, 5
 
-    def update_weights(self, params, version):
-        self.params, self.version = params, version
+    def update_weights(self, weights):
+        self.params, self.version = weights.tree, weights.version
 
     def generate(self, requests):
         self.requests.append(list(requests))

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from burnish.llm.versioned_weights import Weights
+
 
 @pytest.fixture
 def geometric_requests(make_requests):
@@ -46,10 +48,10 @@ def test_compiles_from_third_call_on_are_none(make_engine, make_requests, make_p
     engine = make_engine(max_tokens=26)
     engine.generate(make_requests(11))
     engine.generate(make_requests(3, temperature=0.0))
-    engine.update_weights(make_params(1), 1)
+    engine.update_weights(Weights(1, make_params(1)))
     count_compiles()
     engine.generate(make_requests(30, temperature=0.3, seed=9, max_new_tokens=16))
-    engine.update_weights(make_params(2), 2)
+    engine.update_weights(Weights(2, make_params(2)))
     engine.generate(make_requests(1, temperature=0.0, seed=4))
     assert count_compiles() == 0
 

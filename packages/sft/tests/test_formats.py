@@ -13,7 +13,7 @@ def test_loss_is_on_the_completion_and_its_end(records):
     demonstrations = encode(records(("ab", "cd")), TOKENIZER, 16, "stages.sft")
     (sample,) = demonstrations.samples
     np.testing.assert_array_equal(sample.tokens, [*b"abcd", EOS])
-    np.testing.assert_array_equal(sample.columns["loss_mask"], [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(sample.columns["loss_weights"], [0, 0, 1, 1, 1])
     assert sample.num_trained_tokens == 3
     assert sample.record["answer"] == "cd"
 

@@ -13,6 +13,7 @@ from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
+from burnish.llm.training import TrainingContext
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
 from burnish.platform.errors import LimitExceeded
@@ -48,12 +49,14 @@ def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
     demonstrations = encode(shared["data"], bundle.tokenizer, OPTIONS.max_length, "stages.sft")
     stream = RecordStream(demonstrations, run.data_seed)
     training = JaxTraining().build(
-        model=bundle.model,
-        params=bundle.params,
-        optimizer=OPTIONS.optimizer,
-        total_steps=5,
-        mesh=run.mesh,
-        jax_config=JaxConfig(),
+        TrainingContext(
+            model=bundle.model,
+            load_params=bundle.load_params,
+            optimizer=OPTIONS.optimizer,
+            total_steps=5,
+            mesh=run.mesh,
+            jax=JaxConfig(),
+        )
     )
     for _ in range(5):
         batch = make_batch(
@@ -67,7 +70,7 @@ def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
     exported = load_bundle(
         Pretrained(name_or_path=str(artifacts.get("model"))), shared["tokenizer"], JaxConfig(), 0
     )
-    assert same_leaves(exported.params, jax.device_get(training.weights()))
+    assert same_leaves(exported.params, jax.device_get(training.weights().tree))
 
 
 def test_twin_another_seed_trains_something_else(run, shared):
@@ -98,11 +101,11 @@ class Shortened:
     def __getattr__(self, name):
         return getattr(self._training, name)
 
-    def step(self, batch, objective):
+    def step(self, batch, objective, **words):
         self._num_steps += 1
         if self._num_steps == 4:
             batch = jax.tree.map(lambda column: column[:, :-1], batch)
-        return self._training.step(batch, objective)
+        return self._training.step(batch, objective, **words)
 
 
 def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
@@ -110,7 +113,7 @@ def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
     demonstrations = encode(bench.data, bench.received.bundle.tokenizer, OPTIONS.max_length, "stages.sft")
     run_sft(
         run,
-        training=Shortened(bench.received.make_training(OPTIONS.training, OPTIONS.optimizer, 5)),
+        training=Shortened(OPTIONS.training.build(bench.received.training_context(OPTIONS.optimizer, 5))),
         demonstrations=RecordStream(demonstrations, run.data_seed),
         objective=cross_entropy,
         engine=bench.make_engine(),

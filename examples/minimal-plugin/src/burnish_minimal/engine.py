@@ -6,8 +6,8 @@ those of the inner engine, bit for bit where its shapes are equal.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine
 from burnish.sample.request import Completion, Request
@@ -26,9 +26,9 @@ class DeduplicatedEngine:
         """Return the inner engine's version of the weights."""
         return self._inner.version
 
-    def update_weights(self, params: Any, version: int) -> None:
+    def update_weights(self, weights: Weights) -> None:
         """Hand the weights to the inner engine."""
-        self._inner.update_weights(params, version)
+        self._inner.update_weights(weights)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""

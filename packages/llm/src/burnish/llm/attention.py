@@ -8,11 +8,16 @@ MASKED = -0.7 * float(jnp.finfo(jnp.float32).max)
 """Score of a pair that may not attend: finite, so a row without any legal key (padding) stays finite too."""
 
 
-def segment_mask(segment_ids: Int[Array, "b t"]) -> Bool[Array, "b t t"]:
-    """Return which pairs attend: same segment, and the key not after the query in the row."""
+def segment_mask(
+    segment_ids: Int[Array, "b t"], visible_until: Int[Array, "b t"] | None = None
+) -> Bool[Array, "b t t"]:
+    """Return which pairs attend: key j and query i of one segment with j <= i < visible_until[j]."""
     length = segment_ids.shape[1]
     causal = jnp.tril(jnp.ones((length, length), bool))
-    return causal[None] & (segment_ids[:, :, None] == segment_ids[:, None, :])
+    attend = causal[None] & (segment_ids[:, :, None] == segment_ids[:, None, :])
+    if visible_until is None:
+        return attend
+    return attend & (jnp.arange(length)[None, :, None] < visible_until[:, None, :])
 
 
 def cache_mask(positions: Int[Array, "b t"], length: int) -> Bool[Array, "b t s"]:

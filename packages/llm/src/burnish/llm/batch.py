@@ -1,24 +1,23 @@
-"""Rows of tokens of one shape, and the weights that turn values per token into the loss.
+"""Rows of tokens of one shape, what is known of each token, and how much each counts in the loss.
 
-Aggregation is data: token mean, sequence mean and constant are three ways to fill the column `weights`, each
-normalised over the whole batch before anything splits it. The step only ever sums `values * weights`, so no
-micro-batch, device or padding row can change a denominator.
+The step only ever sums `values * weights`: how tokens are averaged is in the column `weights` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from burnish.llm.sequence import LOSS_MASK, Sample
+from burnish.llm.aggregation import Aggregation, BatchTotals, token_weights
+from burnish.llm.packing import NONE, Row, lay_out
+from burnish.llm.sequence import TEMPERATURE, Sample
 from burnish.platform.errors import DataError
 
-Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 PaddingSide = Literal["left", "right"]
 WEIGHTS = "weights"
 
@@ -29,14 +28,34 @@ class TokenBatch:
     """Rows of one length: what a forward pass reads, and named columns beside it.
 
     The arrays are numpy on the host and of jax in the step, where a batch of micro-batches has one more axis
-    in front. Segment 0 is padding. Entry t of a column belongs to `tokens[t]` given what precedes it in its
-    segment; the first entry of a segment has weight 0.
+    in front. Segment 0 is padding. Entry t of a column belongs to `tokens[t]` given its predecessor and what
+    precedes that; the first entry of a sequence has weight 0.
     """
 
     tokens: Int[Any, "*m b t"]
     positions: Int[Any, "*m b t"]
     segment_ids: Int[Any, "*m b t"]
-    columns: Mapping[str, Float[Any, "*m b t"]]
+    sequences: Int[Any, "*m b t"]
+    """The number of a token's sequence in its row, from 1; 0 where several share it, and in padding."""
+
+    sample_ids: Int[Any, "*m b t"]
+    """The number of a token's sample in the whole batch, from 0: noise is keyed by it, never by a place."""
+
+    columns: Mapping[str, Float[Any, "*m b t ..."]]
+    predecessors: Int[Any, "*m b t"] | None = None
+    """The index whose hidden state predicts a token, -1 where there is none; None is t - 1 in a segment."""
+
+    visible_until: Int[Any, "*m b t"] | None = None
+    """Key j is seen by query i of its segment when j <= i < visible_until[j]; None is to its end."""
+
+    scalars: Mapping[str, Float[Any, ""]] = field(default_factory=dict)
+    """Coefficients that may move from step to step; they are traced, so a change compiles nothing."""
+
+    noise_words: Any = None
+    """Five words that name this step's noise (`burnish.platform.randomness`); None where nobody asks."""
+
+    max_sequences: int = field(default=1, metadata={"static": True})
+    """Most sequences of a row: the `s` of values per sequence `[b s]`."""
 
     @property
     def weights(self) -> Any:
@@ -49,21 +68,8 @@ class TokenBatch:
         return (self.columns[WEIGHTS] != 0).astype(np.float32)
 
 
-class BatchTotals(NamedTuple):
-    """What the weights are normalised by: trained tokens and trained sequences of the global batch."""
-
-    tokens: int
-    sequences: int
-
-    @classmethod
-    def of(cls, samples: Iterable[Sample]) -> BatchTotals:
-        """Count what is trained in `samples`; with several processes, sum the counts before using them."""
-        counts = [sample.num_trained_tokens for sample in samples]
-        return cls(tokens=sum(counts), sequences=sum(count > 0 for count in counts))
-
-
 def make_batch(
-    samples: Sequence[Sample],
+    rows: Sequence[Sample | Sequence[Sample]],
     *,
     num_rows: int,
     length: int,
@@ -72,52 +78,92 @@ def make_batch(
     columns: Sequence[str] = (),
     max_length: int | None = None,
     padding_side: PaddingSide = "right",
+    shares_prefixes: bool = False,
+    max_sequences: int | None = None,
     totals: BatchTotals | None = None,
 ) -> TokenBatch:
-    """Lay samples out as `num_rows` rows of `length` tokens; rows beyond the samples have weight 0.
+    """Lay samples out as `num_rows` rows of `length` tokens; rows beyond the given ones have weight 0.
 
-    `columns` names the sample columns to carry along beside `weights`. `max_length` is the constant that
-    `constant` divides by, per sequence; it defaults to `length`. `totals` are those of the global batch when
-    this process holds a part of it. Raises `DataError` when a sample does not fit.
+    A row is one sample, or several: one after another, or with `shares_prefixes` as branches of the prefixes
+    that neighbors have in common. `columns` names the sample columns to carry along beside `weights` and the
+    temperature. `max_length` is the constant that `constant` divides by, per sequence; it defaults to
+    `length`. `max_sequences` bounds the samples of a row, so that every batch has one shape. `totals` are
+    those of the global batch when this process holds a part of it. Raises `DataError` when a row does not
+    fit.
     """
-    if len(samples) > num_rows:
-        raise DataError(f"{len(samples)} samples do not fit a batch of {num_rows} rows; make it larger")
+    packed = [[row] if isinstance(row, Sample) else list(row) for row in rows]
+    most = max((len(row) for row in packed), default=1)
+    if len(packed) > num_rows:
+        raise DataError(f"{len(packed)} samples do not fit a batch of {num_rows} rows; make it larger")
+    if max_sequences is not None and most > max_sequences:
+        raise DataError(f"a row of {most} samples is beyond max_sequences={max_sequences}; raise it")
+    samples = [sample for row in packed for sample in row]
     totals = totals or BatchTotals.of(samples)
-    shape = (num_rows, length)
-    tokens = np.full(shape, pad_token_id, np.int32)
-    positions, segment_ids = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    filled = {name: np.zeros(shape, np.float32) for name in (*columns, WEIGHTS)}
-    for row, sample in enumerate(samples):
-        where = _place(sample, length, padding_side)
-        tokens[row, where] = sample.tokens
-        positions[row, where] = np.arange(len(sample))
-        segment_ids[row, where] = 1
-        for name in columns:
-            filled[name][row, where] = _column(sample, name)
-        filled[WEIGHTS][row, where] = token_weights(sample, aggregation, totals, max_length or length)
-    return TokenBatch(tokens=tokens, positions=positions, segment_ids=segment_ids, columns=filled)
+    filling = _Filling((num_rows, length), pad_token_id, samples, columns)
+    for row, members in enumerate(packed):
+        weights = [token_weights(each, aggregation, totals, max_length or length) for each in members]
+        laid = lay_out(members, shares_prefixes=shares_prefixes)
+        filling.add(row, _offset(laid, length, padding_side), laid)
+        filling.add_columns(row, members, weights)
+    return filling.batch(max_sequences or most, is_tree=shares_prefixes)
 
 
-def token_weights(
-    sample: Sample, aggregation: Aggregation, totals: BatchTotals, max_length: int
-) -> Float[np.ndarray, " t"]:
-    """Weigh each token of a sample so that summing `value * weight` over the global batch aggregates it.
+class _Filling:
+    """Arrays of a batch on their way; what no row fills is padding."""
 
-    With m the loss mask, N trained tokens and B trained sequences in the global batch: `token_mean` m / N,
-    `sequence_mean` m / (B sum(m)), `constant` m / (B max_length) (Dr. GRPO). The mask of the first token,
-    which nothing precedes, counts as 0.
-    """
-    mask = sample.columns[LOSS_MASK].astype(np.float64)
-    mask[:1] = 0.0
-    num_trained = int(np.count_nonzero(mask))
-    if num_trained == 0:
-        return mask.astype(np.float32)
-    denominators: dict[Aggregation, int] = {
-        "token_mean": totals.tokens,
-        "sequence_mean": totals.sequences * num_trained,
-        "constant": totals.sequences * max_length,
-    }
-    return (mask / denominators[aggregation]).astype(np.float32)
+    def __init__(
+        self, shape: tuple[int, int], pad_token_id: int, samples: Sequence[Sample], columns: Sequence[str]
+    ) -> None:
+        carried = [name for name in (TEMPERATURE,) if any(name in sample.columns for sample in samples)]
+        self._names = list(dict.fromkeys([*columns, *carried]))
+        self._arrays = {name: np.full(shape, fill, np.int32) for name, fill in _FILLS.items()}
+        self._arrays["tokens"][:] = pad_token_id
+        self._columns = {
+            name: np.zeros((*shape, *_trailing(samples, name)), np.float32)
+            for name in (*self._names, WEIGHTS)
+        }
+        self._places: list[Int[np.ndarray, " t"]] = []
+        self._num_samples = 0
+
+    def add(self, row: int, offset: int, laid: Row) -> None:
+        """Put the tokens of a row at `offset`, and remember where its samples went."""
+        where = slice(offset, offset + len(laid))
+        for name in _FILLS.keys() - {"sample_ids"}:
+            self._arrays[name][row, where] = getattr(laid, name)
+        self._arrays["predecessors"][row, where] += np.where(laid.predecessors == NONE, 0, offset)
+        self._arrays["visible_until"][row, where] += offset
+        self._places = [offset + places for places in laid.places]
+        for number in reversed(range(len(self._places))):
+            self._arrays["sample_ids"][row, self._places[number]] = self._num_samples + number
+        self._num_samples += len(self._places)
+
+    def add_columns(
+        self, row: int, samples: Sequence[Sample], weights: Sequence[Float[np.ndarray, " t"]]
+    ) -> None:
+        """Put the columns of the row added last, whose samples have these weights."""
+        for sample, places, of_sample in zip(samples, self._places, weights, strict=True):
+            for name in self._names:
+                self._columns[name][row, places] = _column(sample, name)
+            self._columns[WEIGHTS][row, places] = of_sample
+
+    def batch(self, max_sequences: int, *, is_tree: bool) -> TokenBatch:
+        """Return the batch; without a tree what follows from the segments is left out."""
+        assert max_sequences < self._arrays["tokens"].shape[1], "a sequence has a token before its first"
+        left_out = set() if is_tree else {"predecessors", "visible_until"}
+        arrays: dict[str, Any] = {name: array for name, array in self._arrays.items() if name not in left_out}
+        return TokenBatch(**arrays, columns=self._columns, max_sequences=max_sequences)
+
+
+_FILLS = {
+    "tokens": 0,
+    "positions": 0,
+    "segment_ids": 0,
+    "sequences": 0,
+    "sample_ids": 0,
+    "predecessors": NONE,
+    "visible_until": 0,
+}
+"""The integer arrays of a batch and what padding holds."""
 
 
 def round_up_rows(num_rows: int, multiple: int) -> int:
@@ -125,13 +171,18 @@ def round_up_rows(num_rows: int, multiple: int) -> int:
     return -(-num_rows // multiple) * multiple
 
 
-def _place(sample: Sample, length: int, padding_side: PaddingSide) -> slice:
-    if len(sample) > length:
-        raise DataError(f"a sample of {len(sample)} tokens does not fit rows of {length}; use longer rows")
-    return slice(0, len(sample)) if padding_side == "right" else slice(length - len(sample), length)
+def _offset(row: Row, length: int, padding_side: PaddingSide) -> int:
+    if len(row) > length:
+        raise DataError(f"a sample of {len(row)} tokens does not fit rows of {length}; use longer rows")
+    return 0 if padding_side == "right" else length - len(row)
 
 
-def _column(sample: Sample, name: str) -> Float[np.ndarray, " t"]:
+def _trailing(samples: Sequence[Sample], name: str) -> tuple[int, ...]:
+    found = (sample.columns[name].shape[1:] for sample in samples if name in sample.columns)
+    return next(found, ())
+
+
+def _column(sample: Sample, name: str) -> Float[np.ndarray, "t ..."]:
     if name not in sample.columns:
         raise DataError(
             f"column {name!r} is not in the sample, which has {', '.join(sorted(sample.columns))}"

@@ -45,7 +45,7 @@ class ByteTokenizer:
         """Return the text of the bytes; special tokens are left out, broken UTF-8 becomes U+FFFD."""
         return bytes(token for token in token_ids if token < 256).decode(errors="replace")
 
-    def render_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    def render_chat(self, messages: Sequence[Mapping[str, Any]], **_: Any) -> list[int]:
         """Refuse: bytes have no chat template."""
         raise DataError(
             f"tokenizer=bytes has no chat template for a conversation of {len(messages)} messages; "

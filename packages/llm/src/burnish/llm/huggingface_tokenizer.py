@@ -66,15 +66,26 @@ class HuggingFaceTokenizer:
         """Return the text of ids without the special ones."""
         return self._tokenizer.decode([int(token) for token in token_ids], skip_special_tokens=True)
 
-    def render_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Return the ids of a conversation up to where the assistant's next answer starts."""
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        **template_options: Any,
+    ) -> list[int]:
+        """Return the ids of a conversation, as a rule up to where the assistant's next answer starts."""
         if self.chat_template is None:
             raise DataError(
                 f"the tokenizer in {self._directory} has no chat template; "
                 "give records `prompt` and `completion`, or add chat_template.jinja beside it"
             )
         text = self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
+            [dict(message) for message in messages],
+            tools=None if tools is None else [dict(tool) for tool in tools],
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            **template_options,
         )
         return self.encode(text, with_special=True)
 

@@ -15,7 +15,7 @@ class SkippedUpdates:
     """Updates in a row after which `exceeded` gives a reason to stop."""
     _in_a_row: int = field(default=0, init=False)
 
-    def exceeded(self, statistics: Mapping[str, tuple[Any, Any]]) -> str | None:
+    def exceeded(self, statistics: Mapping[str, Any]) -> str | None:
         """Look at one update's statistics, which waits for it; return the reason to stop, or None."""
         was_skipped = float(statistics[SKIPPED][0]) > 0
         self._in_a_row = self._in_a_row + 1 if was_skipped else 0

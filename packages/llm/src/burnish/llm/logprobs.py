@@ -1,4 +1,4 @@
-"""Log-probabilities and entropy of tokens from hidden states, without ever holding all logits.
+"""What a head says of tokens, from hidden states, without ever holding all logits.
 
 The head is applied to a chunk of positions at a time, forward and again backward; the logits of a chunk are
 recomputed rather than kept. Everything after the matrix product is fp32.
@@ -6,7 +6,7 @@ recomputed rather than kept. Everything after the matrix product is fp32.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,30 +15,49 @@ from jax import lax
 from jaxtyping import Array, Float, Float32, Int
 
 
+class Predictions(NamedTuple):
+    """What p = softmax(hidden @ head / temperature) says at each position; an unread field costs nothing."""
+
+    logprob: Float32[Array, "*b t"]
+    """log p(target)."""
+
+    entropy: Float32[Array, "*b t"]
+    """-sum(p log p), in nats."""
+
+    log_normalizer: Float32[Array, "*b t"]
+    """log sum(exp(hidden @ head / temperature))."""
+
+    is_argmax: Float32[Array, "*b t"]
+    """1 where the target is the likeliest token, the first of equals; it has no gradient."""
+
+
 def linear_logprobs(
     hidden: Float[Array, "*b t d"],
     head: Float[Array, "d v"],
     targets: Int[Array, "*b t"],
-    temperature: float | Float[Array, ""] = 1.0,
+    temperature: float | Float[Array, ...] = 1.0,
     chunk: int = 1024,
-) -> tuple[Float32[Array, "*b t"], Float32[Array, "*b t"]]:
-    """Return log p(target) and the entropy of p = softmax(hidden @ head / temperature), in nats.
+) -> Predictions:
+    """Return what p = softmax(hidden @ head / temperature) says of the targets.
 
     At most about `chunk` rows of logits exist at a time. The time axis is cut, never the ones before it, so
-    rows that are sharded over devices stay where they are. Gradients of both outputs are exact; an output
-    that nothing reads costs nothing. The temperature is a constant to differentiation.
+    rows that are sharded over devices stay where they are. Gradients are exact; an output that nothing reads
+    costs nothing. The temperature is one number or one per target, and a constant to differentiation.
     """
-    leading, (num_positions, width) = targets.shape[:-1], hidden.shape[-2:]
+    leading, num_positions = targets.shape[:-1], targets.shape[-1]
     num_rows = int(np.prod(leading, dtype=np.int64))
     num_chunks = -(-num_positions * num_rows // max(chunk, num_rows)) or 1
     size = -(-num_positions // num_chunks)
     padding = num_chunks * size - num_positions
-    hidden_cut = _cut(hidden.reshape(num_rows, num_positions, width), padding, size)
-    targets_cut = _cut(targets.reshape(num_rows, num_positions), padding, size)
+
+    def cut(array: Array) -> Array:
+        return _cut(array.reshape(num_rows, num_positions, *array.shape[targets.ndim :]), padding, size)
+
     inverse_temperature = 1.0 / jnp.asarray(temperature, jnp.float32)
-    outputs = _chunked(hidden_cut, head, targets_cut, inverse_temperature)
-    logprobs, entropy = (_join(output, num_positions).reshape(targets.shape) for output in outputs)
-    return logprobs, entropy
+    if inverse_temperature.ndim:
+        inverse_temperature = cut(jnp.broadcast_to(inverse_temperature, targets.shape))
+    outputs = _chunked(cut(hidden), head, cut(targets), inverse_temperature)
+    return Predictions(*(_join(output, num_positions).reshape(targets.shape) for output in outputs))
 
 
 def _cut(array: Array, padding: int, size: int) -> Array:
@@ -55,7 +74,8 @@ def _join(array: Array, num_positions: int) -> Array:
 
 
 def _logits(hidden: Array, head: Array, inverse_temperature: Array) -> Float32[Array, "b t v"]:
-    return _product("btd,dv->btv", hidden, head) * inverse_temperature
+    factor = inverse_temperature[..., None] if inverse_temperature.ndim else inverse_temperature
+    return _product("btd,dv->btv", hidden, head) * factor
 
 
 def _product(equation: str, left: Array, right: Array) -> Float32[Array, ...]:
@@ -64,20 +84,33 @@ def _product(equation: str, left: Array, right: Array) -> Float32[Array, ...]:
     return jnp.einsum(equation, left, right, precision=precision, preferred_element_type=jnp.float32)
 
 
+def _scanned(inverse_temperature: Array, *per_chunk: Array) -> tuple[tuple[Array, ...], Any]:
+    """Return what a scan over chunks runs over, and how each step gets its temperature."""
+    if inverse_temperature.ndim:
+        return (*per_chunk, inverse_temperature), lambda chunk: chunk[-1]
+    return per_chunk, lambda _: inverse_temperature
+
+
 @jax.custom_vjp
 def _chunked(
     hidden: Float[Array, "c b t d"],
     head: Float[Array, "d v"],
     targets: Int[Array, "c b t"],
-    inverse_temperature: Float32[Array, ""],
-) -> tuple[Float32[Array, "c b t"], Float32[Array, "c b t"]]:
-    def outputs_of_chunk(_: None, chunk: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
-        logits = _logits(chunk[0], head, inverse_temperature)
-        logprobs = jax.nn.log_softmax(logits, axis=-1)
-        at_target = jnp.take_along_axis(logprobs, chunk[1][..., None], axis=-1)[..., 0]
-        return None, (at_target, -jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1))
+    inverse_temperature: Float32[Array, ...],
+) -> tuple[Float32[Array, "c b t"], ...]:
+    scanned, temperature_of = _scanned(inverse_temperature, hidden, targets)
 
-    return lax.scan(outputs_of_chunk, None, (hidden, targets))[1]
+    def outputs_of_chunk(_: None, chunk: tuple[Array, ...]) -> tuple[None, Predictions]:
+        logits = _logits(chunk[0], head, temperature_of(chunk))
+        logprobs = jax.nn.log_softmax(logits, axis=-1)
+        return None, Predictions(
+            logprob=jnp.take_along_axis(logprobs, chunk[1][..., None], axis=-1)[..., 0],
+            entropy=-jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1),
+            log_normalizer=jax.nn.logsumexp(logits, axis=-1),
+            is_argmax=(jnp.argmax(logits, axis=-1) == chunk[1]).astype(jnp.float32),
+        )
+
+    return tuple(lax.scan(outputs_of_chunk, None, scanned)[1])
 
 
 def _chunked_forward(hidden: Any, head: Any, targets: Any, inverse_temperature: Any) -> tuple[Any, Any]:
@@ -86,33 +119,39 @@ def _chunked_forward(hidden: Any, head: Any, targets: Any, inverse_temperature: 
     return _chunked(*inputs), inputs
 
 
-def _chunked_backward(inputs: tuple[Array, ...], cotangents: tuple[Any, Any]) -> tuple[Any, ...]:
-    r"""Recompute the logits z of each chunk and pull both cotangents back through them.
+def _chunked_backward(inputs: tuple[Array, ...], cotangents: tuple[Any, ...]) -> tuple[Any, ...]:
+    r"""Recompute the logits z of each chunk and pull the cotangents back through them.
 
-    d log p(y) / dz = onehot(y) - p and dH / dz = -p (log p + H).
+    d log p(y) / dz = onehot(y) - p, dH / dz = -p (log p + H), and of the log normalizer p.
     """
     hidden, head, targets, inverse_temperature = inputs
-    wants_entropy = not isinstance(cotangents[1], jax.custom_derivatives.SymbolicZero)
-    logprobs_cotangent, entropy_cotangent = (_instantiate(cotangent) for cotangent in cotangents)
+    wants_entropy, wants_normalizer = (
+        not isinstance(cotangent, jax.custom_derivatives.SymbolicZero) for cotangent in cotangents[1:3]
+    )
+    scanned, temperature_of = _scanned(
+        inverse_temperature, hidden, targets, *(_instantiate(cotangent) for cotangent in cotangents[:3])
+    )
 
     def gradients_of_chunk(head_gradient: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
-        hidden_btd, targets_bt, for_logprobs_bt, for_entropy_bt = chunk
-        logits = _logits(hidden_btd, head, inverse_temperature)
+        hidden_btd, targets_bt, for_logprob_bt, for_entropy_bt, for_normalizer_bt = chunk[:5]
+        logits = _logits(hidden_btd, head, temperature_of(chunk))
         logprobs = jax.nn.log_softmax(logits, axis=-1)
         probabilities = jnp.exp(logprobs)
         onehot = jax.nn.one_hot(targets_bt, logits.shape[-1], dtype=jnp.float32)
-        gradient = for_logprobs_bt[..., None] * (onehot - probabilities)
+        gradient = for_logprob_bt[..., None] * (onehot - probabilities)
         if wants_entropy:
             negative_entropy = jnp.sum(probabilities * logprobs, axis=-1, keepdims=True)
             gradient -= for_entropy_bt[..., None] * probabilities * (logprobs - negative_entropy)
-        gradient = (gradient * inverse_temperature).astype(hidden_btd.dtype)
+        if wants_normalizer:
+            gradient += for_normalizer_bt[..., None] * probabilities
+        factor = temperature_of(chunk)
+        gradient = (gradient * (factor[..., None] if factor.ndim else factor)).astype(hidden_btd.dtype)
         hidden_gradient = _product("btv,dv->btd", gradient, head).astype(hidden_btd.dtype)
         head_gradient += _product("btd,btv->dv", hidden_btd, gradient)
         return head_gradient, hidden_gradient
 
-    chunks = (hidden, targets, logprobs_cotangent, entropy_cotangent)
     zeros = jnp.zeros(head.shape, jnp.float32)
-    head_gradient, hidden_gradient = lax.scan(gradients_of_chunk, zeros, chunks)
+    head_gradient, hidden_gradient = lax.scan(gradients_of_chunk, zeros, scanned)
     no_gradient = np.zeros(targets.shape, jax.dtypes.float0)
     return hidden_gradient, head_gradient.astype(head.dtype), no_gradient, jnp.zeros_like(inverse_temperature)
 

@@ -1,4 +1,4 @@
-"""What is trained: an objective maps a policy and a batch to one value per token, never to a mean.
+"""What is trained: an objective maps a policy and a batch to values per token or sequence, never to a mean.
 
 The step multiplies the values by `batch.weights` and sums them, over micro-batches and devices; how tokens
 are averaged is in the weights alone. The cross-entropy objective stands here; those of reinforcement learning
@@ -8,72 +8,67 @@ are components of their own package.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Float32
+from jaxtyping import Array, Float, Float32
 
 from burnish.llm.batch import TokenBatch
-from burnish.llm.families.protocol import CausalLM
-from burnish.llm.logprobs import linear_logprobs
+from burnish.llm.policy import Policy
+from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.errors import ConfigError
+from burnish.platform.statistics.kinds import Maximum
 
-Statistics = Mapping[str, tuple[Any, Any]]
-"""Name to scalars (sum, count): what is reported is the sum of sums over the sum of counts."""
+Statistics = Mapping[str, "tuple[Any, Any] | Maximum"]
+"""Name to (sum, count), whose quotient is reported, or to a `Maximum`."""
 
 
-class Policy:
-    """The model's view of one batch, inside a trace; what nobody calls is not computed.
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveContext:
+    """What an objective may be built from."""
 
-    `hidden` [b t d] and `head` [d v] stand by for objectives that need more than log-probabilities.
+    jax: JaxConfig
+
+
+class ObjectiveComponent(Protocol):
+    """The options of an objective.
+
+    `max_updates_per_rollout`, where it stands on the component, is the number of updates that samples of one
+    policy are good for; without it there is no bound.
     """
 
-    def __init__(
-        self, hidden: Float[Array, "b t d"], head: Float[Array, "d v"], batch: TokenBatch, chunk: int
-    ) -> None:
-        """Hold hidden states and head; `chunk` is the number of positions whose logits exist at one time."""
-        self.hidden = hidden
-        self.head = head
-        self._batch = batch
-        self._chunk = chunk
-        self._computed: dict[Any, tuple[Array, Array]] = {}
-
-    def logprobs(self, temperature: float = 1.0) -> Float32[Array, "b t"]:
-        """Return log p(tokens[t] | tokens before t in its segment), from the hidden state at t - 1.
-
-        Entries that have no such meaning, padding and the first of each segment, are 0.
-        """
-        return self._predictions(temperature)[0]
-
-    def entropy(self, temperature: float = 1.0) -> Float32[Array, "b t"]:
-        """Return the entropy in nats of the distribution that `logprobs` scores tokens under."""
-        return self._predictions(temperature)[1]
-
-    def _predictions(self, temperature: float) -> tuple[Array, Array]:
-        if temperature not in self._computed:
-            targets = self._batch.tokens[:, 1:]
-            both = linear_logprobs(self.hidden[:, :-1], self.head, targets, temperature, self._chunk)
-            follows = _follows(self._batch)
-            logprobs, entropy = (jnp.where(follows, jnp.pad(output, ((0, 0), (1, 0))), 0) for output in both)
-            self._computed[temperature] = (logprobs, entropy)
-        return self._computed[temperature]
+    def build(self, context: ObjectiveContext) -> Objective:
+        """Return the objective."""
+        ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """A hashable callable traced inside the step; equal objectives share one compiled step."""
+    """A hashable callable traced inside the step; equal objectives share one compiled step.
+
+    Two facts may stand on it, and a function without them has none: `columns`, the names of the sample
+    columns that it reads, and `scalars`, its coefficients that may move from step to step.
+    """
 
     def __call__(self, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, ...], Statistics]:
-        """Return the values to minimise, [b t] per token or [b] per row, and statistics as (sum, count).
+        """Return the values to minimise, [b t] per token or [b s] per sequence, and statistics.
 
         A value must be finite also where its weight is 0.
         """
         ...
 
 
-def policy_of(model: CausalLM, params: Mapping[str, Any], batch: TokenBatch, chunk: int = 1024) -> Policy:
-    """Run the model over a batch and return the policy that scores it."""
-    hidden, _ = model.forward(dict(params), batch.tokens, batch.positions, batch.segment_ids)
-    return Policy(hidden, model.head(dict(params)), batch, chunk)
+def columns_of(objective: Objective) -> frozenset[str]:
+    """Return the sample columns that an objective reads."""
+    return frozenset(getattr(objective, "columns", ()))
+
+
+def scalars_of(objective: Objective) -> Mapping[str, float]:
+    """Return an objective's coefficients that may move, with what they begin with."""
+    return getattr(objective, "scalars", {})
 
 
 def cross_entropy(policy: Policy, batch: TokenBatch) -> tuple[Float32[Array, "b t"], Statistics]:
@@ -83,14 +78,52 @@ def cross_entropy(policy: Policy, batch: TokenBatch) -> tuple[Float32[Array, "b 
     return values, {"cross_entropy": (jnp.sum(values * trained), jnp.sum(trained))}
 
 
-def weighted_sum(values: Float[Array, ...], batch: TokenBatch) -> Float32[Array, ""]:
-    """Return sum(values * weights) in fp32; a value per row is weighed by the sum of its row's weights."""
-    weights = batch.weights if values.ndim == 2 else jnp.sum(batch.weights, axis=1)
+def evaluate(
+    objective: Objective, policy: Policy, batch: TokenBatch
+) -> tuple[Float32[Array, ""], Statistics]:
+    """Return the loss of a batch and the objective's statistics.
+
+    Raises `ConfigError` where the objective reads a column that no sample carries, or returns values of a
+    shape that has no weights: what is the config's mistake is said as one.
+    """
+    try:
+        values, statistics = objective(policy, batch)
+    except KeyError as error:
+        said = _missing_column(error, objective, batch)
+        if said is None:
+            raise
+        raise ConfigError(said) from error
+    return weighted_sum(values, batch, name_of(objective)), statistics
+
+
+def weighted_sum(
+    values: Float[Array, ...], batch: TokenBatch, name: str = "the objective"
+) -> Float32[Array, ""]:
+    """Return sum(values * weights) in fp32; a sequence weighs what its tokens weigh together."""
+    rows, length = batch.tokens.shape
+    if values.shape == (rows, length):
+        weights = batch.weights
+    elif values.shape == (rows, batch.max_sequences):
+        members = jax.nn.one_hot(batch.sequences - 1, batch.max_sequences, dtype=jnp.float32)
+        weights = jnp.einsum("bt,bts->bs", batch.weights, members, precision=jax.lax.Precision.HIGHEST)
+    else:
+        raise ConfigError(
+            f"objective: {name} returns values of shape {values.shape}; legal are one per token "
+            f"{(rows, length)} or per sequence {(rows, batch.max_sequences)}, as policy.per_sequence gives"
+        )
     return jnp.sum(jnp.where(weights != 0, values.astype(jnp.float32) * weights, 0))
 
 
-def _follows(batch: TokenBatch) -> Bool[Array, "b t"]:
-    """Say where a token continues the segment of the token before it."""
-    segments = batch.segment_ids
-    continues = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
-    return jnp.pad(continues, ((0, 0), (1, 0)))
+def name_of(objective: Objective) -> str:
+    """Return what to call an objective in a message."""
+    return objective.__name__ if isinstance(objective, FunctionType) else repr(objective)
+
+
+def _missing_column(error: KeyError, objective: Objective, batch: TokenBatch) -> str | None:
+    column = error.args[0] if error.args else None
+    if not isinstance(column, str) or column in batch.columns:
+        return None
+    return (
+        f"objective: {name_of(objective)} needs the batch column '{column}', and this stage fills only "
+        f"{', '.join(sorted(batch.columns))}; choose an objective of this stage, such as its default"
+    )

@@ -1,71 +1,105 @@
-"""AdamW with its learning-rate schedules, and which parameters decay."""
+"""What an optimizer is, AdamW with its learning-rate schedules, and which parameters decay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float32
 
-from burnish.llm.config.optimizer import AdamW
+from burnish.llm.families.protocol import CausalLM
 
+Shape = Literal["constant", "linear", "cosine", "warmup_stable_decay"]
 Schedule = Callable[[Any], Float32[Array, ""]]
 """Number of updates made so far to the learning rate of the next one."""
 
 
-class ScheduledOptimizer(NamedTuple):
-    """An optax optimizer with the schedule that its learning rate is reported by.
+@dataclass(frozen=True, kw_only=True)
+class OptimizerContext:
+    """What an optimizer may be built from."""
 
-    One that builds a plain `optax.GradientTransformation` trains as well, its rate is not reported.
-    """
+    total_steps: int
+    """Optimizer steps of the whole stage."""
 
-    init: optax.TransformInitFn
-    update: optax.TransformUpdateFn
-    learning_rate: Schedule
-
-
-def build_adamw(options: AdamW, total_steps: int) -> ScheduledOptimizer:
-    """Return AdamW (https://arxiv.org/abs/1711.05101) whose schedule ends after `total_steps` updates."""
-    schedule = learning_rate_schedule(options, total_steps)
-    transformation = optax.adamw(
-        schedule,
-        b1=options.b1,
-        b2=options.b2,
-        eps=options.eps,
-        weight_decay=options.weight_decay,
-        mask=decay_mask,
-    )
-    return ScheduledOptimizer(transformation.init, transformation.update, schedule)
+    model: CausalLM
 
 
-def learning_rate_schedule(options: AdamW, total_steps: int) -> Schedule:
-    """Return the schedule: warm-up to the peak, then the shape that `options.schedule` names.
+@dataclass(frozen=True)
+class TracedOptimizer:
+    """An optax optimizer whose hyper-parameters are arguments of the compiled step, not constants in it."""
+
+    hyper: Callable[[Any], Mapping[str, Any]]
+    """From the number of updates made so far to the hyper-parameters of the next one, by name."""
+
+    transformation: Callable[[Mapping[str, Any]], optax.GradientTransformation]
+    """From hyper-parameters to the transformation; the layout of its state must not depend on them."""
+
+    def names(self) -> list[str]:
+        """Return the names of the hyper-parameters; computes nothing."""
+        return list(jax.eval_shape(self.hyper, 0))
+
+    def blank(self) -> optax.GradientTransformation:
+        """Return a transformation that is good for the layout of its state alone."""
+        return self.transformation(dict.fromkeys(self.names(), 0.0))
+
+
+class OptimizerComponent(Hashable, Protocol):
+    """The options of an optimizer; hashable, for it is part of what a compiled step is known by."""
+
+    def build(self, context: OptimizerContext) -> TracedOptimizer | optax.GradientTransformation:
+        """Return the optimizer; one of plain optax trains as well, and nothing of it can be moved."""
+        ...
+
+
+def traced(optimizer: TracedOptimizer | optax.GradientTransformation) -> TracedOptimizer:
+    """Return the optimizer, a plain transformation as one without hyper-parameters."""
+    if isinstance(optimizer, TracedOptimizer):
+        return optimizer
+    return TracedOptimizer(lambda _: {}, lambda _: optimizer)
+
+
+def adamw(schedule: Schedule, *, b1: float, b2: float, eps: float, weight_decay: float) -> TracedOptimizer:
+    """Return AdamW (https://arxiv.org/abs/1711.05101); its learning rate and betas can be moved."""
+
+    def hyper(num_updates: Any) -> Mapping[str, Any]:
+        return {"learning_rate": schedule(num_updates), "b1": jnp.float32(b1), "b2": jnp.float32(b2)}
+
+    def transformation(hyper: Mapping[str, Any]) -> optax.GradientTransformation:
+        return optax.adamw(**hyper, eps=eps, weight_decay=weight_decay, mask=decay_mask)
+
+    return TracedOptimizer(hyper, transformation)
+
+
+def learning_rate_schedule(
+    shape: Shape, *, peak: float, warmup_steps: int, decay_fraction: float, total_steps: int
+) -> Schedule:
+    """Return the schedule: warm-up to the peak, then what `shape` names.
 
     With s updates made, w warm-up steps and n in total: (s + 1) / (w + 1) of the peak while s < w. After that
     and with x = (s - w) / (n - w): `constant` 1, `linear` 1 - x, `cosine` (1 + cos(pi x)) / 2, and
     `warmup_stable_decay` 1 until the last `decay_fraction` of all n steps, then linearly down. Every update
     within `total_steps` is made at a rate above zero.
     """
-    peak, warmup = options.learning_rate, options.warmup_steps
-    decay_start = warmup
-    if options.schedule == "warmup_stable_decay":
-        decay_start = max(warmup, round(total_steps * (1.0 - options.decay_fraction)))
+    decay_start = warmup_steps
+    if shape == "warmup_stable_decay":
+        decay_start = max(warmup_steps, round(total_steps * (1.0 - decay_fraction)))
     decay_steps = max(total_steps - decay_start, 1)
 
     def learning_rate(num_updates: Any) -> Float32[Array, ""]:
         made = jnp.asarray(num_updates, jnp.float32)
-        rising = (made + 1.0) / (warmup + 1.0)
+        rising = (made + 1.0) / (warmup_steps + 1.0)
         progress = jnp.clip((made - decay_start) / decay_steps, 0.0, 1.0)
-        if options.schedule == "constant":
+        if shape == "constant":
             share = jnp.ones_like(made)
-        elif options.schedule == "cosine":
+        elif shape == "cosine":
             share = 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
         else:
             share = 1.0 - progress
-        return peak * jnp.where(made < warmup, rising, share)
+        return peak * jnp.where(made < warmup_steps, rising, share)
 
     return learning_rate
 

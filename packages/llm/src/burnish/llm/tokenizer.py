@@ -45,8 +45,19 @@ class Tokenizer(Protocol):
         """Return the text of ids without the special ones; broken UTF-8 becomes U+FFFD."""
         ...
 
-    def render_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-        """Return the ids of a conversation up to where the assistant's next answer starts."""
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        **template_options: Any,
+    ) -> list[int]:
+        """Return the ids of a conversation, as a rule up to where the assistant's next answer starts.
+
+        `tools` are JSON schemas that the template shows the model; `template_options` are its own, such as
+        `enable_thinking`.
+        """
         ...
 
     def files(self) -> dict[str, bytes]:

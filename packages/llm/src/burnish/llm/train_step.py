@@ -1,4 +1,4 @@
-"""One optimizer step as one compiled function: micro-batches, clipping, update, and the next weights.
+"""One optimizer step, as two compiled functions or as one: forward and backward, then the update.
 
 The state (masters, moments, counters) is donated. The compute-dtype copy of the parameters is not part of it:
 a step reads the copy of the step before, which an engine may hold as well, and returns a new one.
@@ -7,188 +7,179 @@ a step reads the copy of the step before, which an engine may hold as well, and 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Float32
+from jaxtyping import Array, Bool, Float32
 
 from burnish.llm.batch import TokenBatch
-from burnish.llm.families.protocol import CausalLM
-from burnish.llm.objective import Objective, Policy, Statistics, policy_of, weighted_sum
-from burnish.llm.optimizer import ScheduledOptimizer
-from burnish.llm.sharding import batch_sharding, parameter_shardings, replicated
-from burnish.platform.errors import ConfigError
+from burnish.llm.micro_batches import join_rows, split_rows, with_scalars
+from burnish.llm.objective import Objective, Statistics, evaluate
+from burnish.llm.policy import policy_of
+from burnish.llm.scoring import columns_of_policy
+from burnish.llm.sharding import batch_sharding, replicated
+from burnish.llm.train_state import State, StateLayout, compute_copy
+from burnish.platform.statistics.kinds import Maximum
 
-State = dict[str, Any]
-"""`params` (masters), `opt_state`, and two int32 counters: `step`, and `skipped` of those steps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateLayout:
-    """All that determines the arrays of a training state and where they lie; hashable."""
-
-    model: CausalLM
-    optimizer: Any
-    total_steps: int
-    param_dtype: str
-    compute_dtype: str
-    mesh: Mesh
-
-    def transformation(self) -> optax.GradientTransformation | ScheduledOptimizer:
-        """Build the optimizer."""
-        return self.optimizer.build(total_steps=self.total_steps)
-
-    def abstract_state(self) -> State:
-        """Return the shapes and dtypes of the state without allocating any of it."""
-        return jax.eval_shape(self.fresh_state, self.model.abstract(jnp.dtype(self.param_dtype)))
-
-    def fresh_state(self, params: Any) -> State:
-        """Return the state before the first step, with `params` as masters."""
-        counter = jnp.zeros((), jnp.int32)
-        opt_state = self.transformation().init(params)
-        return {"params": params, "opt_state": opt_state, "step": counter, "skipped": counter}
-
-    def state_shardings(self) -> State:
-        """Return the sharding of each array of the state; moments lie as the parameters they belong to."""
-        params = parameter_shardings(self.model, self.mesh)
-        everywhere = replicated(self.mesh)
-        opt_state = optax.tree_utils.tree_map_params(
-            self.transformation(),
-            lambda _, sharding: sharding,
-            self.abstract_state()["opt_state"],
-            params,
-            transform_non_params=lambda _: everywhere,
-        )
-        return {"params": params, "opt_state": opt_state, "step": everywhere, "skipped": everywhere}
+Hyper = Mapping[str, Any]
+"""Hyper-parameters of one update; NaN stands for what the schedule says."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepProgram:
-    """All that determines the compiled step beside the shapes of its arguments; hashable."""
+class GradientProgram:
+    """All that determines the compiled forward and backward pass beside the shapes; hashable."""
 
     layout: StateLayout
     objective: Objective
     micro_batch_rows: int
-    max_grad_norm: float
     logprob_chunk: int
+    outputs: tuple[str, ...] = ()
 
 
-@functools.cache
-def compiled_step(program: StepProgram) -> Callable[[State, Any, TokenBatch], tuple[State, Any, Statistics]]:
-    """Return the jitted step (state, weights, batch) -> (state, weights, statistics); `state` is donated.
+class ComputeCopies(NamedTuple):
+    """The parameters in the compute dtype, cut as the layout's partition says."""
 
-    Stages whose programs are equal share one function, and so one compilation per batch shape.
+    trainable: Any
+    frozen: Any
+
+
+class Pending(NamedTuple):
+    """What waits for the next update: the gradient of everything since the last, in fp32, and its loss."""
+
+    gradients: Any
+    loss: Float32[Array, ""]
+
+
+def nothing_pending(layout: StateLayout) -> Pending:
+    """Return the gradient of no batch."""
+    trainable, _ = layout.abstract_params()
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), trainable)
+    return Pending(lax.with_sharding_constraint(zeros, layout.param_shardings()[0]), jnp.float32(0))
+
+
+def accumulate(
+    program: GradientProgram, weights: ComputeCopies, pending: Pending, batch: TokenBatch
+) -> tuple[Pending, Statistics, Mapping[str, Array]]:
+    """Add a batch's gradients and loss to what is pending, micro-batch by micro-batch.
+
+    Returns the batch's statistics, those of the objective below `train/` unless their name has a slash, and
+    the columns [b t] that `program.outputs` names.
     """
-    shardings = program.layout.state_shardings()
-    return jax.jit(
-        functools.partial(train_step, program),
-        donate_argnums=0,
-        out_shardings=(shardings, shardings["params"], replicated(program.layout.mesh)),
+    layout = program.layout
+
+    def loss_of(trainable: Any, rows: TokenBatch) -> tuple[Float32[Array, ""], Any]:
+        params = layout.partition.merge(trainable, weights.frozen)
+        policy = policy_of(layout.model, params, rows, program.logprob_chunk)
+        loss, statistics = evaluate(program.objective, policy, rows)
+        return loss, (statistics, columns_of_policy(policy, program.outputs))
+
+    def add(total: Any, micro_batch: TokenBatch) -> tuple[Any, Any]:
+        rows = with_scalars(micro_batch, batch)
+        (loss, others), gradients = jax.value_and_grad(loss_of, has_aux=True)(weights.trainable, rows)
+        total = jax.tree.map(lambda so_far, gradient: so_far + gradient.astype(jnp.float32), total, gradients)
+        return total, (loss, *others)
+
+    micro_batches = split_rows(batch, program.micro_batch_rows, layout.mesh)
+    gradients, (losses, statistics, columns) = lax.scan(add, pending.gradients, micro_batches)
+    statistics = {name: _reduce(value) for name, value in statistics.items()}
+    own = {"tokens": (jnp.sum(batch.trained), 1.0)}
+    return (
+        Pending(gradients, pending.loss + jnp.sum(losses)),
+        _report({**statistics, **own}),
+        join_rows(columns, layout.mesh),
     )
 
 
-def train_step(
-    program: StepProgram, state: State, weights: Any, batch: TokenBatch
+def update(
+    layout: StateLayout, state: State, pending: Pending, given: Hyper
 ) -> tuple[State, Any, Statistics]:
-    """Make one optimizer step on the whole batch, or none when loss or gradient is not finite.
-
-    Statistics are (sum, count), those of the objective below `train/` unless their name has a slash.
-    """
-    layout = program.layout
-    transformation = layout.transformation()
-    gradients, loss, statistics = accumulate(program, weights, batch)
-    grad_norm = optax.tree.norm(gradients)
-    is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    scale = 1.0 / jnp.maximum(grad_norm / program.max_grad_norm, 1.0)
-    clipped = jax.tree.map(lambda gradient: gradient * scale, gradients)
+    """Apply what is pending, or nothing when loss or gradient is not finite; return the new compute copy."""
+    optimizer = layout.optimize()
+    num_updates = state["step"] - state["skipped"]
+    hyper = {
+        name: jnp.where(jnp.isnan(given[name]), scheduled, given[name])
+        for name, scheduled in optimizer.hyper(num_updates).items()
+    }
+    grad_norm = optax.tree.norm(pending.gradients)
+    is_finite = jnp.isfinite(pending.loss) & jnp.isfinite(grad_norm)
+    scale = 1.0 / jnp.maximum(grad_norm / given["max_grad_norm"], 1.0)
+    clipped = jax.tree.map(lambda gradient: gradient * scale, pending.gradients)
+    transformation = optimizer.transformation(hyper)
     updates, opt_state = transformation.update(clipped, state["opt_state"], state["params"])
     params = optax.apply_updates(state["params"], updates)
     skipped = jnp.where(is_finite, 0, 1)
-    num_updates = state["step"] - state["skipped"]
     next_state = {
         "params": _select(is_finite, params, state["params"]),
         "opt_state": _select(is_finite, opt_state, state["opt_state"]),
         "step": state["step"] + 1,
         "skipped": state["skipped"] + skipped,
     }
-    own = {"loss": loss, "grad_norm": grad_norm, "tokens": jnp.sum(batch.trained), "skipped": skipped}
-    if isinstance(transformation, ScheduledOptimizer):
-        own["learning_rate"] = transformation.learning_rate(num_updates)
-    statistics = {**statistics, **{name: (value, 1.0) for name, value in own.items()}}
-    return next_state, compute_copy(next_state["params"], layout.compute_dtype), _report(statistics)
+    own = {"loss": pending.loss, "grad_norm": grad_norm, "skipped": skipped}
+    own |= {name: hyper[name] for name in ("learning_rate",) if name in hyper}
+    statistics = _report({name: (value, 1.0) for name, value in own.items()})
+    return next_state, compute_copy(next_state["params"], layout.compute_dtype), statistics
 
 
-def accumulate(
-    program: StepProgram, weights: Any, batch: TokenBatch
-) -> tuple[Any, Float32[Array, ""], Statistics]:
-    """Return gradients in fp32, loss and statistics of the whole batch, summed over its micro-batches."""
+def train_step(
+    program: GradientProgram, state: State, weights: ComputeCopies, batch: TokenBatch, given: Hyper
+) -> tuple[State, Any, Statistics, Mapping[str, Array]]:
+    """Make one optimizer step on the whole batch: `accumulate`, then `update`, bit for bit."""
+    pending = nothing_pending(program.layout)
+    pending, statistics, columns = accumulate(program, weights, pending, batch)
+    # Fused over this line, sums could be rounded otherwise than in two functions.
+    pending = lax.optimization_barrier(pending)
+    state, trainable, of_update = update(program.layout, state, pending, given)
+    return state, trainable, {**statistics, **of_update}, columns
 
-    def loss_of(weights: Any, rows: TokenBatch) -> tuple[Float32[Array, ""], Statistics]:
-        policy = policy_of(program.layout.model, weights, rows, program.logprob_chunk)
-        values, statistics = _call(program.objective, policy, rows)
-        return weighted_sum(values, rows), statistics
 
-    def add(total: Any, rows: TokenBatch) -> tuple[Any, Any]:
-        (loss, statistics), gradients = jax.value_and_grad(loss_of, has_aux=True)(weights, rows)
-        total = jax.tree.map(lambda so_far, gradient: so_far + gradient.astype(jnp.float32), total, gradients)
-        return total, (loss, statistics)
+@functools.cache
+def compiled_step(program: GradientProgram) -> Callable[..., Any]:
+    """Return the jitted `train_step`; the state is donated.
 
-    zeros = jax.tree.map(lambda weight: jnp.zeros(weight.shape, jnp.float32), weights)
-    zeros = lax.with_sharding_constraint(
-        zeros, parameter_shardings(program.layout.model, program.layout.mesh)
+    Stages whose programs are equal share one function, and so one compilation per batch shape.
+    """
+    layout = program.layout
+    shardings, everywhere = layout.state_shardings(), replicated(layout.mesh)
+    return jax.jit(
+        functools.partial(train_step, program),
+        donate_argnums=0,
+        out_shardings=(shardings, shardings["params"], everywhere, batch_sharding(layout.mesh)),
     )
-    micro_batches = split_rows(batch, program.micro_batch_rows, program.layout.mesh)
-    gradients, per_micro_batch = lax.scan(add, zeros, micro_batches)
-    loss, statistics = jax.tree.map(lambda values: jnp.sum(values, axis=0), per_micro_batch)
-    return gradients, loss, statistics
 
 
-def split_rows(batch: TokenBatch, micro_batch_rows: int, mesh: Mesh) -> TokenBatch:
-    """Cut [b t] into [m, micro_batch_rows, t]; no row leaves its device and neighbors stay together."""
-    num_shards = row_shards(mesh)
-    sharding = NamedSharding(mesh, PartitionSpec(None, *batch_sharding(mesh).spec))
-
-    def split(array: Array) -> Array:
-        num_rows, length = array.shape
-        num_micro_batches = num_rows // micro_batch_rows
-        local = array.reshape(num_shards, num_micro_batches, micro_batch_rows // num_shards, length)
-        micro_batches = jnp.swapaxes(local, 0, 1).reshape(num_micro_batches, micro_batch_rows, length)
-        return lax.with_sharding_constraint(micro_batches, sharding)
-
-    return jax.tree.map(split, batch)
+@functools.cache
+def compiled_accumulate(program: GradientProgram) -> Callable[..., Any]:
+    """Return the jitted `accumulate`; what is pending is donated."""
+    layout = program.layout
+    everywhere = replicated(layout.mesh)
+    pending = Pending._make([layout.param_shardings()[0], everywhere])
+    return jax.jit(
+        functools.partial(accumulate, program),
+        donate_argnums=1,
+        out_shardings=(pending, everywhere, batch_sharding(layout.mesh)),
+    )
 
 
-def row_shards(mesh: Mesh) -> int:
-    """Return the number of devices that the rows of a batch are divided over."""
-    return math.prod(mesh.shape[axis] for axis in batch_sharding(mesh).spec[0])
+@functools.cache
+def compiled_nothing(layout: StateLayout) -> Callable[[], Pending]:
+    """Return the jitted `nothing_pending`."""
+    return jax.jit(functools.partial(nothing_pending, layout))
 
 
-def compute_copy(params: Any, compute_dtype: str) -> Any:
-    """Return the parameters in the compute dtype, in buffers of their own also when the dtypes are equal."""
-    return jax.tree.map(lambda leaf: jnp.copy(leaf).astype(compute_dtype), params)
-
-
-def _call(objective: Objective, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, ...], Statistics]:
-    """Trace the objective; a column it reads and this stage does not fill is the config's mistake."""
-    try:
-        return objective(policy, batch)
-    except KeyError as error:
-        column = error.args[0] if error.args else None
-        if not isinstance(column, str) or column in batch.columns:
-            raise
-        name = objective.__name__ if isinstance(objective, FunctionType) else repr(objective)
-        raise ConfigError(
-            f"objective: {name} needs the batch column '{column}', and this stage fills only "
-            f"{', '.join(sorted(batch.columns))}; choose an objective of this stage, such as its default"
-        ) from error
+@functools.cache
+def compiled_update(layout: StateLayout) -> Callable[..., Any]:
+    """Return the jitted `update`; the state is donated."""
+    shardings = layout.state_shardings()
+    return jax.jit(
+        functools.partial(update, layout),
+        donate_argnums=0,
+        out_shardings=(shardings, shardings["params"], replicated(layout.mesh)),
+    )
 
 
 def _select(is_finite: Bool[Array, ""], updated: Any, kept: Any) -> Any:
@@ -196,11 +187,19 @@ def _select(is_finite: Bool[Array, ""], updated: Any, kept: Any) -> Any:
     return jax.tree.map(lambda new, old: jnp.where(is_finite, new.astype(old.dtype), old), updated, kept)
 
 
+def _reduce(statistic: Any) -> Any:
+    """Put the micro-batches' statistics of one name together, by its kind."""
+    if isinstance(statistic, Maximum):
+        return Maximum(jnp.max(statistic.value, axis=0))
+    total, count = statistic
+    return jnp.sum(total, axis=0), jnp.sum(count, axis=0)
+
+
 def _report(statistics: Statistics) -> Statistics:
     def named(name: str) -> str:
         return name if "/" in name else f"train/{name}"
 
     return {
-        named(name): (jnp.asarray(total, jnp.float32), jnp.asarray(count, jnp.float32))
-        for name, (total, count) in statistics.items()
+        named(name): jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), statistic)
+        for name, statistic in statistics.items()
     }

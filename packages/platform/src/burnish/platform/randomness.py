@@ -19,6 +19,7 @@ class Purpose(IntEnum):
 
     DATA = 1
     ROLLOUT = 2
+    TRAINING = 3
 
 
 def key_words(seed: int, stage: int, step: int, purpose: Purpose, id: int) -> KeyWords:

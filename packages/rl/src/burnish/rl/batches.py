@@ -1,16 +1,13 @@
 """From kept groups to the batches of a rollout's updates; every batch has the same shape."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from burnish.llm.batch import Aggregation, TokenBatch, make_batch
+from burnish.llm.aggregation import Aggregation
+from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.sequence import Sample
 from burnish.rl.advantages.protocol import TokenAdvantages
 from burnish.rl.groups import Group
-
-COLUMNS = ("advantages", "behavior_logprobs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +34,19 @@ class BatchLayout:
 
     def update_of(self, group: Group) -> int:
         """Return which of the rollout's updates a group belongs to, by its place among the prompts."""
-        return group.number * self.updates_per_rollout // self.prompts_per_step
+        return group.group_id * self.updates_per_rollout // self.prompts_per_step
 
 
 def make_batches(
-    layout: BatchLayout, groups: Sequence[Group], advantages: Sequence[Sequence[TokenAdvantages]]
+    layout: BatchLayout,
+    groups: Sequence[Group],
+    advantages: Sequence[Sequence[TokenAdvantages]],
+    columns: Collection[str],
 ) -> Iterator[TokenBatch]:
     """Yield one batch per update that has samples; those left out are padding rows of weight 0.
 
-    Each batch is an optimizer step of its own and is normalised by its own trained tokens.
+    `columns` are those that the objective reads, of the samples' own and `advantages`. Each batch is an
+    optimizer step of its own and is normalised by its own trained tokens.
     """
     for update in range(layout.updates_per_rollout):
         samples = [
@@ -61,12 +62,10 @@ def make_batches(
                 length=layout.length,
                 pad_token_id=layout.pad_token_id,
                 aggregation=layout.aggregation,
-                columns=COLUMNS,
+                columns=sorted(columns),
                 max_length=layout.max_new_tokens,
             )
 
 
 def _with_advantages(sample: Sample, values: TokenAdvantages) -> Sample:
-    column = np.zeros(len(sample), np.float32)
-    column[sample.prompt_length :] = values
-    return replace(sample, columns={**sample.columns, "advantages": column})
+    return replace(sample, columns={**sample.columns, "advantages": values})

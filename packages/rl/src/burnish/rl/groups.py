@@ -12,9 +12,9 @@ from burnish.llm.sequence import Sample
 
 @dataclass(frozen=True)
 class Group:
-    """All completions of one prompt in one rollout; `number` is its place among the rollout's prompts."""
+    """All completions of one prompt in one rollout; `group_id` is its place among the rollout's prompts."""
 
-    number: int
+    group_id: int
     samples: tuple[Sample, ...]
 
     @property
@@ -38,7 +38,7 @@ def rows(groups: Iterable[Group]) -> Iterator[dict[str, Any]]:
     """Yield one readable row per sample: what was asked, what was written, and what it was worth."""
     for sample in samples_of(groups):
         yield {
-            "group": sample.group,
+            "group": sample.group_id,
             "prompt": sample.prompt,
             "completion": sample.completion,
             "reward": sample.reward,

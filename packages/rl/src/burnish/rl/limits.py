@@ -30,13 +30,13 @@ class Limits:
         reasons = [name.removeprefix(scope) for name in stats.summary() if name.startswith(scope)]
         return f"no completion of the rollout could be rewarded: {', '.join(reasons) or 'no reason given'}"
 
-    def exceeded(self, number: int, statistics: Mapping[str, tuple[Any, Any]]) -> str | None:
+    def exceeded(self, number: int, statistics: Mapping[str, Any]) -> str | None:
         """Look at update `number` of a rollout; the first one shows whether engine and trainer agree."""
         if number == 0 and (reason := self._mismatched(statistics)):
             return reason
         return self.skipped.exceeded(statistics)
 
-    def _mismatched(self, statistics: Mapping[str, tuple[Any, Any]]) -> str | None:
+    def _mismatched(self, statistics: Mapping[str, Any]) -> str | None:
         total, count = statistics[ABSOLUTE]
         mismatch = float(total) / max(float(count), 1.0)
         # Written so that a mismatch that is not a number stops the run too.

@@ -5,10 +5,11 @@ A step: roll out, reward, keep, compare, update, sync, evaluate, commit.
 
 from collections.abc import Sequence
 
-from burnish.llm.objective import Statistics
+from burnish.llm.objective import Statistics, columns_of
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
+from burnish.platform.randomness import Purpose, key_words
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.algorithm import Algorithm
@@ -40,7 +41,7 @@ def run_rl(
     for step in run.steps(steps, training=training, data=prompts):
         stats = StatsTracker()
         if engine.version != training.weight_version:
-            engine.update_weights(training.weights(), training.weight_version)
+            engine.update_weights(training.weights())
         if step > 0:
             with run.span("rollout"):
                 records = prompts.take(layout.prompts_per_step)
@@ -49,12 +50,12 @@ def run_rl(
                 groups = selection.score(groups, stats)
                 kept = selection.keep(groups, layout.completions_per_step, stats)
             with run.span("update"):
-                updates, reason = learn(training, algorithm, kept)
+                updates, reason = learn(run, training, algorithm, kept, step)
             if reason := reason or limits.unrewarded(groups, stats):
                 run.stop(reason)
             report(updates, stats)
             run.samples("rollouts").write(step, rows(groups[:log_groups]))
-            engine.update_weights(training.weights(), training.weight_version)
+            engine.update_weights(training.weights())
             with stats.scope("perf/rollout"):
                 stats += engine.stats()
         if evaluation.due(step, steps):
@@ -63,12 +64,14 @@ def run_rl(
 
 
 def learn(
-    training: TrainingBackend, algorithm: Algorithm, groups: Sequence[Group]
+    run: StageRun, training: TrainingBackend, algorithm: Algorithm, groups: Sequence[Group], step: int
 ) -> tuple[list[Statistics], str | None]:
     """Make the updates of one rollout until a limit is exceeded; return their statistics and the reason."""
     updates: list[Statistics] = []
-    for batch in make_batches(algorithm.layout, groups, algorithm.advantage(groups)):
-        updates.append(training.step(batch, algorithm.objective))
+    objective, advantages = algorithm.objective, algorithm.advantage(groups)
+    for batch in make_batches(algorithm.layout, groups, advantages, columns_of(objective)):
+        words = key_words(run.seed, run.index, step, Purpose.TRAINING, len(updates))
+        updates.append(training.step(batch, objective, key_words=words).statistics)
         if reason := algorithm.limits.exceeded(len(updates) - 1, updates[-1]):
             return updates, reason
     return updates, None

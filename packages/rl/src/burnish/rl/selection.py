@@ -66,5 +66,5 @@ def _describe(groups: Sequence[Group], stats: StatsTracker) -> None:
         stats.ratio("reward/mean", float(rewards.sum()), len(rewards))
         stats.ratio("reward/mixed_groups", float(len(rewards) > 0 and np.ptp(rewards) > 0), 1)
     for sample in samples_of(groups):
-        stats.ratio("rollout/completion_tokens", len(sample) - sample.prompt_length, 1)
+        stats.ratio("rollout/completion_tokens", int(np.count_nonzero(sample.sampled)), 1)
         stats.ratio("rollout/truncated", float(sample.status == "length"), 1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
+from burnish.llm.objective import ObjectiveContext
 from burnish.platform.data.order import RecordStream
 from burnish.platform.runs.stage import Artifacts
 from burnish.platform.runs.stage_run import StageRun
@@ -34,7 +35,8 @@ class RLStage:
         received = bench.received
         prompts = self._prompts(bench)
         layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
-        training = received.make_training(config.training, config.optimizer, self.total_updates)
+        context = received.training_context(config.optimizer, self.total_updates)
+        training = config.training.build(context)
         run_rl(
             run,
             steps=config.steps,
@@ -54,16 +56,21 @@ class RLStage:
         received = bench.received
         prompts = self._prompts(bench)
         layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
-        plan = received.plan(
-            config.training,
-            config.optimizer,
-            self.total_updates,
+        plan = config.training.plan(
+            received.training_context(config.optimizer, self.total_updates),
             num_rows=layout.num_rows,
             length=layout.length,
-            columns=3,
+            num_columns=4,
         )
         rollout = f"{config.prompts_per_step} prompts x {config.samples_per_prompt} samples"
-        return {**plan, "rollouts": config.steps, "completions per rollout": rollout, "prompts": len(prompts)}
+        model = {"model": received.bundle.source}
+        return {
+            **model,
+            **plan,
+            "rollouts": config.steps,
+            "completions per rollout": rollout,
+            "prompts": len(prompts),
+        }
 
     @property
     def total_updates(self) -> int:
@@ -95,7 +102,7 @@ class RLStage:
 
     def _algorithm(self, bench: Workbench, layout: BatchLayout) -> Algorithm:
         config, run = self.config, self.stage_run
-        objective = config.objective.build(temperature=config.temperature)
+        objective = config.objective.build(ObjectiveContext(jax=run.jax))
         return Algorithm(
             rollout=config.rollout.build(
                 tokenizer=bench.received.bundle.tokenizer,
@@ -106,7 +113,7 @@ class RLStage:
             ),
             selection=self._selection(),
             advantage=config.advantage.build(),
-            objective=MeasuredObjective(objective, config.temperature),
+            objective=MeasuredObjective(objective),
             layout=layout,
             limits=Limits(
                 max_mismatch=mismatch_limit(config.max_mismatch, run.jax.compute_dtype),

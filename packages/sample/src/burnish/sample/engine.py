@@ -1,8 +1,9 @@
 """The protocol of an engine: weights and requests in, completions out."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.request import Completion, Request
 
@@ -16,8 +17,11 @@ class Engine(Protocol):
         """Return the version of the weights in use; -1 before the first `update_weights`."""
         ...
 
-    def update_weights(self, params: Any, version: int) -> None:
-        """Use `params` for every later request and record `version` in its completions."""
+    def update_weights(self, weights: Weights) -> None:
+        """Use these for every later request and record their version in its completions.
+
+        An engine of this process takes the tree as it is; one elsewhere lets `weights.export` write it out.
+        """
         ...
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:

@@ -124,6 +124,7 @@ class Evaluation:
         return make_sample(
             problem.prompt_tokens,
             completion.tokens,
+            is_sampled=True,
             prompt=self._tokenizer.decode(problem.prompt_tokens),
             completion=self._tokenizer.decode(completion.tokens.tolist()),
             status=completion.finish_reason,

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-FinishReason = Literal["stop", "length", "failed"]
+from burnish.llm.sequence import FinishReason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.errors import ConfigError
 from burnish.platform.runs.stage import Artifacts
 from burnish.platform.runs.stage_run import StageRun
@@ -28,7 +29,7 @@ class EvalStage:
                 f"it has {', '.join(bench.data.splits())}"
             )
         engine = bench.make_engine()
-        engine.update_weights(bench.received.bundle.params, 0)
+        engine.update_weights(Weights(0, bench.received.bundle.params))
         for step in self._run.steps(0):
             self._run.commit(step, bench.evaluator(engine, step))
         return artifacts

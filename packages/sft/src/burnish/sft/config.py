@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from burnish.llm.config.training import JaxTraining
 from burnish.platform.configuration.slot_fields import shared, slot
 from burnish.platform.errors import ConfigError
 
@@ -52,8 +51,7 @@ class SFT:
     def check(self, jax: "JaxConfig") -> None:
         """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
         self.data.build(self.split)
-        if isinstance(self.training, JaxTraining):
-            self.training.check(self.rows_per_step, jax.mesh)
+        self.training.check(self.rows_per_step, jax.mesh)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

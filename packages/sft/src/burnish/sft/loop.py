@@ -1,11 +1,13 @@
 """Supervised fine-tuning as a loop over built collaborators; usable without configuration files."""
 
-from burnish.llm.batch import Aggregation, make_batch
+from burnish.llm.aggregation import Aggregation
+from burnish.llm.batch import make_batch
 from burnish.llm.limits import SkippedUpdates
-from burnish.llm.objective import Objective
+from burnish.llm.objective import Objective, columns_of
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
+from burnish.platform.randomness import Purpose, key_words
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine
@@ -40,12 +42,14 @@ def run_sft(
                     pad_token_id=pad_token_id,
                     aggregation=aggregation,
                     max_length=max_length,
+                    columns=sorted(columns_of(objective)),
                 )
-                statistics = training.step(batch, objective)
+                words = key_words(run.seed, run.index, step, Purpose.TRAINING, 0)
+                statistics = training.step(batch, objective, key_words=words).statistics
                 if reason := skipped.exceeded(statistics):
                     run.stop(reason)
             stats += statistics
         if evaluation.due(step, steps):
-            engine.update_weights(training.weights(), training.weight_version)
+            engine.update_weights(training.weights())
             stats += evaluation(engine, step)
         run.commit(step, stats)

@@ -6,6 +6,7 @@ from typing import Any
 
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
+from burnish.llm.objective import ObjectiveContext
 from burnish.platform.data.order import RecordStream
 from burnish.platform.runs.stage import Artifacts
 from burnish.platform.runs.stage_run import StageRun
@@ -32,12 +33,12 @@ class SFTStage:
         bench = Workbench.of(run, artifacts, self.shared)
         received = bench.received
         demonstrations = self._demonstrations(bench)
-        training = received.make_training(config.training, config.optimizer, config.steps)
+        training = config.training.build(received.training_context(config.optimizer, config.steps))
         run_sft(
             run,
             training=training,
             demonstrations=RecordStream(demonstrations, run.data_seed),
-            objective=config.objective.build(),
+            objective=config.objective.build(ObjectiveContext(jax=run.jax)),
             engine=bench.make_engine(),
             evaluation=bench.evaluator,
             steps=config.steps,
@@ -56,16 +57,15 @@ class SFTStage:
         bench = Workbench.of(self.stage_run, Artifacts(), self.shared)
         received = bench.received
         demonstrations = self._demonstrations(bench)
-        plan = received.plan(
-            config.training,
-            config.optimizer,
-            config.steps,
+        plan = config.training.plan(
+            received.training_context(config.optimizer, config.steps),
             num_rows=config.rows_per_step,
             length=padded(demonstrations),
-            columns=1,
+            num_columns=1,
         )
         epochs = config.steps * config.rows_per_step / len(demonstrations)
-        return {**plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
+        model = {"model": received.bundle.source}
+        return {**model, **plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
         source = bench.data.build(self.config.split)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from burnish.llm.objective import Objective
+    from burnish.llm.objective import Objective, ObjectiveContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrossEntropy:
     """Negative log-likelihood of each trained token."""
 
-    def build(self, **_: Any) -> Objective:
-        """Return the objective; it needs nothing of what others are built with, such as a temperature."""
+    def build(self, context: ObjectiveContext) -> Objective:
+        """Return the objective; it needs nothing of the context."""
+        del context
         from burnish.llm.objective import cross_entropy
 
         return cross_entropy

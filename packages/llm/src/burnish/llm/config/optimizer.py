@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from burnish.llm.config.ranges import check_range
 
 if TYPE_CHECKING:
-    from burnish.llm.optimizer import ScheduledOptimizer
+    from burnish.llm.optimizer import OptimizerContext, TracedOptimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,15 @@ class AdamW:
         check_range("optimizer.eps", self.eps, self.eps > 0, "above 0")
         check_range("optimizer.weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
 
-    def build(self, total_steps: int) -> ScheduledOptimizer:
-        """Return the gradient transformation and its schedule over `total_steps` optimizer steps."""
-        from burnish.llm.optimizer import build_adamw
+    def build(self, context: OptimizerContext) -> TracedOptimizer:
+        """Return the optimizer, whose schedule ends with the stage's last step."""
+        from burnish.llm.optimizer import adamw, learning_rate_schedule
 
-        return build_adamw(self, total_steps)
+        schedule = learning_rate_schedule(
+            self.schedule,
+            peak=self.learning_rate,
+            warmup_steps=self.warmup_steps,
+            decay_fraction=self.decay_fraction,
+            total_steps=context.total_steps,
+        )
+        return adamw(schedule, b1=self.b1, b2=self.b2, eps=self.eps, weight_decay=self.weight_decay)

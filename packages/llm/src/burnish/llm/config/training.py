@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from burnish.llm.config.ranges import check_range
 
 if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
-    from burnish.llm.families.protocol import CausalLM
-    from burnish.llm.tokenizer import Tokenizer
-    from burnish.llm.training import JaxTrainingBackend
-    from burnish.platform.configuration.config import JaxConfig, MeshConfig
+    from burnish.llm.training import TrainingBackend, TrainingContext
+    from burnish.platform.configuration.config import MeshConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +26,10 @@ class JaxTraining:
     logprob_chunk: int = 1024
     """Positions whose logits exist at one time."""
 
+    frozen: tuple[str, ...] = ()
+    """Parameters that stay as they are, by patterns of their paths: `embed`, `layers/mlp`, `layers/*/query*`.
+    They have no gradient, no moments and no masters."""
+
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         rows = self.micro_batch_rows
@@ -38,31 +39,33 @@ class JaxTraining:
 
     def check(self, num_rows: int, mesh: MeshConfig) -> None:
         """Refuse batches of `num_rows` rows that do not divide into micro-batches and devices."""
-        from burnish.llm.training import check_rows
+        from burnish.llm.micro_batches import check_rows
 
         check_rows(num_rows, self.micro_batch_rows, mesh.dp * mesh.fsdp)
 
-    def build(
-        self,
-        *,
-        model: CausalLM,
-        params: Any,
-        optimizer: Any,
-        total_steps: int,
-        mesh: Mesh,
-        jax_config: JaxConfig,
-        tokenizer: Tokenizer | None = None,
-    ) -> JaxTrainingBackend:
-        """Return the backend with `params` as masters; `optimizer` is the component, not what it builds."""
-        from burnish.llm.training import JaxTrainingBackend
+    def plan(
+        self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
+    ) -> Mapping[str, int | float | str]:
+        """Return the arithmetic of one update's batch and the bytes of the state; allocates nothing."""
+        from burnish.llm.footprint import training_plan
+
+        return training_plan(
+            context,
+            frozen=self.frozen,
+            micro_batch_rows=self.micro_batch_rows,
+            num_rows=num_rows,
+            length=length,
+            num_columns=num_columns,
+        )
+
+    def build(self, context: TrainingContext) -> TrainingBackend:
+        """Return the backend over the context's parameters, with a fresh optimizer."""
+        from burnish.llm.jax_training import JaxTrainingBackend
 
         return JaxTrainingBackend(
-            self,
-            model=model,
-            params=params,
-            optimizer=optimizer,
-            total_steps=total_steps,
-            mesh=mesh,
-            jax_config=jax_config,
-            tokenizer=tokenizer,
+            context,
+            micro_batch_rows=self.micro_batch_rows,
+            max_grad_norm=self.max_grad_norm,
+            logprob_chunk=self.logprob_chunk,
+            frozen=self.frozen,
         )

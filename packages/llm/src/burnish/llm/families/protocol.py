@@ -80,12 +80,15 @@ class CausalLM(Protocol):
         positions: Int[Array, "b t"],
         segment_ids: Int[Array, "b t"],
         cache: KVCache | None = None,
+        *,
+        visible_until: Int[Array, "b t"] | None = None,
     ) -> tuple[Float[Array, "b t d"], KVCache | None]:
         """Return the final hidden states, and the cache with these tokens written to it.
 
-        Segment 0 is padding. Without a cache a token attends to what stands before it in its row and has its
-        segment id. With one, each row is one sequence: keys and values are written at index `position`
-        (padding is dropped) and a token attends to every index up to its position.
+        Segment 0 is padding. Without a cache a token attends to what stands before it in its row, has its
+        segment id and is visible so far: key j is seen by query i when j <= i < `visible_until[j]`. With one,
+        each row is one sequence: keys and values are written at index `position` (padding is dropped) and a
+        token attends to every index up to its position.
         """
         ...
 

@@ -89,12 +89,14 @@ class Qwen2LM:
         positions: Int[Array, "b t"],
         segment_ids: Int[Array, "b t"],
         cache: KVCache | None = None,
+        *,
+        visible_until: Int[Array, "b t"] | None = None,
     ) -> tuple[Float[Array, "b t d"], KVCache | None]:
         """Return the final hidden states, and the cache with these tokens written to it."""
         hidden = params["embed"][tokens]
         angles = rotary_angles(positions, self.shape.head_dim, self.shape.rope_theta)
         if cache is None:
-            hidden = self._scan(params["layers"], hidden, angles, segment_mask(segment_ids))
+            hidden = self._scan(params["layers"], hidden, angles, segment_mask(segment_ids, visible_until))
         else:
             indices = write_indices(positions, segment_ids, cache.length)
             mask = cache_mask(positions, cache.length)

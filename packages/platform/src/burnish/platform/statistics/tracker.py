@@ -9,8 +9,10 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, SupportsFloat
 
-Statistic = SupportsFloat | tuple[SupportsFloat, SupportsFloat]
-"""A value, or a sum with the count to divide it by."""
+from burnish.platform.statistics.kinds import Maximum
+
+Statistic = SupportsFloat | tuple[SupportsFloat, SupportsFloat] | Maximum
+"""A value, a sum with the count to divide it by, or a value of which the largest is kept."""
 
 
 _Kind = Literal["mean", "sum", "minimum", "maximum"]
@@ -65,13 +67,16 @@ class StatsTracker:
             self._prefix = outer
 
     def merge(self, other: "StatsTracker | Mapping[str, Statistic]") -> None:
-        """Add what another tracker, or a mapping of values and (sum, count) pairs, has collected."""
+        """Add what another tracker, or a mapping of values, (sum, count) pairs and maxima, has collected."""
         if isinstance(other, StatsTracker):
             for name, kind in other._kinds.items():
                 for total, count in other._values[name]:
                     self._record(name, kind, total, count)
             return
         for name, value in other.items():
+            if isinstance(value, Maximum):
+                self._record(name, "maximum", value.value, 1)
+                continue
             total, count = value if isinstance(value, tuple) else (value, 1)
             self._record(name, "mean", total, count)
 

@@ -9,20 +9,20 @@ from jaxtyping import Float
 from burnish.rl.groups import Group
 
 TokenAdvantages = Float[np.ndarray, " t"]
-"""One number per completion token."""
+"""One number per token of a sample; 0 where nobody sampled."""
 
 
 class Advantage(Protocol):
     """Groups to advantages; compares rewards, knows no model."""
 
     def __call__(self, groups: Sequence[Group]) -> list[list[TokenAdvantages]]:
-        """Return, per group and scored sample, the advantage of each completion token."""
+        """Return, per group and scored sample, the advantage of each of its tokens."""
         ...
 
 
 def spread(group: Group, values: Float[np.ndarray, " g"]) -> list[TokenAdvantages]:
-    """Give every completion token of a scored sample the sample's value."""
+    """Give every sampled token of a scored sample the sample's value."""
     return [
-        np.full(len(sample) - sample.prompt_length, value, np.float32)
+        np.where(sample.sampled, value, 0).astype(np.float32)
         for sample, value in zip(group.scored, values, strict=True)
     ]

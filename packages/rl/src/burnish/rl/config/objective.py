@@ -1,12 +1,12 @@
 """The objectives of this package as plain data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.llm.objective import Objective
+    from burnish.llm.objective import Objective, ObjectiveContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,19 +25,24 @@ class ClippedPolicyGradient:
                 f"clip_low={self.clip_low} must lie between 0 and 1 and clip_high={self.clip_high} be above 0"
             )
 
-    def build(self, *, temperature: float = 1.0) -> "Objective":
-        """Return the objective for completions sampled at `temperature`."""
+    def build(self, context: "ObjectiveContext") -> "Objective":
+        """Return the objective; its clip range may move from step to step."""
+        del context
         from burnish.rl.objectives.clipped_policy_gradient import ClippedPolicyGradientObjective
 
-        return ClippedPolicyGradientObjective(self.clip_low, self.clip_high, temperature)
+        return ClippedPolicyGradientObjective(self.clip_low, self.clip_high)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyGradient:
     """REINFORCE: the log-probability times the advantage; for one update per rollout."""
 
-    def build(self, *, temperature: float = 1.0) -> "Objective":
-        """Return the objective for completions sampled at `temperature`."""
+    max_updates_per_rollout: ClassVar[int] = 1
+    """After the first update the samples are of another policy, and nothing here makes up for it."""
+
+    def build(self, context: "ObjectiveContext") -> "Objective":
+        """Return the objective."""
+        del context
         from burnish.rl.objectives.policy_gradient import PolicyGradientObjective
 
-        return PolicyGradientObjective(temperature)
+        return PolicyGradientObjective()

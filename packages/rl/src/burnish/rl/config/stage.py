@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from burnish.llm.config.training import JaxTraining
 from burnish.platform.configuration.slot_fields import shared, slot, slots
 from burnish.platform.errors import ConfigError
 from burnish.rl.config.advantage import GroupMean, LeaveOneOut
-from burnish.rl.config.objective import PolicyGradient
 
 if TYPE_CHECKING:
     from burnish.platform.configuration.config import JaxConfig
@@ -102,18 +100,18 @@ class RL:
                 "samples_per_prompt=1 leaves nothing to compare a completion with; raise it to 2 or more, or "
                 "choose advantage=batch_mean"
             )
-        if self.updates_per_rollout > 1 and isinstance(self.objective, PolicyGradient):
+        most = getattr(self.objective, "max_updates_per_rollout", self.updates_per_rollout)
+        if self.updates_per_rollout > most:
             raise ConfigError(
-                f"updates_per_rollout={self.updates_per_rollout} is more than policy_gradient can learn from "
-                "one rollout; set it to 1, or choose objective=clipped_policy_gradient"
+                f"updates_per_rollout={self.updates_per_rollout} is more than the objective can learn from "
+                f"one rollout; set it to {most}, or choose objective=clipped_policy_gradient"
             )
 
     def check(self, jax: "JaxConfig") -> None:
         """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
         self.data.build(self.split)
-        if isinstance(self.training, JaxTraining):
-            num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
-            self.training.check(num_rows, jax.mesh)
+        num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
+        self.training.check(num_rows, jax.mesh)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

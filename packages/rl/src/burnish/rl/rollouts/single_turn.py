@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from burnish.llm.chat import render_prompt
-from burnish.llm.sequence import Sample, make_sample
+from burnish.llm.sequence import TEMPERATURE, Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.data.source import Record
 from burnish.platform.randomness import Purpose, key_words
@@ -58,10 +60,14 @@ class SingleTurnRollout:
         return make_sample(
             prompts[group],
             completion.tokens,
-            {"behavior_logprobs": completion.logprobs},
+            {
+                "behavior_logprobs": completion.logprobs,
+                TEMPERATURE: np.full(len(completion.tokens), self.temperature),
+            },
+            is_sampled=True,
             prompt=self.tokenizer.decode(prompts[group]),
             completion=self.tokenizer.decode(completion.tokens.tolist()),
-            group=group,
+            group_id=group,
             status=completion.finish_reason,
             weight_version=completion.weight_version,
             record=records[group],

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from burnish.llm.families.protocol import CausalLM
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.config.engine import InProcess
@@ -76,10 +77,10 @@ class InProcessEngine:
         """Return the version of the weights in use; -1 before the first `update_weights`."""
         return self._version
 
-    def update_weights(self, params: Any, version: int) -> None:
-        """Use `params` from now on; buffers already in place and dtype are shared, not copied."""
-        self._params, moved = place(params, self.shape.dtype, self.shape.mesh)
-        self._version = version
+    def update_weights(self, weights: Weights) -> None:
+        """Use `weights` from now on; buffers already in place and dtype are shared, not copied."""
+        self._params, moved = place(weights.tree, self.shape.dtype, self.shape.mesh)
+        self._version = weights.version
         self._stats.sum("weight_sync_bytes", moved)
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:

@@ -1,0 +1,68 @@
+"""What training would take, said before anything is allocated."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+
+from burnish.llm.jax_training import layout_of
+from burnish.llm.micro_batches import check_rows, row_shards
+from burnish.llm.train_state import StateLayout, compute_copy
+from burnish.llm.training import TrainingContext
+
+
+def training_plan(
+    context: TrainingContext,
+    *,
+    frozen: Sequence[str],
+    micro_batch_rows: int | str,
+    num_rows: int,
+    length: int,
+    num_columns: int,
+) -> Mapping[str, int | float | str]:
+    """Return the arithmetic of one update's batch and the bytes of the state."""
+    layout = layout_of(context, frozen)
+    shards = row_shards(context.mesh)
+    micro = check_rows(num_rows, micro_batch_rows, shards)
+    footprint = training_footprint(layout, num_rows=num_rows, length=length, num_columns=num_columns)
+    return {
+        "devices": context.mesh.size,
+        "optimizer steps": context.total_steps,
+        "rows per update": f"{num_rows} = {num_rows // micro} x {micro // shards} x {shards} devices",
+        "tokens per row": length,
+        "tokens per update": num_rows * length,
+        **footprint,
+    }
+
+
+def training_footprint(
+    layout: StateLayout, *, num_rows: int, length: int, num_columns: int = 1
+) -> dict[str, int]:
+    """Return the parameter counts and the bytes of state, weights and a batch."""
+    state, (_, frozen) = layout.abstract_state(), layout.abstract_params()
+    copy = functools.partial(compute_copy, compute_dtype=layout.compute_dtype)
+    weights = (jax.eval_shape(copy, state["params"]), frozen)
+    sizes = {"parameters": _num_elements(weights)}
+    if jax.tree.leaves(frozen):
+        sizes["trained parameters"] = _num_elements(state["params"])
+    return {
+        **sizes,
+        "state_bytes": _num_bytes(state),
+        "weight_bytes": _num_bytes(weights),
+        "batch_bytes": num_rows * length * 4 * (_INTEGER_COLUMNS + num_columns),
+    }
+
+
+_INTEGER_COLUMNS = 5
+"""Tokens, positions, segments, sequences and samples of a batch."""
+
+
+def _num_elements(tree: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def _num_bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,240 @@
+"""The training backend in jax: owns masters, optimizer state and weights, and steps them on its mesh."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from burnish.llm.batch import TokenBatch
+from burnish.llm.export import HuggingFaceWriter
+from burnish.llm.micro_batches import check_rows, place, row_shards
+from burnish.llm.objective import Objective, Statistics, scalars_of
+from burnish.llm.partition import Partition
+from burnish.llm.scoring import Scorer
+from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, start
+from burnish.llm.train_step import (
+    ComputeCopies,
+    GradientProgram,
+    Hyper,
+    Pending,
+    compiled_accumulate,
+    compiled_nothing,
+    compiled_step,
+    compiled_update,
+)
+from burnish.llm.training import Computed, TrainingContext
+from burnish.llm.versioned_weights import Weights
+from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+from burnish.platform.errors import ConfigError
+from burnish.platform.randomness import KeyWords
+
+MAX_GRAD_NORM = "max_grad_norm"
+
+
+class JaxTrainingBackend:
+    """Trains on the devices of one mesh, one compiled call per optimizer step and no wait for its result."""
+
+    def __init__(
+        self,
+        context: TrainingContext,
+        *,
+        micro_batch_rows: int | str,
+        max_grad_norm: float,
+        logprob_chunk: int,
+        frozen: Sequence[str],
+    ) -> None:
+        """Place the parameters on the mesh, those that are trained as masters, with a fresh optimizer."""
+        self.weight_version = 0
+        self._context = context
+        self._micro_batch_rows = micro_batch_rows
+        self._logprob_chunk = logprob_chunk
+        self._layout = layout_of(context, frozen)
+        names = self._layout.optimize().names()
+        self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
+        self._shardings = self._layout.state_shardings()
+        self._pending: Pending | None = None
+        masters = self._adopt(context.load_params())
+        self._state: State = start(self._layout)(masters)
+
+    def score(self, batch: TokenBatch, outputs: Sequence[str]) -> Mapping[str, Any]:
+        """Return what the current weights say of each token, [b t] per output of `OUTPUTS`."""
+        scorer = Scorer(
+            model=self._context.model,
+            mesh=self._context.mesh,
+            micro_batch_rows=self._micro_batch_rows,
+            logprob_chunk=self._logprob_chunk,
+        )
+        return scorer(self.weights().tree, batch, outputs)
+
+    def forward_backward(
+        self,
+        batch: TokenBatch,
+        objective: Objective,
+        outputs: Sequence[str] = (),
+        *,
+        key_words: KeyWords | None = None,
+    ) -> Computed:
+        """Add a batch's gradient to what the next `optim_step` applies."""
+        program = self._program(batch, objective, outputs)
+        pending = compiled_nothing(self._layout)() if self._pending is None else self._pending
+        placed = self._place(batch, objective, key_words)
+        self._pending, *computed = compiled_accumulate(program)(self._weights, pending, placed)
+        return Computed(*computed)
+
+    def optim_step(self, hyper: Mapping[str, float] | None = None) -> Statistics:
+        """Apply the gradients since the last call; RuntimeError where there are none."""
+        if self._pending is None:
+            raise RuntimeError("optim_step has no gradient to apply: call forward_backward before it")
+        pending, self._pending = self._pending, None
+        self._state, trainable, statistics = compiled_update(self._layout)(
+            self._state, pending, self._given(hyper)
+        )
+        self._change(trainable)
+        return statistics
+
+    def step(
+        self,
+        batch: TokenBatch,
+        objective: Objective,
+        outputs: Sequence[str] = (),
+        *,
+        hyper: Mapping[str, float] | None = None,
+        key_words: KeyWords | None = None,
+    ) -> Computed:
+        """Make one optimizer step; statistics and columns are device arrays that nothing has waited for.
+
+        Raises `ConfigError` when the rows do not divide into micro-batches and devices.
+        """
+        program = self._program(batch, objective, outputs)
+        placed = self._place(batch, objective, key_words)
+        self._state, trainable, *computed = compiled_step(program)(
+            self._state, self._weights, placed, self._given(hyper)
+        )
+        self._change(trainable)
+        return Computed(*computed)
+
+    def weights(self) -> Weights:
+        """Return the copies in the compute dtype that the next step will read; they are never overwritten."""
+        tree = self._layout.partition.merge(*self._weights)
+        return Weights(self.weight_version, tree, self._write)
+
+    def load_weights(self, params: Any) -> None:
+        """Train on from `params`, a tree of arrays; moments and schedule stay where they are."""
+        self._state["params"] = self._adopt(params)
+        self.weight_version += 1
+
+    def save_state(self) -> Snapshot:
+        """Return masters and optimizer; the arrays must be written before the next step donates them."""
+        context = self._context
+        files = {"config.json": json.dumps(context.model.hf_config, indent=2, sort_keys=True).encode()}
+        if context.tokenizer is not None:
+            files |= context.tokenizer.files()
+        # A checkpoint is a model, so the frozen parameters are in it, in the masters' dtype, which is exact.
+        frozen = jax.tree.map(lambda leaf: leaf.astype(self._layout.param_dtype), self._weights.frozen)
+        params = self._layout.partition.merge(self._state["params"], frozen)
+        return Snapshot(
+            trees={"params": params, "optimizer": _flatten(_rest_of(self._state))},
+            json={"weight_version": self.weight_version},
+            files=files,
+        )
+
+    def load_state(self, restored: Restored) -> None:
+        """Continue from a saved state, on this mesh or another; the next step is the one that was next."""
+        layout = self._layout
+        abstract = jax.tree.map(_with_sharding, layout.abstract_state(), self._shardings)
+        whole = layout.model.abstract(layout.param_dtype)
+        shardings = layout.partition.merge(*layout.param_shardings())
+        params = restored.tree("params", jax.tree.map(_with_sharding, whole, shardings))
+        rest = _rest_of(abstract)
+        leaves = restored.tree("optimizer", _flatten(rest))
+        ordered = [leaves[name] for name in _flatten(rest)]
+        placed = _put(jax.tree.unflatten(jax.tree.structure(rest), ordered), _rest_of(self._shardings))
+        masters = self._adopt(params)
+        self._state = {"params": masters, **copy_of_rest(layout)(placed)}
+        self._pending = None
+        self.weight_version = int(restored.json["weight_version"])
+
+    def _adopt(self, params: Any) -> Any:
+        """Take parameters as weights and return the masters; nothing shares a buffer with `params`."""
+        parts = self._layout.partition.split(params)
+        placed = [
+            _put(part, where) for part, where in zip(parts, self._layout.param_shardings(), strict=True)
+        ]
+        masters, trainable, frozen = adopt(self._layout)(*placed)
+        self._weights = ComputeCopies(trainable, frozen)
+        return masters
+
+    def _change(self, trainable: Any) -> None:
+        self._weights = self._weights._replace(trainable=trainable)
+        self.weight_version += 1
+
+    def _program(self, batch: TokenBatch, objective: Objective, outputs: Sequence[str]) -> GradientProgram:
+        shards = row_shards(self._layout.mesh)
+        return GradientProgram(
+            layout=self._layout,
+            objective=objective,
+            micro_batch_rows=check_rows(batch.tokens.shape[0], self._micro_batch_rows, shards),
+            logprob_chunk=self._logprob_chunk,
+            outputs=tuple(outputs),
+        )
+
+    def _place(self, batch: TokenBatch, objective: Objective, key_words: KeyWords | None) -> TokenBatch:
+        scalars = {**scalars_of(objective), **batch.scalars}
+        words = batch.noise_words if key_words is None else np.array(key_words, np.uint32)
+        return place(replace(batch, scalars=scalars, noise_words=words), self._layout.mesh)
+
+    def _given(self, hyper: Mapping[str, float] | None) -> Hyper:
+        unknown = sorted((hyper or {}).keys() - self._scheduled.keys())
+        if unknown:
+            raise ConfigError(
+                f"hyper: {', '.join(unknown)} cannot be moved here; legal are {', '.join(self._scheduled)}"
+            )
+        return {name: np.float32(value) for name, value in {**self._scheduled, **(hyper or {})}.items()}
+
+    def _write(self, directory: Path, tree: Any) -> Path:
+        context = self._context
+        if context.tokenizer is None:
+            raise ConfigError("engine: weights are written out with a tokenizer, and training was given none")
+        writer = HuggingFaceWriter(dtype=context.jax.compute_dtype)
+        return writer(directory, context.model, jax.device_get(tree), context.tokenizer)
+
+
+def layout_of(context: TrainingContext, frozen: Sequence[str]) -> StateLayout:
+    """Return the layout of the state; ConfigError for a pattern of `frozen` that makes no sense."""
+    partition = Partition(tuple(frozen))
+    partition.check(context.model.abstract("float32"))
+    return StateLayout(
+        model=context.model,
+        optimizer=context.optimizer,
+        total_steps=context.total_steps,
+        param_dtype=context.jax.param_dtype,
+        compute_dtype=context.jax.compute_dtype,
+        mesh=context.mesh,
+        partition=partition,
+    )
+
+
+def _rest_of(state: State) -> State:
+    return {name: part for name, part in state.items() if name != "params"}
+
+
+def _put(tree: Any, shardings: Any) -> Any:
+    arrays = jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else np.asarray(leaf), tree)
+    return jax.device_put(arrays, shardings)
+
+
+def _with_sharding(leaf: jax.ShapeDtypeStruct, sharding: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _flatten(tree: Any) -> Mapping[str, Any]:
+    """Turn any tree into one level of names: optax's named tuples would not survive every checkpoint."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

@@ -1,0 +1,102 @@
+"""How the samples of one row lie in it: one after another, or as branches of prefixes they share.
+
+In depth-first order one rule covers packing, shared prefixes and tries: key j is seen by query i when
+j <= i < visible_until[j].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from jaxtyping import Int32
+
+from burnish.llm.sequence import Sample
+from burnish.platform.errors import DataError
+
+NONE = -1
+"""The predecessor of a token that nothing precedes."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Samples laid out in one row, without padding, and where each of their tokens went."""
+
+    tokens: Int32[np.ndarray, " t"]
+    positions: Int32[np.ndarray, " t"]
+    """Place of a token in its own text, from 0."""
+
+    segment_ids: Int32[np.ndarray, " t"]
+    """From 1: samples that share a prefix are one segment, and no other sees it."""
+
+    sequences: Int32[np.ndarray, " t"]
+    """From 1: the sample that a token belongs to; 0 where several share it."""
+
+    predecessors: Int32[np.ndarray, " t"]
+    visible_until: Int32[np.ndarray, " t"]
+    places: tuple[Int32[np.ndarray, " t"], ...]
+    """For each sample, the index in the row of each of its tokens."""
+
+    def __len__(self) -> int:
+        """Return the tokens of the row; a shared one counts once."""
+        return len(self.tokens)
+
+
+def lay_out(samples: Sequence[Sample], *, shares_prefixes: bool = False) -> Row:
+    """Return the row of these samples, in their order.
+
+    With `shares_prefixes`, neighbors whose prefixes (`Sample.prefix_length`) are equal hold it once.
+    """
+    trees: list[list[Sample]] = [[sample] for sample in samples]
+    if shares_prefixes:
+        trees = [list(tree) for _, tree in groupby(samples, key=_prefix)]
+    segments, start, number = [], 0, 0
+    for segment, tree in enumerate(trees, 1):
+        segments.append(_tree(tree, segment, start, number))
+        start += len(segments[-1])
+        number += len(tree)
+    if len(segments) == 1:
+        return segments[0]
+    joined = {
+        name: np.concatenate([getattr(row, name) for row in segments])
+        for name in ("tokens", "positions", "segment_ids", "sequences", "predecessors", "visible_until")
+    }
+    return Row(**joined, places=tuple(place for row in segments for place in row.places))
+
+
+def _prefix(sample: Sample) -> bytes:
+    if sample.prefix_length == 0:
+        raise DataError("samples without a token before the first that is learned share no prefix")
+    return sample.tokens[: sample.prefix_length].tobytes()
+
+
+def _tree(samples: Sequence[Sample], segment: int, start: int, number: int) -> Row:
+    """Return the samples of one prefix, which begins at index `start`, numbered from `number` + 1 on."""
+    shared = samples[0].prefix_length if len(samples) > 1 else 0
+    ends = start + shared + np.cumsum([len(sample) - shared for sample in samples])
+    begins = [start + shared, *ends[:-1].tolist()]
+    end, prefix = int(ends[-1]), np.arange(start, start + shared)
+    indices = np.arange(start, end)
+    lengths = [len(sample) - shared for sample in samples]
+    places = tuple(
+        np.concatenate([prefix, np.arange(begin, begin + length)]).astype(np.int32)
+        for begin, length in zip(begins, lengths, strict=True)
+    )
+    own = np.repeat(np.arange(len(samples)), lengths)
+    predecessors = indices - 1
+    predecessors[[begin - start for begin in begins]] = start + shared - 1 if shared else NONE
+    predecessors[0] = NONE
+    tails = [sample.tokens[shared:] for sample in samples]
+    return Row(
+        tokens=np.concatenate([samples[0].tokens[:shared], *tails]).astype(np.int32),
+        positions=np.concatenate([np.arange(shared), *(shared + np.arange(size) for size in lengths)]).astype(
+            np.int32
+        ),
+        segment_ids=np.full(end - start, segment, np.int32),
+        sequences=np.concatenate([np.zeros(shared, int), number + 1 + own]).astype(np.int32),
+        predecessors=predecessors.astype(np.int32),
+        visible_until=np.concatenate([np.full(shared, end), np.asarray(ends)[own]]).astype(np.int32),
+        places=places,
+    )

@@ -1,0 +1,103 @@
+"""The arrays of a training state: masters, moments and counters of what is trained, and how they lie."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from burnish.llm.families.protocol import CausalLM
+from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, traced
+from burnish.llm.partition import Partition
+from burnish.llm.sharding import parameter_shardings, replicated
+
+State = dict[str, Any]
+"""`params` (masters of what is trained), `opt_state`, and two counters: `step`, and `skipped` of those."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateLayout:
+    """All that determines the arrays of a training state and where they lie; hashable."""
+
+    model: CausalLM
+    optimizer: Any
+    total_steps: int
+    param_dtype: str
+    compute_dtype: str
+    mesh: Mesh
+    partition: Partition = field(default_factory=Partition)
+
+    def optimize(self) -> TracedOptimizer:
+        """Build the optimizer."""
+        return traced(self.optimizer.build(OptimizerContext(total_steps=self.total_steps, model=self.model)))
+
+    def abstract_params(self) -> tuple[Any, Any]:
+        """Return shapes and dtypes of the trainable masters and of the frozen parameters."""
+        trainable, _ = self.partition.split(self.model.abstract(jnp.dtype(self.param_dtype)))
+        _, frozen = self.partition.split(self.model.abstract(jnp.dtype(self.compute_dtype)))
+        return trainable, frozen
+
+    def param_shardings(self) -> tuple[Any, Any]:
+        """Return the shardings of the trainable and of the frozen parameters."""
+        return self.partition.split(parameter_shardings(self.model, self.mesh))
+
+    def abstract_state(self) -> State:
+        """Return the shapes and dtypes of the state without allocating any of it."""
+        return jax.eval_shape(self.fresh_state, self.abstract_params()[0])
+
+    def fresh_state(self, masters: Any) -> State:
+        """Return the state before the first step, with `masters` of what is trained."""
+        counter = jnp.zeros((), jnp.int32)
+        opt_state = self.optimize().blank().init(masters)
+        return {"params": masters, "opt_state": opt_state, "step": counter, "skipped": counter}
+
+    def state_shardings(self) -> State:
+        """Return the sharding of each array of the state; moments lie as the parameters they belong to."""
+        params, _ = self.param_shardings()
+        everywhere = replicated(self.mesh)
+        opt_state = optax.tree_utils.tree_map_params(
+            self.optimize().blank(),
+            lambda _, sharding: sharding,
+            self.abstract_state()["opt_state"],
+            params,
+            transform_non_params=lambda _: everywhere,
+        )
+        return {"params": params, "opt_state": opt_state, "step": everywhere, "skipped": everywhere}
+
+
+def compute_copy(params: Any, compute_dtype: str) -> Any:
+    """Return the parameters in the compute dtype, in buffers of their own also when the dtypes are equal."""
+    return jax.tree.map(lambda leaf: jnp.copy(leaf).astype(compute_dtype), params)
+
+
+@functools.cache
+def start(layout: StateLayout) -> Callable[[Any], State]:
+    """Return the jitted `fresh_state`; the masters are donated."""
+    return jax.jit(layout.fresh_state, donate_argnums=0, out_shardings=layout.state_shardings())
+
+
+@functools.cache
+def adopt(layout: StateLayout) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+    """Return a jitted (trainable, frozen) -> (masters, weights, frozen), each in a buffer of its own."""
+    trainable, frozen = layout.param_shardings()
+
+    def copies(to_train: Any, to_keep: Any) -> tuple[Any, Any, Any]:
+        masters = compute_copy(to_train, layout.param_dtype)
+        # Frozen ones go through the masters' dtype too: a checkpoint holds them in it and must be exact.
+        kept = compute_copy(compute_copy(to_keep, layout.param_dtype), layout.compute_dtype)
+        return masters, compute_copy(to_train, layout.compute_dtype), kept
+
+    return jax.jit(copies, out_shardings=(trainable, trainable, frozen))
+
+
+@functools.cache
+def copy_of_rest(layout: StateLayout) -> Callable[[State], State]:
+    """Return a jitted copy: what is donated must not share memory with whoever read the checkpoint."""
+    shardings = {name: part for name, part in layout.state_shardings().items() if name != "params"}
+    return jax.jit(lambda rest: jax.tree.map(jnp.copy, rest), out_shardings=shardings)

@@ -1,0 +1,36 @@
+"""Weights on their way from a trainer to an engine: a tree, its version, and a way to write it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.platform.errors import ConfigError
+
+Write = Callable[[Path, Any], Path]
+"""Writes a tree of parameters into a new directory and returns it."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters in the compute dtype at one version; an engine in this process takes the very buffers."""
+
+    version: int
+    """Rises with every change of the weights."""
+
+    tree: Any
+    write: Write | None = None
+
+    def export(self, parent: Path) -> Path:
+        """Return `parent/version_<n>`, a directory in Hugging Face layout, written once per version.
+
+        For engines elsewhere; whoever asks for it removes what it no longer needs.
+        """
+        directory = parent / f"version_{self.version}"
+        if directory.is_dir():
+            return directory
+        if self.write is None:
+            raise ConfigError("engine: these weights cannot be written out; use an engine of this process")
+        return self.write(directory, self.tree)
