@@ -1,0 +1,165 @@
+"""Write, publish, remove and append what a run keeps, so that a crash leaves a whole thing or nothing of it.
+
+A file or directory is written under a hidden name beside its own (`.<name>.writing`), flushed, and renamed once
+complete; it is removed by renaming it first (`.<name>.removed`). What a process that died has left under such
+names is deleted by `sweep` alone. A directory has one writer at a time: nothing is locked here.
+
+Every operation on a disk is made by `perform`, so whoever counts, delays or fails them replaces that one
+function. Libraries that write arrays do so inside a directory begun here, and are flushed with it.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+_WRITING = ".writing"
+_REMOVED = ".removed"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def publish_file(path: Path, content: bytes) -> None:
+    """Make `content` the file `path`: a reader meets what was there before or all of it."""
+    make_directory(path.parent)
+    aside = _hidden(path, _WRITING)
+    write_file(aside, content)
+    _flush(aside)
+    perform(os.replace, aside, path)
+    _flush(path.parent)
+
+
+def begin_directory(path: Path) -> Path:
+    """Return a new, empty directory to fill, which `publish_directory(path)` gives the name `path`."""
+    make_directory(path.parent)
+    aside = _hidden(path, _WRITING)
+    _delete(aside)
+    perform(os.mkdir, aside)
+    return aside
+
+
+def publish_directory(path: Path) -> None:
+    """Flush what was begun for `path` and rename it into place; what was there before is deleted after it."""
+    aside, before = _hidden(path, _WRITING), _hidden(path, _REMOVED)
+    _flush_tree(aside)
+    _delete(before)
+    if os.path.lexists(path):
+        perform(os.rename, path, before)
+    try:
+        perform(os.rename, aside, path)
+    except OSError:
+        if os.path.lexists(before):
+            perform(os.rename, before, path)
+        raise
+    _flush(path.parent)
+    _delete(before)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or directory, if it is there: at once for every reader, then from the disk."""
+    if not os.path.lexists(path):
+        return
+    trash = _hidden(path, _REMOVED)
+    _delete(trash)
+    perform(os.rename, path, trash)
+    _flush(path.parent)
+    with suppress(OSError):  # it is removed; what stays of it is swept
+        _delete(trash)
+
+
+def sweep(directory: Path) -> None:
+    """Delete what dead processes left anywhere below `directory`, which nobody else may be writing to."""
+    for leftover in [*directory.rglob(f".*{_WRITING}"), *directory.rglob(f".*{_REMOVED}")]:
+        _delete(leftover)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it that are missing, and put their names on the disk."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    try:
+        perform(os.mkdir, path)
+    except FileExistsError:
+        if not path.is_dir():  # somebody else has made it meanwhile
+            raise
+    _flush(path.parent)
+
+
+def add_directory(path: Path) -> None:
+    """Make a new directory inside one that was begun."""
+    perform(os.mkdir, path)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file inside a directory that was begun."""
+    with creating_file(path) as write:
+        write(content)
+
+
+@contextmanager
+def creating_file(path: Path) -> Generator[Callable[[bytes], None]]:
+    """Give a function that writes the file on, piece by piece; for content too large to hold at once."""
+    with perform(path.open, "wb", buffering=0) as file:
+        yield lambda content: _write(file.fileno(), content)
+
+
+class AppendedFile:
+    """A file that grows by whole pieces and is never written over; open until `close`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file; `OSError` where that cannot be."""
+        self._file = perform(path.open, "ab", buffering=0)
+
+    def append(self, content: bytes) -> None:
+        """Put `content` at the end at once; when the disk does not take all of it, none of it stays."""
+        descriptor = self._file.fileno()
+        size = os.fstat(descriptor).st_size
+        try:
+            _write(descriptor, content)
+        except OSError:
+            perform(os.ftruncate, descriptor, size)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def perform(operation: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """Make one operation on the disk."""
+    return operation(*arguments, **options)
+
+
+def _hidden(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}{suffix}")
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[perform(os.write, descriptor, left) :]
+
+
+def _flush_tree(directory: Path) -> None:
+    for parent, _, names in os.walk(directory):
+        for name in [*names, "."]:
+            _flush(Path(parent) / name)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        perform(os.fsync, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        perform(shutil.rmtree, path)
+    elif os.path.lexists(path):
+        perform(os.unlink, path)
