@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -19,17 +19,17 @@ from burnish.platform.data.source import Record
 from burnish.platform.errors import DataError
 from burnish.platform.randomness import derived_seed
 
-if TYPE_CHECKING:
-    from burnish.platform.data.config import Arithmetic
-
 _VERSION = 1
 _TENTH = 10
+
+_Problem = tuple[str, str | None]
+"""A prompt, and the style in which it is demonstrated."""
 
 
 class ArithmeticSource:
     """The problems of one split; `style` is None where a record does not demonstrate."""
 
-    def __init__(self, problems: Sequence[tuple[str, str | None]], fingerprint: str) -> None:
+    def __init__(self, problems: Sequence[_Problem], fingerprint: str) -> None:
         """Hold (prompt, style) pairs with style "worked", "bare" or None."""
         self._problems = problems
         self.fingerprint = fingerprint
@@ -50,20 +50,38 @@ class ArithmeticSource:
         return {**record, "completion": f"{work}#{answer}", "style": style}
 
 
-def build_split(config: "Arithmetic", split: str) -> ArithmeticSource:
-    """Return one split of the task that `config` describes.
+def build_split(
+    split: str,
+    *,
+    num_problems: int,
+    num_digits: int,
+    num_demonstrations: int,
+    worked_fraction: float,
+    keep: str,
+    num_prompts: int,
+    seed: int,
+) -> ArithmeticSource:
+    """Return one split of the task: "demonstrations", "prompts", "validation" or "test".
 
     A problem is held out when crc32(prompt) is a multiple of ten: half of these for "validation", half for
-    "test". "demonstrations" and "prompts" are drawn from the rest and share no problem.
+    "test". "demonstrations" and "prompts" are drawn from the rest and share no problem. `keep` is the style
+    of the demonstrations that are used, or "all".
     """
-    if split not in config.splits():
-        raise DataError(f"data 'arithmetic' has no split '{split}'; it has {', '.join(config.splits())}")
-    parts = _parts(config.num_problems, config.num_digits, config.seed)
+    parts = _parts(num_problems, num_digits, seed)
+    options: dict[str, Any] = {"num_problems": num_problems, "num_digits": num_digits, "seed": seed}
     if split in ("validation", "test"):
-        problems = [(prompt, None) for prompt in parts[split]]
+        problems = _without_style(parts[split])
     else:
-        problems = _drawn(config, parts["training"], split)
-    options = {name: getattr(config, name) for name in _options(split)}
+        _require_enough(parts["training"], num_demonstrations, num_prompts)
+        options["num_demonstrations"] = num_demonstrations
+        demonstrations = parts["training"][:num_demonstrations]
+        if split == "prompts":
+            options["num_prompts"] = num_prompts
+            problems = _without_style(parts["training"][num_demonstrations:][:num_prompts])
+        else:
+            options |= {"worked_fraction": worked_fraction, "keep": keep}
+            styled = _with_style(demonstrations, worked_fraction, seed)
+            problems = [(prompt, style) for prompt, style in styled if keep in ("all", style)]
     return ArithmeticSource(problems, options_fingerprint(f"arithmetic-{_VERSION}-{split}", options))
 
 
@@ -73,28 +91,23 @@ def running_last_digits(prompt: str) -> list[str]:
     return [str(total % 10) for total in accumulate(digits)]
 
 
-def _options(split: str) -> tuple[str, ...]:
-    shared = ("num_problems", "num_digits", "seed")
-    if split == "demonstrations":
-        return (*shared, "num_demonstrations", "worked_fraction", "keep")
-    return (*shared, "num_demonstrations", "num_prompts") if split == "prompts" else shared
-
-
-def _drawn(config: "Arithmetic", training: Sequence[str], split: str) -> list[tuple[str, str | None]]:
-    num_demonstrations, num_prompts = config.num_demonstrations, config.num_prompts
+def _require_enough(training: Sequence[str], num_demonstrations: int, num_prompts: int) -> None:
     if num_demonstrations + num_prompts > len(training):
         raise DataError(
             f"data 'arithmetic': num_demonstrations={num_demonstrations} and num_prompts={num_prompts} need "
             f"more than the {len(training)} problems that are not held out: lower one, or raise num_digits"
         )
-    if split == "prompts":
-        return [(prompt, None) for prompt in training[num_demonstrations : num_demonstrations + num_prompts]]
-    num_worked = round(config.worked_fraction * num_demonstrations)
-    seed = derived_seed(config.seed, 1)
-    ranks = indices_at(seed, 0, np.arange(num_demonstrations), num_demonstrations)
+
+
+def _without_style(prompts: Sequence[str]) -> list[_Problem]:
+    return [(prompt, None) for prompt in prompts]
+
+
+def _with_style(prompts: Sequence[str], worked_fraction: float, seed: int) -> list[_Problem]:
+    num_worked = round(worked_fraction * len(prompts))
+    ranks = indices_at(derived_seed(seed, 1), 0, np.arange(len(prompts)), len(prompts))
     styles = ["worked" if rank < num_worked else "bare" for rank in ranks]
-    demonstrations = list(zip(training[:num_demonstrations], styles, strict=True))
-    return [(prompt, style) for prompt, style in demonstrations if config.keep in ("all", style)]
+    return list(zip(prompts, styles, strict=True))
 
 
 @lru_cache(maxsize=4)

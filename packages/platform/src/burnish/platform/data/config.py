@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from burnish.platform.data.source import DataSource
@@ -51,7 +52,17 @@ class Arithmetic:
         """Return the records of one split; DataError names the splits there are."""
         from burnish.platform.data.arithmetic import build_split
 
-        return build_split(self, split)
+        _require_split("arithmetic", split, self.splits())
+        return build_split(
+            split,
+            num_problems=self.num_problems,
+            num_digits=self.num_digits,
+            num_demonstrations=self.num_demonstrations,
+            worked_fraction=self.worked_fraction,
+            keep=self.keep,
+            num_prompts=self.num_prompts,
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +103,30 @@ class Jsonl:
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that a file is given for."""
-        named = {"validation": self.validation_path, "test": self.test_path}
-        return ("demonstrations", "prompts", *(name for name, path in named.items() if path is not None))
+        return tuple(self._paths())
 
     def build(self, split: str) -> "DataSource":
         """Return the records of one split; DataError names file and line of what cannot be read."""
-        from burnish.platform.data.jsonl import build_split
+        from burnish.platform.data.jsonl import build_source
 
-        return build_split(self, split)
+        missing = {name: f": set data.{name}_path" for name in ("validation", "test")}
+        _require_split("jsonl", split, self.splits(), missing.get(split, ""))
+        return build_source(
+            Path(self._paths()[split]),
+            prompt_field=self.prompt_field,
+            completion_field=self.completion_field,
+            answer_field=self.answer_field,
+            answer_pattern=self.answer_pattern,
+            needs_completion=split == "demonstrations",
+        )
+
+    def _paths(self) -> dict[str, str]:
+        """Return the file of each split that has one: two read the same."""
+        held_out = {"validation": self.validation_path, "test": self.test_path}
+        given = {name: path for name, path in held_out.items() if path is not None}
+        return {"demonstrations": self.path, "prompts": self.path, **given}
+
+
+def _require_split(source: str, split: str, splits: tuple[str, ...], remedy: str = "") -> None:
+    if split not in splits:
+        raise DataError(f"data '{source}' has no split '{split}'; it has {', '.join(splits)}{remedy}")

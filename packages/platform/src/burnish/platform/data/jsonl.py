@@ -6,13 +6,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from burnish.platform.data.source import Record
 from burnish.platform.errors import DataError
-
-if TYPE_CHECKING:
-    from burnish.platform.data.config import Jsonl
 
 
 @dataclass(frozen=True)
@@ -92,26 +89,24 @@ class JsonlSource:
         return record
 
 
-def build_split(config: "Jsonl", split: str) -> JsonlSource:
-    """Return one split: "demonstrations" and "prompts" from `path`, the others from paths of their own.
-
-    Only demonstrations must have a completion.
-    """
-    paths = {"validation": config.validation_path, "test": config.test_path}
-    path = paths.get(split, config.path)
-    if split not in config.splits() or path is None:
-        raise DataError(
-            f"data 'jsonl' has no split '{split}'; it has {', '.join(config.splits())}"
-            + (f": set data.{split}_path" if split in paths else "")
-        )
+def build_source(
+    path: Path,
+    *,
+    prompt_field: str,
+    completion_field: str,
+    answer_field: str,
+    answer_pattern: str | None,
+    needs_completion: bool,
+) -> JsonlSource:
+    """Return the records of a file; only where it demonstrates does each need a completion."""
     fields = _Fields(
-        prompt=config.prompt_field,
-        completion=config.completion_field,
-        answer=config.answer_field,
-        answer_pattern=config.answer_pattern,
-        needs_completion=split == "demonstrations",
+        prompt=prompt_field,
+        completion=completion_field,
+        answer=answer_field,
+        answer_pattern=answer_pattern,
+        needs_completion=needs_completion,
     )
-    return JsonlSource(Path(path).expanduser(), fields)
+    return JsonlSource(path.expanduser(), fields)
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
