@@ -1,5 +1,6 @@
 """Both backends, by one set of tests: what goes in comes out, bit for bit, or an error names the leaf."""
 
+import json
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,9 @@ from burnish.platform.checkpoint.orbax import OrbaxBackend
 from burnish.platform.configuration.config import MeshConfig
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.errors import CheckpointError
+
+# Plain orbax warns that it restores onto the devices it was written from.
+PLAIN = pytest.mark.filterwarnings("ignore:Sharding info not provided")
 
 
 class Pair(NamedTuple):
@@ -108,3 +112,51 @@ def test_save_when_buffers_are_reused_afterwards_keeps_the_saved_values(backend,
     loaded = backend.load(tmp_path / "t", {"w": np.zeros((512, 512), np.float32), "host": host})
     assert (loaded["w"] == 1).all()
     assert (loaded["host"] == 1).all()
+
+
+@PLAIN
+def test_plain_orbax_restores_nested_dicts_with_the_keys_of_the_tree(tmp_path):
+    import orbax.checkpoint as ocp
+
+    tree, backend = _tree(), OrbaxBackend()
+    backend.save(tmp_path / "t", tree)
+    backend.wait()
+    restored = ocp.PyTreeCheckpointer().restore(tmp_path / "t" / "arrays")
+    state = tree["state"]
+    expected = {
+        **{key: tree[key] for key in ("w", "transposed", "half", "a/b")},
+        "state": {"first": {"0": state.first[0]}, "second": state.second},
+    }
+    assert jax.tree.structure(restored) == jax.tree.structure(expected)
+    assert _bits(restored) == _bits(expected)
+
+
+@PLAIN
+def test_plain_orbax_restores_a_tree_of_one_leaf_as_value(tmp_path):
+    import orbax.checkpoint as ocp
+
+    backend, leaf = OrbaxBackend(), np.arange(3.0)
+    backend.save(tmp_path / "t", leaf)
+    backend.wait()
+    assert _bits(backend.load(tmp_path / "t", leaf)) == _bits(leaf)
+    restored = ocp.PyTreeCheckpointer().restore(tmp_path / "t" / "arrays")
+    assert list(restored) == ["value"]
+
+
+def test_orbax_of_two_leaves_that_it_would_take_for_one_is_refused(tmp_path):
+    backend, leaf = OrbaxBackend(), np.zeros(1)
+    with pytest.raises(
+        CheckpointError, match=r"\['a'\]\['b'\] from \['a.b'\]: rename one, or use checkpoint"
+    ):
+        backend.save(tmp_path / "t", {"a": {"b": leaf}, "a.b": leaf})
+    backend.save(tmp_path / "u", {"a": {"b": leaf}, "a.c": leaf})
+    backend.wait()
+
+
+def test_orbax_of_unnamed_leaves_is_refused_by_its_format(tmp_path):
+    backend, tree = OrbaxBackend(), {"w": np.zeros(3)}
+    backend.save(tmp_path / "t", tree)
+    backend.wait()
+    (tmp_path / "t" / "leaves.json").write_text(json.dumps([["['w']", [3], "float64"]]))
+    with pytest.raises(CheckpointError, match="has format 1, this version reads 2: install the version"):
+        backend.load(tmp_path / "t", tree)

@@ -46,6 +46,13 @@ def named_leaves(tree: Tree) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): _as_array(leaf) for path, leaf in pairs}
 
 
+def leaf_keys(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """Return the keys that lead to each leaf, as words, by the leaf's name."""
+    pairs, _ = jax.tree_util.tree_flatten_with_path(tree)
+    keystr = jax.tree_util.keystr
+    return {keystr(path): tuple(keystr((entry,), simple=True) for entry in path) for path, _ in pairs}
+
+
 def spec_of(leaf: Any) -> LeafSpec:
     """Return the shape and dtype of an array or of anything like one."""
     return LeafSpec(tuple(int(size) for size in leaf.shape), np.dtype(leaf.dtype).name)

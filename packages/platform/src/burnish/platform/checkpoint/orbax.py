@@ -1,5 +1,6 @@
 """Array trees through orbax: sharded, written in the background, restored onto any mesh.
 
+What lies under `arrays/` is orbax's own: another tool restores it as nested dicts whose keys are the tree's.
 Orbax accepts a flipped bit, an absent metadata file and another dtype without a word, so the manager's
 manifest is checked before it sees a directory, and shapes and dtypes are compared here.
 """
@@ -7,22 +8,37 @@ manifest is checked before it sees a directory, and shapes and dtypes are compar
 # orbax ships no stubs and its annotations are partial.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import numpy as np
 
-from burnish.platform.checkpoint.leaves import LeafSpec, named_leaves, place, rebuild, require_fit, spec_of
+from burnish.platform import atomic
+from burnish.platform.checkpoint.leaves import (
+    LeafSpec,
+    leaf_keys,
+    named_leaves,
+    place,
+    rebuild,
+    require_fit,
+    spec_of,
+)
 from burnish.platform.checkpoint.snapshot import Tree
+from burnish.platform.errors import CheckpointError
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp
 
 _ARRAYS = "arrays"
 _LEAVES = "leaves.json"
+_FORMAT = 2
+_WHOLE = "value"
+"""The key of a tree that is one leaf."""
 
 
 class OrbaxBackend:
@@ -32,11 +48,10 @@ class OrbaxBackend:
         """Begin to write `tree` under the new directory `path`, once earlier saves are complete."""
         import orbax.checkpoint as ocp
 
-        path.mkdir(parents=True)
-        leaves = named_leaves(tree)
-        description = [[name, *_described(spec_of(leaf))] for name, leaf in leaves.items()]
-        (path / _LEAVES).write_text(json.dumps(description), encoding="utf-8")
-        arrays = {_key(at): _own(leaf) for at, leaf in enumerate(leaves.values()) if leaf.size}
+        leaves, keys = named_leaves(tree), _distinct_keys(tree)
+        atomic.add_directory(path)
+        atomic.write_file(path / _LEAVES, json.dumps(_description(leaves, keys)).encode())
+        arrays = _nested({keys[name]: _own(leaf) for name, leaf in leaves.items() if leaf.size})
         if not arrays:
             return
         self._checkpointer.save((path / _ARRAYS).absolute(), args=ocp.args.PyTreeSave(arrays))
@@ -45,10 +60,11 @@ class OrbaxBackend:
         """Return the tree with the structure, shapes, dtypes and shardings of `like`."""
         import orbax.checkpoint as ocp
 
-        description = json.loads((path / _LEAVES).read_text(encoding="utf-8"))
-        require_fit({name: LeafSpec(tuple(shape), dtype) for name, shape, dtype in description}, like, path)
+        saved = _read_description(path)
+        specs = {name: LeafSpec(tuple(leaf["shape"]), leaf["dtype"]) for name, leaf in saved.items()}
+        require_fit(specs, like, path)
         leaves = named_leaves(like)
-        keys = {name: _key(at) for at, (name, _, _) in enumerate(description) if leaves[name].size}
+        keys = {name: tuple(leaf["keys"]) for name, leaf in saved.items() if leaves[name].size}
         # Orbax refuses arrays without elements: there is nothing in them to save.
         empty = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items() if not leaf.size}
         if not keys:
@@ -56,11 +72,12 @@ class OrbaxBackend:
         arrays = self._checkpointer.restore(
             (path / _ARRAYS).absolute(),
             args=ocp.args.PyTreeRestore(
-                item=dict.fromkeys(keys.values(), 0),
-                restore_args={key: _restore_args(leaves[name]) for name, key in keys.items()},
+                item=_nested(dict.fromkeys(keys.values(), 0)),
+                restore_args=_nested({key: _restore_args(leaves[name]) for name, key in keys.items()}),
             ),
         )
-        return rebuild(like, {**place(empty, like), **{name: arrays[key] for name, key in keys.items()}})
+        found = {name: _at(arrays, key) for name, key in keys.items()}
+        return rebuild(like, {**place(empty, like), **found})
 
     def wait(self) -> None:
         """Return when every earlier save is on disk; raise what went wrong in it."""
@@ -74,12 +91,51 @@ class OrbaxBackend:
         return ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
 
 
-def _key(position: int) -> str:
-    return f"leaf_{position:05d}"
+def _distinct_keys(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """Return each leaf's keys; `CheckpointError` where two are one to orbax, which joins them by dots."""
+    keys = {name: key or (_WHOLE,) for name, key in leaf_keys(tree).items()}
+    taken: dict[str, str] = {}
+    for name, key in keys.items():
+        other = taken.setdefault(".".join(key), name)
+        if other != name:
+            raise CheckpointError(
+                f"orbax cannot tell {other} from {name}: rename one, or use checkpoint.backend=msgpack"
+            )
+    return keys
 
 
-def _described(spec: LeafSpec) -> tuple[list[int], str]:
-    return list(spec.shape), spec.dtype
+def _description(leaves: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    described = {
+        name: {"keys": keys[name], **dataclasses.asdict(spec_of(leaf))} for name, leaf in leaves.items()
+    }
+    return {"format": _FORMAT, "leaves": described}
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    loaded: Any = json.loads((path / _LEAVES).read_text(encoding="utf-8"))
+    description = cast("dict[str, Any]", {"format": 1} if isinstance(loaded, list) else loaded)
+    if description["format"] != _FORMAT:
+        raise CheckpointError(
+            f"'{path}' has format {description['format']}, this version reads {_FORMAT}: "
+            "install the version of burnish it was written with"
+        )
+    return description["leaves"]
+
+
+def _nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for keys, leaf in leaves.items():
+        node = tree
+        for key in keys[:-1]:
+            node = node.setdefault(key, {})
+        node[keys[-1]] = leaf
+    return tree
+
+
+def _at(tree: Any, keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        tree = tree[key]
+    return tree
 
 
 def _own(leaf: Any) -> Any:
