@@ -9,7 +9,7 @@ from burnish.platform.configuration.config import LoggingConfig
 from burnish.platform.errors import RunError
 from burnish.platform.statistics.sink import SinkRow
 from burnish.platform.statistics.sinks.console import ConsoleSink
-from burnish.platform.statistics.sinks.jsonl import JsonlSink, truncate
+from burnish.platform.statistics.sinks.jsonl import JsonlSink
 from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink
 
 
@@ -40,44 +40,6 @@ def test_jsonl_commit_writes_one_readable_row_at_once(tmp_path):
 def test_jsonl_when_the_directory_is_missing_is_fatal(tmp_path):
     with pytest.raises(RunError, match="cannot write"):
         JsonlSink(tmp_path / "none", _logging())
-
-
-def test_truncate_keeps_accepted_rows_byte_for_byte_and_drops_a_torn_line(tmp_path):
-    path = _written(tmp_path, range(5))
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines) + lines[0][:9])
-    truncate(path, lambda stage, step: stage == "sft" and step <= 2)
-    assert path.read_bytes() == b"".join(lines[:3])
-    assert [item.name for item in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
-def test_truncate_then_append_equals_an_uninterrupted_file(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-    whole = _written(tmp_path / "a", range(6)).read_bytes()
-    path = _written(tmp_path / "b", range(4))
-    path.write_bytes(path.read_bytes()[:-3])
-    truncate(path, lambda _, step: step <= 1)
-    assert _written(tmp_path / "b", range(2, 6)).read_bytes() == whole
-
-
-def test_append_without_truncate_differs_from_an_uninterrupted_file(tmp_path):
-    path = _written(tmp_path, range(4))
-    once = path.read_bytes()
-    assert _written(tmp_path, range(2, 4)).read_bytes() != once
-
-
-def test_truncate_of_no_file_does_nothing(tmp_path):
-    truncate(tmp_path / "none.jsonl", lambda *_: True)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_truncate_when_a_line_in_the_middle_is_broken_names_it(tmp_path):
-    path = _written(tmp_path, range(3))
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(lines[0] + b"{oops\n" + lines[2])
-    with pytest.raises(RunError, match=r"metrics\.jsonl:2"):
-        truncate(path, lambda *_: True)
 
 
 def _console(*, is_terminal):

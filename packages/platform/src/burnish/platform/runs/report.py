@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from burnish.platform.statistics.summary import Row, Summary
+from burnish.platform.statistics.rows import Row
+from burnish.platform.statistics.summary import Summary
 
 TITLE = "Held-out evaluation, the same problems each time"
 ACCURACY = "eval/accuracy"

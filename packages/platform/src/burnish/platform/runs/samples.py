@@ -1,10 +1,13 @@
 """What the model wrote, kept for reading: one JSON line per sample under `samples/`."""
 
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from burnish.platform import atomic
+from burnish.platform.statistics.rows import row_line
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class SampleWriter:
 
     def write(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append `rows` of one step in one write."""
-        lines = [json.dumps({"stage": self.stage, "step": step, **row}) + "\n" for row in rows]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(lines))
+        lines = b"".join(row_line(self.stage, step, row) for row in rows)
+        atomic.make_directory(self.path.parent)
+        with closing(atomic.AppendedFile(self.path)) as file:
+            file.append(lines)

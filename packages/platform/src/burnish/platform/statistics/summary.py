@@ -3,26 +3,15 @@
 Because it is a pure function of the rows, a run killed between a stage's end and its summary loses nothing.
 """
 
-import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-Row = Mapping[str, float | str]
-"""One line of `metrics.jsonl`."""
+from burnish.platform.statistics.rows import Row
 
 Summary = Mapping[str, Row]
 """`initial` and stage names to metrics."""
 
 MACHINE_SCOPES = ("time/", "perf/", "memory/", "compile/")
 """Names under these depend on the clock or the machine; all others are equal bit for bit after a resume."""
-
-
-def read_rows(path: Path) -> list[dict[str, float | str]]:
-    """Return the rows of a metrics file in order, leaving a torn last line out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def without_machine(row: Row) -> dict[str, float | str]:
