@@ -44,7 +44,7 @@ def test_an_export_is_complete_and_its_manifest_holds(exported):
         "tokenizer.json",
         "tokenizer_config.json",
     }
-    facts = verify(directory)
+    facts = verify(directory).facts
     assert facts["eos_token_ids"] == [256]
     assert facts["chat_template"] is None
     assert facts["tokenizer"] == bundle.tokenizer.fingerprint

@@ -5,7 +5,9 @@ import sys
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -43,6 +45,26 @@ class Participant:
 @pytest.fixture
 def participant() -> Callable[..., Participant]:
     return Participant
+
+
+@pytest.fixture
+def opened():
+    """Count how often each file is opened for reading below a directory; the interpreter tells."""
+    counts, watched = Counter(), []
+
+    def hook(event, arguments):
+        if watched and event == "open" and isinstance(arguments[0], str):
+            path = Path(os.path.abspath(arguments[0]))
+            if path.is_relative_to(watched[0]) and path.is_file():
+                counts[path.relative_to(watched[0]).as_posix()] += 1
+
+    def watch(directory):
+        watched.append(directory)
+        return counts
+
+    sys.addaudithook(hook)
+    yield watch
+    watched.clear()
 
 
 TOY = """

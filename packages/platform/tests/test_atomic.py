@@ -1,4 +1,4 @@
-"""Each operation on the disk is cut once: what carries a name is whole or not there, and the rest is swept."""
+"""Each operation on the disk is cut once: what carries a name is whole or absent, and the rest is swept."""
 
 import errno
 import os
@@ -50,7 +50,7 @@ def cut_everywhere(die_at, prepare, act):
         die_at(10**9)
         yield place
         atomic.sweep(place)
-        assert not [path for path in place.rglob(".*")]
+        assert not list(place.rglob(".*"))
     assert number > 2
 
 

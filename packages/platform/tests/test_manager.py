@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
-from burnish.platform.checkpoint.step_directory import load_tree
 from burnish.platform.configuration.config import CheckpointConfig
 from burnish.platform.errors import CheckpointError
 
@@ -37,7 +37,7 @@ def test_restore_returns_what_was_saved_with_every_backend(tmp_path, participant
     manager = _manager(tmp_path, backend=backend)
     saved, other = participant(4.0), participant(0.0)
     manager.save(4, {"training": saved}, {"train/loss": 1.5})
-    manager.restore(4, {"training": other})
+    manager.restore(manager.verify(4), {"training": other})
     for one, two in zip(
         jax.tree.leaves([saved.params, saved.optimizer]),
         jax.tree.leaves([other.params, other.optimizer]),
@@ -51,7 +51,8 @@ def test_restore_returns_what_was_saved_with_every_backend(tmp_path, participant
 def test_restore_when_the_backend_has_changed_reads_with_the_recorded_one(tmp_path, participant):
     _save(_manager(tmp_path, backend=Orbax()), participant, 1)
     restored = participant(0)
-    _manager(tmp_path, backend=Msgpack()).restore(1, {"training": restored})
+    manager = _manager(tmp_path, backend=Msgpack())
+    assert manager.restore(manager.verify(1), {"training": restored}) == 1
     assert restored.json["position"] == 1
 
 
@@ -59,7 +60,7 @@ def test_restore_for_other_participants_names_both(tmp_path, participant):
     manager = _manager(tmp_path)
     _save(manager, participant, 1)
     with pytest.raises(CheckpointError, match="state of training, but the stage has prompts"):
-        manager.restore(1, {"prompts": participant(0)})
+        manager.restore(manager.verify(1), {"prompts": participant(0)})
 
 
 def test_is_due_follows_interval_last_and_improvement(tmp_path, participant):
@@ -87,12 +88,12 @@ def test_save_of_a_step_that_exists_replaces_it(tmp_path, participant):
     manager = _manager(tmp_path)
     _save(manager, participant, 1)
     manager.save(1, {"training": participant(7.0)}, {})
-    manager.restore(1, {"training": (restored := participant(0))})
+    manager.restore(manager.verify(1), {"training": (restored := participant(0))})
     assert restored.json["position"] == 7.0
 
 
 def test_save_sweeps_what_a_killed_process_left(tmp_path, participant):
-    for leftover in (".writing-step_3", ".removed-step_1"):
+    for leftover in (".step_3.writing", ".step_1.removed"):
         (tmp_path / leftover / "params").mkdir(parents=True)
     manager = _manager(tmp_path)
     assert manager.steps() == []
@@ -138,7 +139,7 @@ def test_restore_of_a_damaged_checkpoint_names_the_file_and_offers_the_one_befor
     (tmp_path / "step_2" / "manifest.json").unlink()
     path = damage(tmp_path / "step_3")
     with pytest.raises(CheckpointError) as caught:
-        manager.restore(3, {"training": participant(0)})
+        manager.verify(3)
     message = str(caught.value)
     assert "step 3" in message
     assert path.name in message
@@ -154,34 +155,31 @@ def test_verify_when_none_before_is_intact_says_so(tmp_path, participant):
         manager.verify(1)
 
 
+@dataclass(frozen=True)
+class _FullDisk:
+    """A third party's backend, whose files do not become complete."""
+
+    def build(self):
+        return self
+
+    def save(self, path, _):
+        path.mkdir()
+
+    def wait(self):
+        raise OSError("no space is left")
+
+
 def test_wait_after_a_failed_save_raises_its_error_once(tmp_path, participant):
     manager = _manager(tmp_path)
     _save(manager, participant, 1)
     manager.save(2, {"training": participant(2)}, {})
     manager.wait()
-    (tmp_path / ".writing-step_3").write_text("in the way")
-    with pytest.raises(OSError, match="step_3"):
-        _save(manager, participant, 3)
-    assert manager.latest() == 2
-
-
-def test_load_tree_reads_one_tree_and_checks_only_its_files(tmp_path, participant, backend):
-    _save(_manager(tmp_path, backend=backend), participant, 2)
-    directory = tmp_path / "step_2"
-    for path in (directory / "optimizer").rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"")
-    loaded = load_tree(directory, "params", {"layers": {"w": np.zeros((4, 8), np.float32)}})
-    assert (loaded["layers"]["w"] == 2).all()
-    _flip(directory)
-    with pytest.raises(CheckpointError, match="altered"):
-        load_tree(directory, "params", {"layers": {"w": np.zeros((4, 8), np.float32)}})
-
-
-def test_load_tree_of_an_unknown_name_lists_the_trees(tmp_path, participant):
-    _save(_manager(tmp_path), participant, 2)
-    with pytest.raises(CheckpointError, match="no tree 'weights'; it has optimizer, params"):
-        load_tree(tmp_path / "step_2", "weights", {})
+    broken = _manager(tmp_path, backend=_FullDisk())
+    broken.save(3, {"training": participant(3)}, {})
+    with pytest.raises(OSError, match="no space is left"):
+        broken.wait()
+    broken.wait()
+    assert broken.latest() == 2
 
 
 _WRITER = """
@@ -193,18 +191,21 @@ from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.checkpoint import config
 from burnish.platform.configuration.config import CheckpointConfig
 class State:
+    def __init__(self, sign):
+        self.sign = sign
     def save_state(self):
-        weights = np.full((64, 1024), self.step, np.float32)
-        return Snapshot(trees={"params": {"w": weights}}, json={"step": self.step})
+        weights = np.full((64, 1024), self.sign * self.step, np.float32)
+        file = str(self.sign * self.step).encode()
+        return Snapshot(trees={"params": {"w": weights}}, json={"step": self.step}, files={"file": file})
 manager = CheckpointManager(
     Path(sys.argv[1]), CheckpointConfig(backend=getattr(config, sys.argv[2])(), save_total_limit=3)
 )
-state = State()
-state.step = manager.latest() or 0
+first, second = State(1), State(-1)
+step = manager.latest() or 0
 while True:
-    state.step += 1
-    manager.save(state.step, {"training": state}, {})
-    print(state.step, flush=True)
+    first.step = second.step = step = step + 1
+    manager.save(step, {"training": first, "critic": second}, {})
+    print(step, flush=True)
 """
 
 
@@ -215,6 +216,7 @@ class _Step:
     def load_state(self, restored):
         self.step = restored.json["step"]
         self.weights = restored.tree("params", {"w": np.zeros((64, 1024), np.float32)})["w"]
+        self.file = restored.file("file")
 
 
 @pytest.mark.parametrize("backend_name", ["Msgpack", "Orbax"])
@@ -236,7 +238,10 @@ def test_kill_during_saves_leaves_the_latest_intact(tmp_path, backend_name):
         assert found is not None
         assert found > latest
         for step in manager.steps():
-            manager.restore(step, {"training": (state := _Step())})
-            assert state.step == step
-            assert (state.weights == step).all()
+            first, second = _Step(), _Step()
+            manager.restore(manager.verify(step), {"training": first, "critic": second})
+            for state, value in ((first, step), (second, -step)):
+                assert state.step == step
+                assert (state.weights == value).all()
+                assert state.file == str(value).encode()
         latest = found

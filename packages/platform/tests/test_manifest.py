@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from burnish.platform.checkpoint.manifest import verify, write_manifest
+from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
 from burnish.platform.errors import CheckpointError
 
 
@@ -22,7 +22,7 @@ def _flip(path, position):
 
 
 def test_verify_of_an_intact_directory_returns_the_facts(directory):
-    assert verify(directory) == {"step": 3}
+    assert verify(directory) == Verified(directory, {"step": 3})
 
 
 @pytest.mark.parametrize("position", [0, 50, 99])
@@ -56,7 +56,7 @@ def test_verify_when_any_byte_of_the_manifest_is_flipped_refuses_or_reads_the_sa
     for position in range(len(content)):
         _flip(path, position)
         try:
-            facts = verify(directory)
+            facts = verify(directory).facts
         except CheckpointError:
             facts = None
         assert facts in (None, {"step": 3})

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from burnish.platform.runs.run_directory import RunDirectory
-from burnish.platform.statistics.summary import read_rows, without_machine
+from burnish.platform.statistics.rows import read_rows
+from burnish.platform.statistics.summary import without_machine
 
 TALLY = """
 import os
@@ -262,6 +263,15 @@ def test_a_torn_last_row_is_cut(tally, uninterrupted):
         file.write('{"stage": "tally_2", "st')
     assert tally(*CHAIN, "checkpoint.resume_from=latest")[0] == 0
     assert (rows(), samples()) == uninterrupted
+
+
+def test_a_resume_hashes_each_file_of_its_checkpoint_once(tally, opened):
+    assert tally(*CHAIN, "stages.tally_2.stops_at=2")[0] == 3
+    take_back(("stages.tally_2.stops_at=2",))
+    counts = opened(Path("runs/x/stages/2-tally_2/checkpoints/step_2").absolute())
+    assert tally(*CHAIN, "checkpoint.resume_from=latest")[0] == 0
+    # Each once to be hashed, and once more what is then read.
+    assert counts == {"manifest.json": 1, "state.json": 2, "walk/params/arrays.msgpack": 2}
 
 
 def test_twin_a_restored_state_that_is_lost_shows(tally, uninterrupted, monkeypatch):

@@ -1,15 +1,16 @@
 import pytest
 
+from burnish.platform.atomic import publish_file
 from burnish.platform.configuration.config import RunConfig
 from burnish.platform.errors import ConfigError, RunError
-from burnish.platform.runs.run_directory import RunDirectory, write_text
+from burnish.platform.runs.run_directory import RunDirectory
 
 
 @pytest.fixture
 def root(tmp_path):
     """A run that has been refused before its first row."""
     made = RunDirectory(tmp_path / "x")
-    write_text(made.config, "run: {}")
+    publish_file(made.config, b"run: {}")
     made.status("refused", reason="the data has a broken line")
     return made
 

@@ -15,7 +15,7 @@ from burnish.llm.families.protocol import CausalLM
 from burnish.llm.model_source import ModelSource, locate
 from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.weights import load_huggingface
-from burnish.platform.checkpoint.step_directory import load_tree
+from burnish.platform.checkpoint.step_directory import read_tree
 from burnish.platform.configuration.registry import available, resolve
 from burnish.platform.errors import CheckpointError, ConfigError
 
@@ -120,7 +120,8 @@ def find_family(hf_config: Mapping[str, Any], directory: Path) -> Any:
 def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:
     """Refuse a tokenizer other than the one the manifest records; what is not recorded is not compared."""
     facts = export_facts(tokenizer)
-    different = [name for name in facts if name in source.facts and source.facts[name] != facts[name]]
+    recorded = {} if source.verified is None else source.verified.facts
+    different = [name for name in facts if name in recorded and recorded[name] != facts[name]]
     if different:
         raise ConfigError(
             f"tokenizer: not the one that the model in {source.directory} was written with "
@@ -132,11 +133,12 @@ def _load_params(source: ModelSource, model: CausalLM) -> dict[str, Any]:
     """Read safetensors, or a checkpoint's parameters, whose masters may be of either type."""
     if not source.is_checkpoint:
         return load_huggingface(source.directory, model)
+    assert source.verified is not None, "a checkpoint is verified when it is found"
     try:
-        return load_tree(source.directory, "params", like=model.abstract("float32"))
+        return read_tree(source.verified, "params", like=model.abstract("float32"))
     except CheckpointError as error:
         try:
-            halves = load_tree(source.directory, "params", like=model.abstract("bfloat16"))
+            halves = read_tree(source.verified, "params", like=model.abstract("bfloat16"))
         except CheckpointError:
             raise error from None
     return jax.tree.map(lambda leaf: leaf.astype("float32"), halves)

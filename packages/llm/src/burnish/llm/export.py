@@ -4,7 +4,6 @@ transformers and burnish read it alike; a stage receives its model from one.
 """
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.tokenizer import Tokenizer, save_tokenizer
 from burnish.llm.weights import save_huggingface
+from burnish.platform import atomic
 from burnish.platform.checkpoint.manifest import write_manifest
 
 
@@ -27,21 +27,13 @@ class HuggingFaceWriter:
     ) -> Path:
         """Write a complete export and return its directory.
 
-        It is written aside and renamed, so what carries the name is whole; an earlier export there is
-        replaced.
+        What carries the name is whole at any moment; an earlier export there is replaced.
         """
-        partial = directory.with_name(f".{directory.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_huggingface(partial, model, params, self.dtype)
-        save_tokenizer(tokenizer, partial)
-        write_manifest(partial, export_facts(tokenizer))
-        if directory.exists():
-            replaced = directory.with_name(f".{directory.name}.replaced")
-            shutil.rmtree(replaced, ignore_errors=True)
-            directory.rename(replaced)
-            shutil.rmtree(replaced)
-        partial.rename(directory)
+        aside = atomic.begin_directory(directory)
+        save_huggingface(aside, model, params, self.dtype)
+        save_tokenizer(tokenizer, aside)
+        write_manifest(aside, export_facts(tokenizer))
+        atomic.publish_directory(directory)
         return directory
 
 

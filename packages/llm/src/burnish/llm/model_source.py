@@ -1,12 +1,10 @@
 """Where a model's files are: a directory of some kind, an earlier run, or a download from the hub."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from burnish.platform.checkpoint.manifest import MANIFEST, verify
+from burnish.platform.checkpoint.manifest import MANIFEST, Verified, verify
 from burnish.platform.errors import CheckpointError, ConfigError
 
 HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
@@ -21,8 +19,8 @@ class ModelSource:
     is_checkpoint: bool
     """Whether the parameters are a checkpoint's `params/` and not safetensors."""
 
-    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """What the manifest records beside the files; nothing where there is no manifest."""
+    verified: Verified | None = None
+    """The directory checked against its manifest, with what that records; None where there is no manifest."""
 
 
 def locate(name_or_path: str, revision: str = "main") -> ModelSource:
@@ -41,8 +39,8 @@ def locate(name_or_path: str, revision: str = "main") -> ModelSource:
 def _in_directory(path: Path, name: str) -> ModelSource:
     if (path / "config.json").is_file():
         is_checkpoint = (path / "params").is_dir()
-        facts = verify(path) if (path / MANIFEST).is_file() else {}
-        return ModelSource(path, is_checkpoint, facts)
+        is_checked = is_checkpoint or (path / MANIFEST).is_file()
+        return ModelSource(path, is_checkpoint, verify(path) if is_checked else None)
     if (path / "params").is_dir():
         raise CheckpointError(f"{path} is a checkpoint without config.json: take an earlier step of the run")
     exports = sorted(path.glob("stages/*/export"), key=lambda export: int(export.parent.name.split("-")[0]))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from burnish.platform import atomic
 from burnish.platform.errors import ConfigError
 
 
@@ -88,7 +89,7 @@ def load_tokenizer(directory: Path | None, *, trust_remote_code: bool = False) -
 def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
     """Write the tokenizer's files into an existing directory."""
     for name, content in tokenizer.files().items():
-        (directory / name).write_bytes(content)
+        atomic.write_file(directory / name, content)
 
 
 def fingerprint_of(files: Mapping[str, bytes]) -> str:

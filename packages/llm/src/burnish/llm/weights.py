@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from burnish.llm.families.protocol import CausalLM, TensorName
+from burnish.platform import atomic
 from burnish.platform.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
@@ -186,4 +187,4 @@ def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: Any) -> None:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    atomic.write_file(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())

@@ -1,8 +1,8 @@
 """Write, publish, remove and append what a run keeps, so that a crash leaves a whole thing or nothing of it.
 
-A file or directory is written under a hidden name beside its own (`.<name>.writing`), flushed, and renamed once
-complete; it is removed by renaming it first (`.<name>.removed`). What a process that died has left under such
-names is deleted by `sweep` alone. A directory has one writer at a time: nothing is locked here.
+A file or directory is written under a hidden name beside its own (`.<name>.writing`), flushed, and renamed
+once complete; it is removed by renaming it first (`.<name>.removed`). What a process that died has left under
+such names is deleted by `sweep` alone. A directory has one writer at a time: nothing is locked here.
 
 Every operation on a disk is made by `perform`, so whoever counts, delays or fails them replaces that one
 function. Libraries that write arrays do so inside a directory begun here, and are flushed with it.
@@ -72,7 +72,7 @@ def remove(path: Path) -> None:
 
 def sweep(directory: Path) -> None:
     """Delete what dead processes left anywhere below `directory`, which nobody else may be writing to."""
-    for leftover in [*directory.rglob(f".*{_WRITING}"), *directory.rglob(f".*{_REMOVED}")]:
+    for leftover in [path for path in directory.rglob(".*") if path.suffix in (_WRITING, _REMOVED)]:
         _delete(leftover)
 
 

@@ -1,20 +1,19 @@
 """Which checkpoints exist: when to write one, which to keep, and how to publish or remove one atomically.
 
-A checkpoint is written to a hidden sibling, flushed, and renamed once complete; it is removed by renaming it
-first. A process that dies at any moment leaves whole `step_<k>` directories and leftovers that the next
-save sweeps. One manager at a time writes to a directory: the run's lock sees to that.
+A process that dies at any moment leaves whole `step_<k>` directories, and leftovers that the next save
+sweeps. One manager at a time writes to a directory: the run's lock sees to that.
 """
 
 import re
-import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burnish.platform import atomic
 from burnish.platform.checkpoint import step_directory
 from burnish.platform.checkpoint.backend import CheckpointBackend
-from burnish.platform.checkpoint.manifest import flush, verify, write_manifest
+from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
 from burnish.platform.checkpoint.retention import best_step, improves, steps_to_remove
 from burnish.platform.checkpoint.snapshot import Stateful
 from burnish.platform.errors import CheckpointError
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from burnish.platform.configuration.config import CheckpointConfig
 
 _STEP = re.compile(r"step_(\d+)")
-_WRITING = ".writing-"
-_REMOVED = ".removed-"
 
 
 class CheckpointManager:
@@ -77,11 +74,16 @@ class CheckpointManager:
     def save(self, step: int, participants: Mapping[str, Stateful], metrics: Mapping[str, float]) -> None:
         """Save every participant's state as the checkpoint of `step`, replacing one that exists."""
         self.wait()
-        self._sweep()
+        if self.directory.is_dir():
+            atomic.sweep(self.directory)
         snapshots = {name: participant.save_state() for name, participant in participants.items()}
-        trees = sorted(name for snapshot in snapshots.values() for name in snapshot.trees)
-        facts = {"kind": "checkpoint", "step": step, "backend": self._backend_name, "trees": trees}
-        aside = self.directory / f"{_WRITING}step_{step}"
+        facts = {
+            "kind": "checkpoint",
+            "step": step,
+            "backend": self._backend_name,
+            "trees": step_directory.tree_names(snapshots),
+        }
+        aside = atomic.begin_directory(self.path(step))
         step_directory.write_payload(
             aside, snapshots, self._backend_of, {"step": step, "metrics": dict(metrics)}
         )
@@ -95,54 +97,38 @@ class CheckpointManager:
         if finishing is not None:
             finishing.result()
 
-    def verify(self, step: int) -> Path:
-        """Return the checkpoint's directory after checking every file of it.
+    def verify(self, step: int) -> Verified:
+        """Return the checkpoint after checking every file of it.
 
         Raises `CheckpointError` with the file and what is wrong with it, and offers the newest earlier
         checkpoint that is intact.
         """
         self.wait()
         try:
-            verify(self.path(step))
+            return verify(self.path(step))
         except CheckpointError as error:
             raise CheckpointError(f"checkpoint of step {step}: {error}; {self._remedy(step)}") from error
-        return self.path(step)
 
-    def restore(self, step: int, participants: Mapping[str, Stateful]) -> None:
-        """Give every participant the state it had at `step`, after the checks of `verify`."""
-        directory = self.verify(step)
-        step_directory.restore(directory, participants, self._reader)
+    def restore(self, checkpoint: Verified, participants: Mapping[str, Stateful]) -> int:
+        """Give every participant its state in a checkpoint that `verify` returned; return its step."""
+        self.wait()
+        step_directory.restore(checkpoint, participants, self._reader)
+        return int(checkpoint.facts["step"])
 
     def discard_after(self, step: int) -> None:
         """Remove the checkpoints past `step`: what a run that goes on from `step` will write anew."""
-        for later in [found for found in self.steps() if found > step]:
-            self._remove(later)
+        for later in reversed([found for found in self.steps() if found > step]):
+            atomic.remove(self.path(later))
 
     def _finish(self, step: int, aside: Path, facts: Mapping[str, Any]) -> None:
         for backend in self._backends.values():
             backend.wait()
         write_manifest(aside, facts)
-        if self.path(step).exists():
-            self._remove(step)
-        aside.rename(self.path(step))
-        flush(self.directory)
+        atomic.publish_directory(self.path(step))
         scores = self._scores(self._steps())
         best = best_step(scores, self._config.keep_best_mode)
         for old in steps_to_remove(self._steps(), step, best, self._config.save_total_limit):
-            self._remove(old)
-
-    def _remove(self, step: int) -> None:
-        trash = self.directory / f"{_REMOVED}step_{step}"
-        shutil.rmtree(trash, ignore_errors=True)
-        self.path(step).rename(trash)
-        flush(self.directory)
-        shutil.rmtree(trash, ignore_errors=True)
-
-    def _sweep(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        for pattern in (f"{_WRITING}*", f"{_REMOVED}*"):
-            for leftover in self.directory.glob(pattern):
-                shutil.rmtree(leftover)
+            atomic.remove(self.path(old))
 
     def _steps(self) -> list[int]:
         if not self.directory.is_dir():

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from burnish.platform import atomic
 from burnish.platform.errors import CheckpointError
 
 MANIFEST = "manifest.json"
@@ -14,11 +15,17 @@ MANIFEST = "manifest.json"
 _VERSION = 1
 
 
-def write_manifest(directory: Path, facts: Mapping[str, Any]) -> None:
-    """Write `manifest.json` over every file below `directory`, with `facts` to be read by the receiver.
+@dataclass(frozen=True)
+class Verified:
+    """A directory that `verify` has checked: whoever is given one need not check, nor hash, again."""
 
-    Everything is flushed to disk, so that a rename of the directory afterwards publishes it whole.
-    """
+    directory: Path
+    facts: Mapping[str, Any]
+    """What the manifest records beside the files."""
+
+
+def write_manifest(directory: Path, facts: Mapping[str, Any]) -> None:
+    """Write `manifest.json` over every file below `directory`, with `facts` to be read by the receiver."""
     files = {
         path.relative_to(directory).as_posix(): {"size": path.stat().st_size, "sha256": _file_sha256(path)}
         for path in sorted(directory.rglob("*"))
@@ -26,38 +33,21 @@ def write_manifest(directory: Path, facts: Mapping[str, Any]) -> None:
     }
     content = {"version": _VERSION, "facts": dict(facts), "files": files}
     text = json.dumps({**content, "sha256": _digest(content)}, indent=1)
-    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    flush_tree(directory)
+    atomic.write_file(directory / MANIFEST, (text + "\n").encode())
 
 
-def verify(directory: Path, only: Iterable[str] | None = None) -> Mapping[str, Any]:
-    """Check `directory` against its manifest and return the manifest's facts.
+def verify(directory: Path, only: Iterable[str] = ("",)) -> Verified:
+    """Check `directory` against its manifest and return it with the manifest's facts.
 
-    `only` names files, or directories at the top, to which the check is limited; the manifest itself is
-    always checked. Raises `CheckpointError` naming the first file that is missing, truncated or altered.
+    `only` names files and directories to which the check is limited; the manifest itself is always checked.
+    Raises `CheckpointError` naming the first file that is missing, truncated or altered.
     """
     content = _read(directory)
-    chosen = None if only is None else set(only)
+    chosen = [Path(name) for name in only]
     for name, recorded in cast("Mapping[str, Mapping[str, Any]]", content["files"]).items():
-        if chosen is None or name.split("/")[0] in chosen:
+        if any(Path(name).is_relative_to(part) for part in chosen):
             _check_file(directory, name, recorded)
-    return cast("Mapping[str, Any]", content["facts"])
-
-
-def flush_tree(directory: Path) -> None:
-    """Flush every file and directory below `directory`, and itself, to disk."""
-    for parent, _, names in os.walk(directory):
-        for name in [*names, "."]:
-            flush(Path(parent) / name)
-
-
-def flush(path: Path) -> None:
-    """Flush one file or directory to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    return Verified(directory, cast("Mapping[str, Any]", content["facts"]))
 
 
 def _read(directory: Path) -> Mapping[str, Any]:

@@ -6,12 +6,13 @@ bytes in chunks (msgpack holds 4 GiB an object at most). Writing streams leaf by
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import msgpack  # pyright: ignore[reportMissingTypeStubs] - ships none
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.platform import atomic
 from burnish.platform.checkpoint.leaves import LeafSpec, named_leaves, place, rebuild, require_fit, spec_of
 from burnish.platform.checkpoint.snapshot import Tree
 from burnish.platform.errors import CheckpointError
@@ -27,12 +28,12 @@ class MsgpackBackend:
 
     def save(self, path: Path, tree: Tree) -> None:
         """Write `tree` to `arrays.msgpack` under the new directory `path`; complete on return."""
-        path.mkdir(parents=True)
+        atomic.add_directory(path)
         leaves = named_leaves(tree)
-        with (path / FILE).open("wb") as file:
-            file.write(_pack({"format": _FORMAT, "num_leaves": len(leaves)}))
+        with atomic.creating_file(path / FILE) as write:
+            write(_pack({"format": _FORMAT, "num_leaves": len(leaves)}))
             for name, leaf in leaves.items():
-                _write_leaf(file, name, np.asarray(leaf))
+                _write_leaf(write, name, np.asarray(leaf))
 
     def load(self, path: Path, like: Tree) -> Tree:
         """Return the tree with the structure, shapes, dtypes and shardings of `like`."""
@@ -47,13 +48,13 @@ class MsgpackBackend:
         """Return at once: `save` has written everything."""
 
 
-def _write_leaf(file: BinaryIO, name: str, array: NDArray[Any]) -> None:
+def _write_leaf(write: Callable[[bytes], None], name: str, array: NDArray[Any]) -> None:
     spec = spec_of(array)
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     starts = range(0, flat.size, _CHUNK_BYTES)
-    file.write(_pack({"name": name, "shape": spec.shape, "dtype": spec.dtype, "num_chunks": len(starts)}))
+    write(_pack({"name": name, "shape": spec.shape, "dtype": spec.dtype, "num_chunks": len(starts)}))
     for start in starts:
-        file.write(_pack(flat[start : start + _CHUNK_BYTES].tobytes()))
+        write(_pack(flat[start : start + _CHUNK_BYTES].tobytes()))
 
 
 def _read_leaves(path: Path) -> Iterator[tuple[str, LeafSpec, NDArray[Any]]]:

@@ -17,11 +17,11 @@ class Snapshot:
     """The state of one participant: array trees, plain values, and files as they are."""
 
     trees: Mapping[str, Tree] = field(default_factory=_empty)
-    """Name -> pytree of arrays; each becomes a directory of that name beside `state.json`."""
+    """Name -> pytree of arrays; each becomes a directory of that name under the participant's."""
     json: Mapping[str, Any] = field(default_factory=_empty)
     """What is no array; must survive a round trip through JSON."""
     files: Mapping[str, bytes] = field(default_factory=_empty)
-    """File name -> content, written beside `state.json` (a tokenizer, a model's config)."""
+    """File name -> content, written beside the trees (a tokenizer, a model's config)."""
 
 
 class Restored:

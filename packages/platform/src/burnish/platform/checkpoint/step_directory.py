@@ -1,6 +1,8 @@
-"""One checkpoint on disk: `step_<k>/` with a directory per tree, `state.json`, files, and the manifest.
+"""One checkpoint on disk: `step_<k>/` with `state.json`, a manifest, and each participant's trees and files.
 
-Written here without regard to atomicity, which is the manager's; read here only after verification.
+What a participant saves lies under its name, so that two may save `params`; `training` alone keeps the top,
+because a checkpoint is opened as a model by what lies there. Written here without regard to atomicity, which
+is the manager's; read here from a directory that has been verified.
 """
 
 import json
@@ -8,25 +10,42 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from burnish.platform import atomic
 from burnish.platform.checkpoint.backend import CheckpointBackend
-from burnish.platform.checkpoint.manifest import MANIFEST, verify
+from burnish.platform.checkpoint.manifest import MANIFEST, Verified, verify
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful, Tree
 from burnish.platform.errors import CheckpointError
 
 STATE = "state.json"
+AT_TOP = "training"
+"""The participant whose trees and files lie beside `state.json`."""
 
 BuildBackend = Callable[[str], CheckpointBackend]
 """From the name that a checkpoint recorded to the backend that reads it."""
 
 
 def load_tree(directory: Path, name: str, like: Tree) -> Tree:
-    """Return the tree `name` of the checkpoint in `directory`, after verifying the files it consists of.
+    """Return a tree of the checkpoint in `directory`, after verifying the files it consists of.
+
+    `name` is a tree of `training`, or `<participant>/<tree>`. Otherwise as `read_tree`.
+    """
+    return read_tree(verify(directory, only={name}), name, like)
+
+
+def read_tree(checkpoint: Verified, name: str, like: Tree) -> Tree:
+    """Return a tree of a verified checkpoint; `name` as in `load_tree`.
 
     The backend is found by its recorded name among the installed ones; an import path is refused, since a
     checkpoint may come from anywhere. Raises `CheckpointError` for whatever does not fit `like`.
     """
-    facts = verify(directory, only={name})
-    return _load(directory, facts, name, like, build_installed_backend)
+    return _load(checkpoint, name, like, build_installed_backend)
+
+
+def tree_names(snapshots: Mapping[str, Snapshot]) -> list[str]:
+    """Return where each tree of each participant lies in a checkpoint."""
+    return sorted(
+        _within(participant, name) for participant, snapshot in snapshots.items() for name in snapshot.trees
+    )
 
 
 def build_installed_backend(name: str) -> CheckpointBackend:
@@ -51,36 +70,35 @@ def write_payload(
     backend_of: BuildBackend,
     state: Mapping[str, Any],
 ) -> None:
-    """Write trees, files and `state.json` into the new `directory`; trees may still be on their way."""
-    directory.mkdir(parents=True)
-    taken = {STATE, MANIFEST}
+    """Write trees, files and `state.json` into the empty `directory`; trees may still be on their way."""
+    _require_distinct(snapshots)
     for participant, snapshot in snapshots.items():
-        for name in (*snapshot.trees, *snapshot.files):
-            assert name not in taken, f"two participants save '{name}' ('{participant}' is the second)"
-            taken.add(name)
+        if participant != AT_TOP and (snapshot.trees or snapshot.files):
+            atomic.add_directory(directory / participant)
         for name, tree in snapshot.trees.items():
-            backend_of(name).save(directory / name, tree)
+            path = _within(participant, name)
+            backend_of(path).save(directory / path, tree)
         for name, content in snapshot.files.items():
-            (directory / name).write_bytes(content)
+            atomic.write_file(directory / _within(participant, name), content)
     participants = {
         participant: {"json": snapshot.json, "trees": sorted(snapshot.trees), "files": sorted(snapshot.files)}
         for participant, snapshot in snapshots.items()
     }
     text = json.dumps({**state, "participants": participants}, indent=1)
-    (directory / STATE).write_text(text + "\n", encoding="utf-8")
+    atomic.write_file(directory / STATE, (text + "\n").encode())
 
 
-def restore(directory: Path, participants: Mapping[str, Stateful], build_backend: BuildBackend) -> None:
-    """Verify the checkpoint in `directory` and give every participant its share."""
-    facts = verify(directory)
-    saved = read_state(directory)["participants"]
+def restore(checkpoint: Verified, participants: Mapping[str, Stateful], build_backend: BuildBackend) -> None:
+    """Give every participant its share of a verified checkpoint."""
+    saved = read_state(checkpoint.directory)["participants"]
     if saved.keys() != participants.keys():
         raise CheckpointError(
-            f"'{directory}' holds the state of {', '.join(sorted(saved)) or 'nothing'}, but the stage has "
-            f"{', '.join(sorted(participants)) or 'nothing'} to restore: resume with the stage that wrote it"
+            f"'{checkpoint.directory}' holds the state of {', '.join(sorted(saved)) or 'nothing'}, but the "
+            f"stage has {', '.join(sorted(participants)) or 'nothing'} to restore: resume with the stage "
+            "that wrote it"
         )
     for name, participant in participants.items():
-        participant.load_state(_restored(directory, facts, saved[name], build_backend))
+        participant.load_state(_restored(checkpoint, name, saved[name], build_backend))
 
 
 def read_state(directory: Path) -> Mapping[str, Any]:
@@ -88,24 +106,41 @@ def read_state(directory: Path) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", json.loads((directory / STATE).read_text(encoding="utf-8")))
 
 
+def _within(participant: str, name: str) -> str:
+    """Return where in a checkpoint a participant's tree or file lies."""
+    return name if participant == AT_TOP else f"{participant}/{name}"
+
+
+def _require_distinct(snapshots: Mapping[str, Snapshot]) -> None:
+    """Refuse a participant called as something that `training` keeps at the top."""
+    top = {STATE, MANIFEST}
+    if AT_TOP in snapshots:
+        top |= {*snapshots[AT_TOP].trees, *snapshots[AT_TOP].files}
+    for participant in snapshots.keys() & top:
+        raise ValueError(f"a participant cannot be called '{participant}': '{AT_TOP}' saves that, too")
+
+
 def _restored(
-    directory: Path, facts: Mapping[str, Any], saved: Mapping[str, Any], build_backend: BuildBackend
+    checkpoint: Verified, participant: str, saved: Mapping[str, Any], build_backend: BuildBackend
 ) -> Restored:
+    directory = checkpoint.directory
+
     def read_file(name: str) -> bytes:
         if name not in saved["files"]:
             raise CheckpointError(
-                f"'{directory}' has no file '{name}'; it has {', '.join(saved['files']) or 'none'}"
+                f"'{directory}' has no file '{name}' of '{participant}'; "
+                f"it has {', '.join(saved['files']) or 'none'}"
             )
-        return (directory / name).read_bytes()
+        return (directory / _within(participant, name)).read_bytes()
 
-    return Restored(
-        saved["json"], lambda name, like: _load(directory, facts, name, like, build_backend), read_file
-    )
+    def read_tree_of(name: str, like: Tree) -> Tree:
+        return _load(checkpoint, _within(participant, name), like, build_backend)
+
+    return Restored(saved["json"], read_tree_of, read_file)
 
 
-def _load(
-    directory: Path, facts: Mapping[str, Any], name: str, like: Tree, build_backend: BuildBackend
-) -> Tree:
+def _load(checkpoint: Verified, name: str, like: Tree, build_backend: BuildBackend) -> Tree:
+    directory, facts = checkpoint.directory, checkpoint.facts
     if name not in facts.get("trees", ()):
         trees = ", ".join(facts.get("trees", ())) or "none"
         raise CheckpointError(f"'{directory}' has no tree '{name}'; it has {trees}")

@@ -7,12 +7,13 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from burnish.platform.runs import resume
+from burnish.platform import atomic
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import ConfigError, RunError
+from burnish.platform.runs import resume
 from burnish.platform.runs.provenance import provenance
 from burnish.platform.runs.resume import StartingPoint
-from burnish.platform.runs.run_directory import RunDirectory, write_text
+from burnish.platform.runs.run_directory import RunDirectory
 
 
 def locate(config: Config) -> Path:
@@ -57,7 +58,8 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     wanted = config.checkpoint.resume_from
     if not root.is_begun:
         root.write_json("run.json", provenance(config, overrides))
-        write_text(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
+        resolved = OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved)))
+        atomic.publish_file(root.config, resolved.encode())
         return resume.FRESH
     if wanted is None:
         raise RunError(

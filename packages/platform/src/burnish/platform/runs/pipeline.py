@@ -20,7 +20,8 @@ from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.runs.stage import Artifacts, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger
-from burnish.platform.statistics.summary import Summary, read_rows, summarize
+from burnish.platform.statistics.rows import read_rows
+from burnish.platform.statistics.summary import Summary, summarize
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class _Chain:
             logger=logger,
             manager=CheckpointManager(self.root.stage(index, name) / "checkpoints", self.config.checkpoint),
             interrupts=self.interrupts,
-            resume_step=self.start.step if index == self.start.stage_index else None,
+            resume_from=self.start.checkpoint if index == self.start.stage_index else None,
             resume_command=self._resume_command(),
             first_global_step=first_global_step,
         )

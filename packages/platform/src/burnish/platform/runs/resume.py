@@ -1,12 +1,11 @@
 """Where a run starts: fresh, from its latest or best checkpoint, or from one that is named.
 
 Everything is looked at before anything is changed: the config against the one the run began with, the
-checkpoint against its manifest. Only then are rows, samples and later checkpoints past the point cut away.
+checkpoint against its manifest. Only then is what lies past the point removed: stages, checkpoints, rows.
 """
 
 import json
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from burnish.platform import atomic
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import CheckpointError, ConfigError
 from burnish.platform.runs.provenance import cpu_threads
 from burnish.platform.runs.run_directory import RunDirectory
-from burnish.platform.statistics.sinks.jsonl import truncate
+from burnish.platform.statistics.rows import row_cut
 
 CHECKPOINT = re.compile(r"stages/(?P<index>\d+)-(?P<stage>[^/]+)/checkpoints/step_(?P<step>\d+)$")
 
@@ -29,7 +30,12 @@ class StartingPoint:
     """The stage that a run goes on with (counted from 1) and the checkpoint in it; None is its beginning."""
 
     stage_index: int
-    step: int | None = None
+    checkpoint: Verified | None = None
+
+    @property
+    def step(self) -> int | None:
+        """The last step that is kept; None where the stage begins anew."""
+        return None if self.checkpoint is None else int(self.checkpoint.facts["step"])
 
 
 FRESH = StartingPoint(stage_index=1)
@@ -70,9 +76,7 @@ def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
             f"checkpoint.resume_from=best: no checkpoint of '{names[index - 1]}' has the metric "
             f"checkpoint.keep_best={config.checkpoint.keep_best}; use latest or a path"
         )
-    if step is not None:
-        manager.verify(step)
-    return StartingPoint(index, step)
+    return StartingPoint(index, None if step is None else manager.verify(step))
 
 
 def refuse_other_run(config: Config, run: Path) -> None:
@@ -93,12 +97,16 @@ def _named(path: Path, config: Config) -> StartingPoint:
     index, names = int(match["index"]), list(config.stages)
     if index > len(names) or names[index - 1] != match["stage"]:
         raise ConfigError(f"checkpoint.resume_from='{path}': the chain {'+'.join(names)} has no such stage")
-    CheckpointManager(path.parent, config.checkpoint).verify(int(match["step"]))
-    return StartingPoint(index, int(match["step"]))
+    manager = CheckpointManager(path.parent, config.checkpoint)
+    return StartingPoint(index, manager.verify(int(match["step"])))
 
 
 def cut_after(root: RunDirectory, start: StartingPoint, config: Config) -> None:
-    """Remove what lies past the starting point: rows, samples, later checkpoints, later stages."""
+    """Remove what lies past the starting point: later stages, later checkpoints, rows and samples.
+
+    The latest goes first and rows go last, so that a run killed in between goes on from a checkpoint whose
+    rows are there. What a process that died has left half written or half removed goes, too.
+    """
     names = list(config.stages)
     order = {name: index for index, name in enumerate(names, 1)}
 
@@ -108,15 +116,18 @@ def cut_after(root: RunDirectory, start: StartingPoint, config: Config) -> None:
             index == start.stage_index and start.step is not None and step <= start.step
         )
 
-    for file in (root.metrics, *sorted((root.path / "samples").glob("*.jsonl"))):
-        truncate(file, keeps)
-    for index, name in enumerate(names, 1):
+    files = (root.metrics, *sorted((root.path / "samples").glob("*.jsonl")))
+    row_cuts = [row_cut(file, keeps) for file in files]
+    atomic.sweep(root.path)
+    for index, name in reversed(list(enumerate(names, 1))):
         if index > start.stage_index or (index == start.stage_index and start.step is None):
-            shutil.rmtree(root.stage(index, name), ignore_errors=True)
+            atomic.remove(root.stage(index, name))
     current = root.stage(start.stage_index, names[start.stage_index - 1])
-    (current / "done.json").unlink(missing_ok=True)
+    atomic.remove(current / "done.json")
     if start.step is not None:
         CheckpointManager(current / "checkpoints", config.checkpoint).discard_after(start.step)
+    for cut in row_cuts:
+        cut()
 
 
 def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str]]:

@@ -3,7 +3,7 @@
     <output_dir>/<name>/  config.yaml run.json status.json metrics.jsonl summary.json tb/ samples/
                           stages/<n>-<name>/{checkpoints/, export/, done.json}
 
-Every record is written aside and renamed, so a reader and a resumed run never meet half a file.
+Every record is published as a whole, so a reader and a resumed run never meet half a file.
 """
 
 import fcntl
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from burnish.platform import atomic
 from burnish.platform.errors import RunError
 from burnish.platform.runs.stage import Artifacts
 
@@ -60,7 +61,7 @@ class RunDirectory:
     def acquire(self) -> None:
         """Make the directory if need be and lock it; RunError where that cannot be or another holds it."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            atomic.make_directory(self.path)
             # The handle outlives this call on purpose: closing it would release the lock.
             lock = (self.path / "lock").open("a+", encoding="utf-8")
         except OSError as error:
@@ -91,7 +92,7 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON record under the run's directory, atomically."""
-        write_text(self.path / name, json.dumps(content, indent=2) + "\n")
+        atomic.publish_file(self.path / name, _json(content))
 
     def status(self, phase: str, **facts: Any) -> None:
         """Record where the run stands, and when that was said."""
@@ -111,7 +112,7 @@ class RunDirectory:
             key: _relative(path, self.path) for key, path in finished.artifacts.directories.items()
         }
         content = {"next_global_step": finished.next_global_step, "artifacts": directories}
-        write_text(self.stage(index, name) / "done.json", json.dumps(content, indent=2) + "\n")
+        atomic.publish_file(self.stage(index, name) / "done.json", _json(content))
 
     def finished_stage(self, index: int, name: str) -> "FinishedStage | None":
         """Return what a completed stage left behind, or None where it is not complete."""
@@ -134,15 +135,8 @@ class RunDirectory:
         return json.loads(status.read_text(encoding="utf-8"))["phase"] if status.is_file() else None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside, flush it to disk and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.writing")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _relative(path: Path, parent: Path) -> str:

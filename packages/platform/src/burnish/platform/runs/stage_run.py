@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.checkpoint.snapshot import Stateful
 from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.configuration.config import JaxConfig
@@ -37,7 +38,7 @@ class StageRun:
     """One stage's handle on the run it belongs to.
 
     `index` counts the chain's stages from 1; `seed`, `index`, a step, a purpose and an id name every random
-    key of the run. `resume_step` is the checkpoint that `steps` restores first, None for a fresh start.
+    key of the run. `resume_from` is the checkpoint that `steps` restores first, None for a fresh start.
     """
 
     root: RunDirectory
@@ -48,7 +49,7 @@ class StageRun:
     logger: StatsLogger
     manager: CheckpointManager
     interrupts: Interrupts = field(default_factory=Interrupts)
-    resume_step: int | None = None
+    resume_from: Verified | None = None
     resume_command: str = "the same command with checkpoint.resume_from=latest"
     first_global_step: int = 0
     """The global step of this stage's step 0: steps of the stages before it."""
@@ -117,9 +118,8 @@ class StageRun:
         """
         self._last = last
         first = 0
-        if self.resume_step is not None:
-            self.manager.restore(self.resume_step, participants)
-            first = self.resume_step + 1
+        if self.resume_from is not None:
+            first = self.manager.restore(self.resume_from, participants) + 1
         self._compiles.read()
         for step in range(first, last + 1):
             self._step_started = time.perf_counter()
