@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 PACKAGES = ("platform", "llm", "sample", "sft", "rl", "minionerec")
@@ -52,3 +53,37 @@ def test_options_import_nothing_heavy(root, tmp_path, package):
     )
 
     assert done.stdout.split() == []
+
+
+def in_circles(package: str) -> list[str]:
+    """Return the modules that import themselves over others, lazily or for types alone though it may be."""
+    graph = grimp.build_graph(package, cache_dir=None)
+    imported = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+
+    def reached(module: str) -> set[str]:
+        found, left = set(), [module]
+        while left:
+            new = imported[left.pop()] - found
+            found |= new
+            left += new
+        return found
+
+    return sorted(module for module in imported if module in reached(module))
+
+
+def test_modules_of_platform_import_in_no_circle():
+    assert in_circles("burnish.platform") == []
+
+
+def test_twin_a_circle_for_types_alone_is_found(tmp_path, monkeypatch):
+    package = tmp_path / "burnish_circle"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "config.py").write_text("def build():\n    from burnish_circle.a import build\n")
+    types_alone = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from burnish_circle.config import build\n"
+    )
+    (package / "a.py").write_text(types_alone)
+    (package / "b.py").write_text("import burnish_circle.a\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert in_circles("burnish_circle") == ["burnish_circle.a", "burnish_circle.config"]
