@@ -8,6 +8,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,14 +18,19 @@ def is_dataclass(node: ast.ClassDef) -> bool:
     return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
+def is_option(line: ast.stmt) -> TypeGuard[ast.AnnAssign]:
+    """Return whether a line of a dataclass is a field; a `ClassVar` is a fact that nobody sets."""
+    return isinstance(line, ast.AnnAssign) and not ast.unparse(line.annotation).startswith("ClassVar")
+
+
 def options(file: Path, root: Path) -> Iterator[tuple[str, str]]:
     """Yield (place, field) for every dataclass field of a config module."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef) and is_dataclass(node):
             for line in node.body:
-                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-                    place = f"{file.relative_to(root)}:{line.lineno}: {node.name}.{line.target.id}"
-                    yield place, line.target.id
+                if is_option(line):
+                    name = ast.unparse(line.target)
+                    yield f"{file.relative_to(root)}:{line.lineno}: {node.name}.{name}", name
 
 
 def reads(node: ast.AST) -> Iterator[str]:

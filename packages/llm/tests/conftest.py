@@ -10,6 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from burnish.llm.batch import make_batch
+from burnish.llm.config.family import Qwen2
+from burnish.llm.config.optimizer import AdamW
+from burnish.llm.config.training import JaxTraining
+from burnish.llm.sequence import make_sample
+from burnish.llm.training import TrainingContext
+from burnish.platform.configuration.config import JaxConfig
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 HF_CONFIG = {
@@ -107,3 +115,68 @@ def mesh():
         return jax.make_mesh((dp, fsdp, tp), ("dp", "fsdp", "tp"), axis_types, devices=devices)
 
     return make
+
+
+LENGTH = 12
+
+
+def _samples(seed, count=8):
+    rng = np.random.default_rng(seed)
+    return [
+        make_sample(rng.integers(0, 50, 3), rng.integers(0, 50, rng.integers(1, 8))) for _ in range(count)
+    ]
+
+
+@pytest.fixture
+def samples_of():
+    """Return a maker of samples of 4 to 10 tokens, by seed."""
+    return _samples
+
+
+@pytest.fixture
+def batch_of():
+    """Return a maker of batches of ragged samples, or of given rows."""
+
+    def make(seed=0, rows=None, **options):
+        rows = _samples(seed) if rows is None else rows
+        return make_batch(rows, **{"num_rows": len(rows), "length": LENGTH, "pad_token_id": 60} | options)
+
+    return make
+
+
+@pytest.fixture
+def model(hf_config):
+    """Return a tiny Qwen2."""
+    return Qwen2().build(hf_config)
+
+
+@pytest.fixture
+def make_training(model, scaled_params, mesh):
+    """Return a maker of backends on a tiny Qwen2 whose every feature is felt."""
+
+    def make(mesh_shape=(1, 1), tokenizer=None, dtypes=("float32", "float32"), **options):
+        return JaxTraining(logprob_chunk=32, **options).build(
+            TrainingContext(
+                model=model,
+                load_params=lambda: scaled_params(model, scale=0.2),
+                optimizer=AdamW(learning_rate=1e-2, schedule="linear", warmup_steps=2, weight_decay=0.1),
+                total_steps=20,
+                mesh=mesh(*mesh_shape),
+                jax=JaxConfig(param_dtype=dtypes[0], compute_dtype=dtypes[1]),
+                tokenizer=tokenizer,
+            )
+        )
+
+    return make
+
+
+@pytest.fixture
+def assert_bit_equal():
+    """Return the check that two trees of arrays are equal in every bit."""
+
+    def check(ours, theirs):
+        pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+        for one, other in pairs:
+            np.testing.assert_array_equal(np.array(one), np.array(other))
+
+    return check

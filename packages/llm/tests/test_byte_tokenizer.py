@@ -67,7 +67,8 @@ def test_a_conversation_is_refused_with_a_remedy():
 
 def test_the_default_path_imports_neither_transformers_nor_tokenizers():
     code = (
-        "import sys; from burnish.llm.bundle import load_bundle; from burnish.llm.config import *;"
+        "import sys; from burnish.llm.bundle import load_bundle; from burnish.llm.config.model import Tiny;"
+        "from burnish.llm.config.tokenizer import AutoTokenizer;"
         "load_bundle(Tiny(), AutoTokenizer(), None, 0).params;"
         "assert not {'transformers', 'tokenizers', 'torch'} & set(sys.modules)"
     )

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from burnish.platform.runs import report
-from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.checkpoint.manager import CheckpointManager
-from burnish.platform.configuration.slot_fields import shared_slot
 from burnish.platform.configuration.config import Config
-from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
-from burnish.platform.runs.interrupts import Interrupts
+from burnish.platform.configuration.slot_fields import shared_slot
+from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.device.mesh import build_mesh
+from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
+from burnish.platform.runs import report
+from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory

@@ -17,16 +17,16 @@ from rich.console import Console
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.checkpoint.snapshot import Stateful
-from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.errors import Interrupted, LimitExceeded
-from burnish.platform.runs.interrupts import Interrupts
+from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.device.memory import peak_memory_bytes
+from burnish.platform.errors import Interrupted, LimitExceeded
 from burnish.platform.randomness import Purpose, derived_seed
+from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.samples import SampleWriter
-from burnish.platform.statistics.sink import SinkRow
 from burnish.platform.statistics.logger import StatsLogger
+from burnish.platform.statistics.sink import SinkRow
 from burnish.platform.statistics.tracker import StatsTracker
 
 if TYPE_CHECKING:
