@@ -19,7 +19,8 @@ from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.runs.stage import Artifacts, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
-from burnish.platform.statistics.logger import StatsLogger
+from burnish.platform.statistics.logger import StatsLogger, open_logger
+from burnish.platform.statistics.sink import RunEnd, SinkContext
 from burnish.platform.statistics.summary import Summary, read_rows, summarize
 
 
@@ -76,21 +77,37 @@ def _check(config: Config) -> None:
 
 
 def _run_recorded(chain: "_Chain") -> None:
-    """Run the chain and write its end into `status.json`."""
+    """Run the chain and record its end, whatever it is."""
     root = chain.root
     root.status("running")
+    logger = StatsLogger({})
     try:
+        logger = open_logger(chain.config.logging.sinks, chain.sink_context)
         with chain.interrupts:
-            chain.run()
-    except (Interrupted, LimitExceeded) as end:
-        root.status("interrupted" if isinstance(end, Interrupted) else "stopped", reason=str(end))
-        raise
+            chain.run(logger)
     except BaseException as error:
-        phase = "refused" if isinstance(error, BurnishError) else "failed"
-        root.status(phase, reason=f"{type(error).__name__}: {error}")
+        _record_end(root, logger, _end_of(error))
         raise
-    root.status("complete")
+    _record_end(root, logger, RunEnd("complete"))
     report.print_summary(root.path, list(chain.config.stages), summarize(read_rows(root.metrics)))
+
+
+def _record_end(root: RunDirectory, logger: StatsLogger, end: RunEnd) -> None:
+    """Write the run's end into `status.json` and tell the sinks."""
+    root.status(end.phase, **({} if end.reason is None else {"reason": end.reason}))
+    logger.close(end)
+
+
+def _end_of(error: BaseException) -> RunEnd:
+    """Return the end that an exception is."""
+    match error:
+        case Interrupted():
+            return RunEnd("interrupted", str(error))
+        case LimitExceeded():
+            return RunEnd("stopped", str(error))
+        case _:
+            phase = "refused" if isinstance(error, BurnishError) else "failed"
+            return RunEnd(phase, f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)
@@ -103,23 +120,31 @@ class _Chain:
     overrides: tuple[str, ...] = ()
     interrupts: Interrupts = field(default_factory=Interrupts)
 
-    def run(self) -> None:
+    @property
+    def sink_context(self) -> SinkContext:
+        """What the sinks of this run are built from."""
+        config, start, names = self.config, self.start, tuple(self.config.stages)
+        return SinkContext(
+            directory=self.root.path,
+            run_name=self.root.path.name,
+            config=config.resolved,
+            logging=config.logging,
+            stages=names,
+            resumed_from=None if start == FRESH else (names[start.stage_index - 1], start.step),
+        )
+
+    def run(self, logger: StatsLogger) -> None:
         """Run the stages that are not finished, each with what the one before it left."""
         before = FinishedStage(Artifacts(), 0)
         for index, name in enumerate(self.config.stages, 1):
-            before = self.root.finished_stage(index, name) or self._run_stage(index, name, before)
+            before = self.root.finished_stage(index, name) or self._run_stage(index, name, before, logger)
             self.root.write_json("summary.json", summarize(read_rows(self.root.metrics)))
 
-    def _run_stage(self, index: int, name: str, before: FinishedStage) -> FinishedStage:
-        logging = self.config.logging
-        logger = StatsLogger(
-            {label: sink.build(self.root.path, logging) for label, sink in logging.sinks.items()}
-        )
-        try:
-            run = self.stage_run(index, logger, before.next_global_step)
-            artifacts = self.build(index, run).run(before.artifacts)
-        finally:
-            logger.close()
+    def _run_stage(
+        self, index: int, name: str, before: FinishedStage, logger: StatsLogger
+    ) -> FinishedStage:
+        run = self.stage_run(index, logger, before.next_global_step)
+        artifacts = self.build(index, run).run(before.artifacts)
         finished = FinishedStage(artifacts, run.next_global_step)
         self.root.finish_stage(index, name, finished)
         return finished

@@ -5,13 +5,10 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from burnish.platform.errors import RunError
-from burnish.platform.statistics.sink import SinkRow
-
-if TYPE_CHECKING:
-    from burnish.platform.configuration.config import LoggingConfig
+from burnish.platform.statistics.sink import RunEnd, SinkRow
 
 FILE = "metrics.jsonl"
 
@@ -22,7 +19,7 @@ class JsonlSink:
     JSON has no NaN and no infinity: such a number is written as null.
     """
 
-    def __init__(self, directory: Path, logging: "LoggingConfig") -> None:  # noqa: ARG002 - every sink's signature
+    def __init__(self, directory: Path) -> None:
         """Open the file in the run's directory for appending; `RunError` when that is impossible."""
         path = directory / FILE
         try:
@@ -37,7 +34,7 @@ class JsonlSink:
         self._file.write(json.dumps({"stage": row.stage, "step": row.step, **numbers}) + "\n")
         self._file.flush()
 
-    def close(self) -> None:
+    def close(self, end: RunEnd) -> None:  # noqa: ARG002 - `status.json` says how the run ended
         """Close the file."""
         self._file.close()
 
