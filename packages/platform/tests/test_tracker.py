@@ -124,3 +124,25 @@ def test_commit_when_a_sink_fails_warns_once_and_serves_the_others(caplog):
     assert [step for step, _ in sinks["good"].rows] == [1, 2, 3]
     assert [step for step, _ in sinks["bad"].rows] == [3]
     assert sinks["good"].closed == RunEnd("stopped", "a limit")
+
+
+class _Late:
+    """A number of which a device says when it is there."""
+
+    def __init__(self, ready):
+        self.ready = ready
+
+    def is_ready(self):
+        return self.ready
+
+    def __float__(self):
+        return 1.0
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_is_ready_when_every_value_is(ready):
+    tracker = StatsTracker()
+    tracker.scalar("x", 1.0)
+    tracker.ratio("y", np.float32(2), _Late(ready))
+    assert tracker.is_ready == ready
+    assert set(tracker.names) == {"x", "y"}

@@ -7,12 +7,12 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from burnish.platform.runs import resume
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import ConfigError, RunError
+from burnish.platform.runs import resume
 from burnish.platform.runs.provenance import provenance
 from burnish.platform.runs.resume import StartingPoint
-from burnish.platform.runs.run_directory import RunDirectory, write_text
+from burnish.platform.runs.run_directory import RunDirectory
 
 
 def locate(config: Config) -> Path:
@@ -57,7 +57,7 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     wanted = config.checkpoint.resume_from
     if not root.is_begun:
         root.write_json("run.json", provenance(config, overrides))
-        write_text(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
+        root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
         return resume.FRESH
     if wanted is None:
         raise RunError(
@@ -82,5 +82,6 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
         line = f"warning: {phrase}: the run goes on, but not bit for bit"
         console.print(line, markup=False, highlight=False)
     start = resume.find_starting_point(config, root)
-    resume.cut_after(root, start, config)
+    if root.is_primary:
+        resume.cut_after(root, start, config)
     return start

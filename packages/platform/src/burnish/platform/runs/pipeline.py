@@ -4,23 +4,24 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from burnish.platform.runs import report
-from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.checkpoint.manager import CheckpointManager
-from burnish.platform.configuration.slot_fields import shared_slot
 from burnish.platform.configuration.config import Config
-from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
-from burnish.platform.runs.interrupts import Interrupts
+from burnish.platform.configuration.slot_fields import shared_slot
+from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.device.mesh import build_mesh
+from burnish.platform.device.processes import is_primary
+from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
+from burnish.platform.runs import report
+from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.runs.stage import Artifacts, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger, open_logger
-from burnish.platform.statistics.sink import RunEnd, SinkContext
+from burnish.platform.statistics.sink import RunEnd, SinkComponent, SinkContext
 from burnish.platform.statistics.summary import Summary, read_rows, summarize
 
 
@@ -40,7 +41,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
         BurnishError: the user can act on it; what was reached is saved and `status.json` says why it ended.
     """
     _check(config)
-    root = RunDirectory(locate(config))
+    root = RunDirectory(locate(config), is_primary=is_primary())
     root.acquire()
     try:
         start = start_or_resume(config, root, overrides)
@@ -50,7 +51,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
         root.release()
     last = root.finished_stage(len(config.stages), list(config.stages)[-1])
     assert last is not None, "a complete run has finished its last stage"
-    return RunResult(root.path, summarize(read_rows(root.metrics)), last.artifacts)
+    return RunResult(root.path, _summary(root, config), last.artifacts)
 
 
 def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
@@ -82,14 +83,17 @@ def _run_recorded(chain: "_Chain") -> None:
     root.status("running")
     logger = StatsLogger({})
     try:
-        logger = open_logger(chain.config.logging.sinks, chain.sink_context)
+        if root.is_primary:
+            logger = chain.open_logger()
         with chain.interrupts:
             chain.run(logger)
     except BaseException as error:
         _record_end(root, logger, _end_of(error))
         raise
-    _record_end(root, logger, RunEnd("complete"))
-    report.print_summary(root.path, list(chain.config.stages), summarize(read_rows(root.metrics)))
+    early_ends = "; ".join(f"'{name}' {reason}" for name, reason in _early_ends(root, chain.config).items())
+    _record_end(root, logger, RunEnd("complete", early_ends or None))
+    if root.is_primary:
+        report.print_summary(root.path, list(chain.config.stages), _summary(root, chain.config))
 
 
 def _record_end(root: RunDirectory, logger: StatsLogger, end: RunEnd) -> None:
@@ -110,6 +114,17 @@ def _end_of(error: BaseException) -> RunEnd:
             return RunEnd(phase, f"{type(error).__name__}: {error}")
 
 
+def _early_ends(root: RunDirectory, config: Config) -> dict[str, str]:
+    """Return where and why stages ended before their last step, by name."""
+    finished = {name: root.finished_stage(index, name) for index, name in enumerate(config.stages, 1)}
+    return {name: stage.ended_early for name, stage in finished.items() if stage and stage.ended_early}
+
+
+def _summary(root: RunDirectory, config: Config) -> Summary:
+    """Return the summary of what the run has written so far."""
+    return summarize(read_rows(root.metrics), _early_ends(root, config))
+
+
 @dataclass(frozen=True)
 class _Chain:
     """The stages of one run, from where it starts."""
@@ -120,11 +135,11 @@ class _Chain:
     overrides: tuple[str, ...] = ()
     interrupts: Interrupts = field(default_factory=Interrupts)
 
-    @property
-    def sink_context(self) -> SinkContext:
-        """What the sinks of this run are built from."""
+    def open_logger(self) -> StatsLogger:
+        """Open the sinks of this run."""
         config, start, names = self.config, self.start, tuple(self.config.stages)
-        return SinkContext(
+        sinks = cast("Mapping[str, SinkComponent]", config.logging.sinks)
+        context = SinkContext(
             directory=self.root.path,
             run_name=self.root.path.name,
             config=config.resolved,
@@ -132,20 +147,19 @@ class _Chain:
             stages=names,
             resumed_from=None if start == FRESH else (names[start.stage_index - 1], start.step),
         )
+        return open_logger(sinks, context)
 
     def run(self, logger: StatsLogger) -> None:
         """Run the stages that are not finished, each with what the one before it left."""
         before = FinishedStage(Artifacts(), 0)
         for index, name in enumerate(self.config.stages, 1):
             before = self.root.finished_stage(index, name) or self._run_stage(index, name, before, logger)
-            self.root.write_json("summary.json", summarize(read_rows(self.root.metrics)))
+            self.root.write_json("summary.json", _summary(self.root, self.config))
 
-    def _run_stage(
-        self, index: int, name: str, before: FinishedStage, logger: StatsLogger
-    ) -> FinishedStage:
+    def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
         run = self.stage_run(index, logger, before.next_global_step)
         artifacts = self.build(index, run).run(before.artifacts)
-        finished = FinishedStage(artifacts, run.next_global_step)
+        finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)
         self.root.finish_stage(index, name, finished)
         return finished
 

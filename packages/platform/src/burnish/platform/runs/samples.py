@@ -13,9 +13,13 @@ class SampleWriter:
 
     path: Path
     stage: str
+    is_primary: bool = True
+    """Whether this process writes; the others leave it to the primary one."""
 
     def write(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append `rows` of one step in one write."""
+        if not self.is_primary:
+            return
         lines = [json.dumps({"stage": self.stage, "step": step, **row}) + "\n" for row in rows]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:

@@ -60,10 +60,10 @@ def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -
     One that cannot start ends the run, and those that were opened before it are told so.
     """
     sinks: dict[str, Sink] = {}
-    try:
-        for label, component in components.items():
+    for label, component in components.items():
+        try:
             sinks[label] = component.build(context)
-    except Exception as error:
-        StatsLogger(sinks).close(RunEnd("refused", f"logging.sinks.{label} cannot start: {error}"))
-        raise
+        except Exception as error:
+            StatsLogger(sinks).close(RunEnd("refused", f"logging.sinks.{label} cannot start: {error}"))
+            raise
     return StatsLogger(sinks)

@@ -5,9 +5,9 @@ device: they are read when the step is summarised, not when they are recorded.
 """
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Set
 from contextlib import contextmanager
-from typing import Any, Literal, SupportsFloat
+from typing import Any, Literal, Protocol, SupportsFloat, runtime_checkable
 
 from burnish.platform.statistics.kinds import Maximum
 
@@ -16,6 +16,15 @@ Statistic = SupportsFloat | tuple[SupportsFloat, SupportsFloat] | Maximum
 
 
 _Kind = Literal["mean", "sum", "minimum", "maximum"]
+
+
+@runtime_checkable
+class _Computed(Protocol):
+    """A value that a device computes, as `jax.Array` is one."""
+
+    def is_ready(self) -> bool:
+        """Whether reading it would not wait."""
+        ...
 
 
 class StatsTracker:
@@ -84,6 +93,17 @@ class StatsTracker:
         """Merge `other` into this tracker."""
         self.merge(other)
         return self
+
+    @property
+    def names(self) -> Set[str]:
+        """The names recorded so far."""
+        return self._kinds.keys()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `summary` would not wait for a device."""
+        numbers = (number for values in self._values.values() for pair in values for number in pair)
+        return all(number.is_ready() for number in numbers if isinstance(number, _Computed))
 
     def summary(self) -> dict[str, float]:
         """Return one number per name, sorted by name; a mean over nothing is left out."""
