@@ -83,9 +83,9 @@ def _run_recorded(chain: "_Chain") -> None:
     root.status("running")
     logger = StatsLogger({})
     try:
-        if root.is_primary:
-            logger = chain.open_logger()
         with chain.interrupts:
+            if root.is_primary:
+                logger = chain.open_logger()
             chain.run(logger)
     except BaseException as error:
         _record_end(root, logger, _end_of(error))

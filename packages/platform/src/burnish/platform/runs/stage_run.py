@@ -178,10 +178,10 @@ class StageRun:
         self._stop_reason = reason
 
     def stop_if(self, exceeded: Callable[P, str | None], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call a limit with these arguments when the row of the step at hand is read; stop with its reason.
+        """Call a limit with these arguments when the next step is committed, and stop with its reason.
 
-        That is one step later, so that nothing waits for the step here, and never after the stage's end: what
-        a limit refuses is not handed on.
+        So nothing waits for the step here. Where the row of the step at hand is read at once, and so at the
+        stage's end, the limit is asked at once too: what it refuses is not handed on.
         """
         self._looks.append(partial(exceeded, *args, **kwargs))
 
