@@ -1,6 +1,8 @@
 """Eight virtual CPU devices, and a participant that holds a tree as training state does."""
 
+import json
 import os
+import shutil
 import sys
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
@@ -15,6 +17,8 @@ import numpy as np
 import pytest
 
 from burnish.platform.checkpoint.snapshot import Snapshot
+from burnish.platform.statistics.rows import read_rows
+from burnish.platform.statistics.summary import without_machine
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -224,3 +228,57 @@ def train(monkeypatch, capsys, tmp_path):
         return ended.value.code, captured.out, captured.err
 
     return command
+
+
+TALLY = Path(__file__).with_name("tally_stage.py").read_text(encoding="utf-8")
+QUIET = ("~sink@logging.sinks.console", "~sink@logging.sinks.tensorboard", "run.name=x")
+
+
+class Tally:
+    """The command where the stage `tally` is installed, and what it left behind; `chain` has two of them."""
+
+    chain = ("stage=tally+tally", "stages.tally_2.steps=3", "checkpoint.save_every_steps=2", *QUIET)
+    directory = Path("runs/x")
+
+    def __init__(self, train):
+        self._train = train
+
+    def __call__(self, *words):
+        status, out, err = self._train(*words)
+        return status or 0, out, err
+
+    def rows(self):
+        return [without_machine(row) for row in read_rows(self.directory / "metrics.jsonl")]
+
+    def samples(self):
+        return (self.directory / "samples/walk.jsonl").read_text(encoding="utf-8")
+
+    def status(self):
+        return json.loads((self.directory / "status.json").read_text(encoding="utf-8"))
+
+    def take_back(self, words):
+        """Write the config of the run as if the option that breaks it had not been given."""
+        config = self.directory / "config.yaml"
+        name = words[0].split("=")[0].rpartition(".")[2]
+        lines = [
+            f"{line.split(':')[0]}: -1" if f" {name}:" in line else line
+            for line in config.read_text(encoding="utf-8").splitlines()
+        ]
+        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def tally(distribution, train):
+    """Install the stage `tally` and return the command, running in an empty directory."""
+    distribution("burnish-tally", {"stage": {"tally": "burnish_tally:Tally"}}, {"burnish_tally.py": TALLY})
+    return Tally(train)
+
+
+@pytest.fixture
+def uninterrupted(tally):
+    """Rows and samples of the chain that nothing interrupts; its directory is removed."""
+    status, _, err = tally(*tally.chain)
+    assert status == 0, err
+    kept = tally.rows(), tally.samples()
+    shutil.rmtree("runs")
+    return kept

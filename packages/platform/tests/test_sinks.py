@@ -5,9 +5,8 @@ import struct
 import pytest
 from rich.console import Console
 
-from burnish.platform.configuration.config import LoggingConfig
 from burnish.platform.errors import RunError
-from burnish.platform.statistics.sink import SinkRow
+from burnish.platform.statistics.sink import RunEnd, SinkRow
 from burnish.platform.statistics.sinks.console import ConsoleSink
 from burnish.platform.statistics.sinks.jsonl import JsonlSink
 from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink
@@ -17,29 +16,28 @@ def _row(step, stage="sft", last=20, before=0):
     return SinkRow(stage=stage, step=step, last_step=last, global_step=before + step)
 
 
-def _logging(**options):
-    return LoggingConfig(sinks={}, **options)
+END = RunEnd("complete")
 
 
 def _written(directory, steps):
-    sink = JsonlSink(directory, _logging())
+    sink = JsonlSink(directory)
     for step in steps:
         sink.commit(_row(step), {"train/loss": step / 3})
-    sink.close()
+    sink.close(END)
     return directory / "metrics.jsonl"
 
 
 def test_jsonl_commit_writes_one_readable_row_at_once(tmp_path):
-    sink = JsonlSink(tmp_path, _logging())
+    sink = JsonlSink(tmp_path)
     sink.commit(_row(3), {"b": 0.1, "a": float("nan")})
     line = (tmp_path / "metrics.jsonl").read_text()
     assert line == '{"stage": "sft", "step": 3, "b": 0.1, "a": null}\n'
-    sink.close()
+    sink.close(END)
 
 
 def test_jsonl_when_the_directory_is_missing_is_fatal(tmp_path):
     with pytest.raises(RunError, match="cannot write"):
-        JsonlSink(tmp_path / "none", _logging())
+        JsonlSink(tmp_path / "none")
 
 
 def _console(*, is_terminal):
@@ -47,13 +45,13 @@ def _console(*, is_terminal):
     return output, Console(file=output, force_terminal=is_terminal, width=120)
 
 
-def test_console_without_a_terminal_prints_every_n_steps_the_last_and_evaluations(tmp_path):
+def test_console_without_a_terminal_prints_every_n_steps_the_last_and_evaluations():
     output, console = _console(is_terminal=False)
-    sink = ConsoleSink(tmp_path, _logging(print_every_steps=10), console)
+    sink = ConsoleSink(10, console)
     for step in range(1, 26):
         stats = {"train/loss": 0.5, "train/tokens": 100.0}
         sink.commit(_row(step, last=25), stats | ({"eval/accuracy": 0.25} if step == 7 else {}))
-    sink.close()
+    sink.close(END)
     lines = output.getvalue().splitlines()
     assert [line.split()[1] for line in lines] == ["7/25", "10/25", "20/25", "25/25"]
     assert "accuracy 0.25" in lines[0]
@@ -62,22 +60,20 @@ def test_console_without_a_terminal_prints_every_n_steps_the_last_and_evaluation
     assert "to go" in lines[1]
 
 
-def test_console_shows_the_reward_rather_than_the_loss(tmp_path):
+def test_console_shows_the_reward_rather_than_the_loss():
     output, console = _console(is_terminal=False)
-    ConsoleSink(tmp_path, _logging(print_every_steps=1), console).commit(
-        _row(1, "rl"), {"reward/mean": 0.75, "train/loss": 0.5}
-    )
+    ConsoleSink(1, console).commit(_row(1, "rl"), {"reward/mean": 0.75, "train/loss": 0.5})
     assert "reward 0.75" in output.getvalue()
     assert "loss" not in output.getvalue()
 
 
-def test_console_on_a_terminal_draws_a_bar_per_stage(tmp_path):
+def test_console_on_a_terminal_draws_a_bar_per_stage():
     output, console = _console(is_terminal=True)
-    sink = ConsoleSink(tmp_path, _logging(), console)
+    sink = ConsoleSink(10, console)
     for stage in ("sft", "rl"):
         for step in range(3):
             sink.commit(_row(step, stage, last=2), {"train/loss": 0.5})
-    sink.close()
+    sink.close(END)
     assert "2/2" in output.getvalue()
     assert "rl" in output.getvalue()
 
@@ -97,9 +93,9 @@ def _events(directory):
 
 
 def test_tensorboard_writes_finite_numbers_at_global_steps_under_the_namespace(tmp_path):
-    sink = TensorBoardSink(tmp_path, _logging(metrics_namespace="team"))
+    sink = TensorBoardSink(tmp_path, "team")
     sink.commit(_row(1, before=7), {"train/loss": 0.5, "bad": float("inf")})
-    sink.close()
+    sink.close(END)
     found = [
         (event.step, value.tag, value.simple_value)
         for event in _events(tmp_path / "tb")
@@ -110,10 +106,10 @@ def test_tensorboard_writes_finite_numbers_at_global_steps_under_the_namespace(t
 
 def test_tensorboard_resumed_purges_what_it_repeats(tmp_path):
     for first in (0, 2):
-        sink = TensorBoardSink(tmp_path, _logging())
+        sink = TensorBoardSink(tmp_path)
         for step in range(first, 4):
             sink.commit(_row(step), {"x": 1.0})
-        sink.close()
+        sink.close(END)
     starts = [event.step for event in _events(tmp_path / "tb") if event.HasField("session_log")]
     assert starts[-1] == 2
 
@@ -121,7 +117,7 @@ def test_tensorboard_resumed_purges_what_it_repeats(tmp_path):
 def test_tensorboard_when_the_directory_is_taken_is_fatal(tmp_path):
     (tmp_path / "tb").write_text("a file")
     with pytest.raises(RunError, match="cannot write"):
-        TensorBoardSink(tmp_path, _logging())
+        TensorBoardSink(tmp_path)
 
 
 def test_jsonl_rows_are_json(tmp_path):

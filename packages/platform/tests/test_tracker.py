@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from burnish.platform.statistics.logger import StatsLogger
-from burnish.platform.statistics.sink import SinkRow
+from burnish.platform.statistics.sink import RunEnd, SinkRow
 from burnish.platform.statistics.tracker import StatsTracker
 
 
@@ -84,15 +84,15 @@ def test_record_of_one_name_in_two_ways_is_refused():
 
 class _ListSink:
     def __init__(self, failing=()):
-        self.rows, self.failing, self.closed = [], failing, False
+        self.rows, self.failing, self.closed = [], failing, None
 
     def commit(self, row, stats):
         if row.step in self.failing:
             raise OSError("disk full")
         self.rows.append((row.step, dict(stats)))
 
-    def close(self):
-        self.closed = True
+    def close(self, end):
+        self.closed = end
 
 
 def test_commit_hands_the_summary_to_every_sink_and_returns_it():
@@ -117,10 +117,32 @@ def test_commit_when_a_sink_fails_warns_once_and_serves_the_others(caplog):
     with caplog.at_level(logging.WARNING):
         for step in (1, 2, 3):
             logger.commit(_row(step), {"x": 1.0})
-    logger.close()
+    logger.close(RunEnd("stopped", "a limit"))
     assert [record.getMessage() for record in caplog.records] == [
         "logging.sinks.bad fails and misses rows: OSError: disk full"
     ]
     assert [step for step, _ in sinks["good"].rows] == [1, 2, 3]
     assert [step for step, _ in sinks["bad"].rows] == [3]
-    assert sinks["good"].closed
+    assert sinks["good"].closed == RunEnd("stopped", "a limit")
+
+
+class _Late:
+    """A number of which a device says when it is there."""
+
+    def __init__(self, ready):
+        self.ready = ready
+
+    def is_ready(self):
+        return self.ready
+
+    def __float__(self):
+        return 1.0
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_is_ready_when_every_value_is(ready):
+    tracker = StatsTracker()
+    tracker.scalar("x", 1.0)
+    tracker.ratio("y", np.float32(2), _Late(ready))
+    assert tracker.is_ready == ready
+    assert set(tracker.names) == {"x", "y"}

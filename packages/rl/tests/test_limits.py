@@ -15,29 +15,25 @@ def limits():
     return Limits(max_mismatch=0.01, skipped=SkippedUpdates(limit=3))
 
 
-def test_exceeded_within_the_limits_is_none():
-    assert limits().exceeded(0, update(0.009)) is None
-
-
-def test_exceeded_on_a_later_update_takes_no_mismatch_for_one():
-    assert limits().exceeded(1, update(0.5)) is None
+def test_mismatched_within_the_limit_is_none():
+    assert limits().mismatched(update(0.009)) is None
 
 
 @pytest.mark.parametrize("mismatch", [0.011, np.nan, np.inf])
-def test_exceeded_when_the_first_update_mismatches_says_so(mismatch):
-    assert "max_mismatch=0.01" in str(limits().exceeded(0, update(mismatch)))
+def test_mismatched_beyond_the_limit_says_so(mismatch):
+    assert "max_mismatch=0.01" in str(limits().mismatched(update(mismatch)))
 
 
-def test_exceeded_counts_skipped_updates_across_rollouts():
+def test_skipped_too_often_counts_updates_across_rollouts():
     watch = limits()
-    assert [watch.exceeded(number, update(skipped=1.0)) for number in (0, 1)] == [None, None]
-    assert "3 updates in a row" in str(watch.exceeded(0, update(skipped=1.0)))
+    assert watch.skipped_too_often([update(skipped=1.0), update(skipped=1.0)]) is None
+    assert "3 updates in a row" in str(watch.skipped_too_often([update(skipped=1.0)]))
 
 
-def test_exceeded_starts_again_after_a_good_update():
+def test_skipped_too_often_starts_again_after_a_good_update():
     watch = limits()
-    for number, skipped in enumerate([1.0, 1.0, 0.0, 1.0, 1.0]):
-        assert watch.exceeded(number, update(skipped=skipped)) is None
+    for rollout in ([1.0, 1.0], [0.0, 1.0], [1.0]):
+        assert watch.skipped_too_often([update(skipped=skipped) for skipped in rollout]) is None
 
 
 def test_unrewarded_when_everything_failed_names_the_reasons(group):

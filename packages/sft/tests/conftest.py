@@ -55,7 +55,7 @@ class Collected:
     def commit(self, row, stats):
         self.rows.append({"step": row.step, **stats})
 
-    def close(self):
+    def close(self, end):
         pass
 
 

@@ -16,7 +16,10 @@ class SkippedUpdates:
     _in_a_row: int = field(default=0, init=False)
 
     def exceeded(self, statistics: Mapping[str, Any]) -> str | None:
-        """Look at one update's statistics, which waits for it; return the reason to stop, or None."""
+        """Look at one update's statistics, which waits for it; return the reason to stop, or None.
+
+        A loop looks one step late (`StageRun.stop_if`), when the next update is under way.
+        """
         was_skipped = float(statistics[SKIPPED][0]) > 0
         self._in_a_row = self._in_a_row + 1 if was_skipped else 0
         if self._in_a_row < self.limit:

@@ -1,5 +1,6 @@
 """The parts that make one algorithm of the loop: GRPO, RLOO and REINFORCE differ here and nowhere else."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from burnish.llm.objective import Objective
@@ -20,3 +21,17 @@ class Algorithm:
     objective: Objective
     layout: BatchLayout
     limits: Limits
+
+    @property
+    def parts(self) -> Mapping[str, object]:
+        """What may have a state of its own, by the name that it has in checkpoints.
+
+        An objective has none: it is traced into the update, and what moves reaches it with the batch.
+        """
+        rewards, filters = self.selection.rewards, self.selection.filters
+        return {
+            "rollout": self.rollout,
+            "advantage": self.advantage,
+            **{f"rewards.{label}": reward for label, reward in rewards.items()},
+            **{f"filters.{label}": rule for label, rule in filters.items()},
+        }

@@ -30,13 +30,8 @@ class Limits:
         reasons = [name.removeprefix(scope) for name in stats.summary() if name.startswith(scope)]
         return f"no completion of the rollout could be rewarded: {', '.join(reasons) or 'no reason given'}"
 
-    def exceeded(self, number: int, statistics: Mapping[str, Any]) -> str | None:
-        """Look at update `number` of a rollout; the first one shows whether engine and trainer agree."""
-        if number == 0 and (reason := self._mismatched(statistics)):
-            return reason
-        return self.skipped.exceeded(statistics)
-
-    def _mismatched(self, statistics: Mapping[str, Any]) -> str | None:
+    def mismatched(self, statistics: Mapping[str, Any]) -> str | None:
+        """Look at a rollout's first update, which waits for it: do engine and trainer agree?"""
         total, count = statistics[ABSOLUTE]
         mismatch = float(total) / max(float(count), 1.0)
         # Written so that a mismatch that is not a number stops the run too.
@@ -46,6 +41,10 @@ class Limits:
             f"{ABSOLUTE} is {mismatch:.2e} nats per token, above max_mismatch={self.max_mismatch:g}: the "
             "engine does not sample from the trained policy (stale or altered weights, other numerics)"
         )
+
+    def skipped_too_often(self, updates: Sequence[Mapping[str, Any]]) -> str | None:
+        """Look at all updates of a rollout, which waits for them: were too many in a row not finite?"""
+        return next((reason for update in updates if (reason := self.skipped.exceeded(update))), None)
 
 
 def mismatch_limit(configured: float | Literal["auto"], compute_dtype: str) -> float:

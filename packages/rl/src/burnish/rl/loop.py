@@ -33,12 +33,10 @@ def run_rl(
     evaluation: Evaluation,
     log_groups: int = 4,
 ) -> None:
-    """Improve the policy for `steps` rollouts, each followed by the updates of the algorithm's layout.
-
-    The completions of the first `log_groups` prompts of a step go to `samples/rollouts.jsonl`.
-    """
+    """Improve the policy by `steps` rollouts; `log_groups` prompts of each go to `samples/rollouts.jsonl`."""
     layout, selection, limits = algorithm.layout, algorithm.selection, algorithm.limits
-    for step in run.steps(steps, training=training, data=prompts):
+    parts = {"engine": engine, "evaluation": evaluation, **algorithm.parts}
+    for step in run.steps(steps, training=training, data=prompts, **parts):
         stats = StatsTracker()
         if engine.version != training.weight_version:
             engine.update_weights(training.weights())
@@ -53,6 +51,7 @@ def run_rl(
                 updates, reason = learn(run, training, algorithm, kept, step)
             if reason := reason or limits.unrewarded(groups, stats):
                 run.stop(reason)
+            run.stop_if(limits.skipped_too_often, updates)
             report(updates, stats)
             run.samples("rollouts").write(step, rows(groups[:log_groups]))
             engine.update_weights(training.weights())
@@ -66,13 +65,17 @@ def run_rl(
 def learn(
     run: StageRun, training: TrainingBackend, algorithm: Algorithm, groups: Sequence[Group], step: int
 ) -> tuple[list[Statistics], str | None]:
-    """Make the updates of one rollout until a limit is exceeded; return their statistics and the reason."""
+    """Make the updates of one rollout; return their statistics, and a reason to stop after the first one.
+
+    The first update is waited for: where it shows that the engine sampled from another policy, no other
+    update and no other rollout may follow.
+    """
     updates: list[Statistics] = []
     objective, advantages = algorithm.objective, algorithm.advantage(groups)
     for batch in make_batches(algorithm.layout, groups, advantages, columns_of(objective)):
         words = key_words(run.seed, run.index, step, Purpose.TRAINING, len(updates))
         updates.append(training.step(batch, objective, key_words=words).statistics)
-        if reason := algorithm.limits.exceeded(len(updates) - 1, updates[-1]):
+        if len(updates) == 1 and (reason := algorithm.limits.mismatched(updates[0])):
             return updates, reason
     return updates, None
 

@@ -31,7 +31,9 @@ def run_sft(
     aggregation: Aggregation = "token_mean",
 ) -> None:
     """Train for `steps` optimizer steps of `rows_per_step` demonstrations in rows of `length` tokens."""
-    for step in run.steps(steps, training=training, data=demonstrations):
+    for step in run.steps(
+        steps, training=training, data=demonstrations, engine=engine, evaluation=evaluation
+    ):
         stats = StatsTracker()
         if step > 0:
             with run.span("train"):
@@ -46,8 +48,7 @@ def run_sft(
                 )
                 words = key_words(run.seed, run.index, step, Purpose.TRAINING, 0)
                 statistics = training.step(batch, objective, key_words=words).statistics
-                if reason := skipped.exceeded(statistics):
-                    run.stop(reason)
+            run.stop_if(skipped.exceeded, statistics)
             stats += statistics
         if evaluation.due(step, steps):
             engine.update_weights(training.weights())

@@ -109,10 +109,18 @@ class CheckpointManager:
         except CheckpointError as error:
             raise CheckpointError(f"checkpoint of step {step}: {error}; {self._remedy(step)}") from error
 
-    def restore(self, checkpoint: Verified, participants: Mapping[str, Stateful]) -> int:
-        """Give every participant its state in a checkpoint that `verify` returned; return its step."""
+    def restore(
+        self,
+        checkpoint: Verified,
+        participants: Mapping[str, Stateful],
+        occasional: Mapping[str, Stateful] | None = None,
+    ) -> int:
+        """Give every participant its state in a checkpoint that `verify` returned; return its step.
+
+        The `occasional` ones take part in some checkpoints and not in others.
+        """
         self.wait()
-        step_directory.restore(checkpoint, participants, self._reader)
+        step_directory.restore(checkpoint, participants, occasional or {}, self._reader)
         return int(checkpoint.facts["step"])
 
     def discard_after(self, step: int) -> None:

@@ -88,9 +88,15 @@ def write_payload(
     atomic.write_file(directory / STATE, (text + "\n").encode())
 
 
-def restore(checkpoint: Verified, participants: Mapping[str, Stateful], build_backend: BuildBackend) -> None:
-    """Give every participant its share of a verified checkpoint."""
+def restore(
+    checkpoint: Verified,
+    participants: Mapping[str, Stateful],
+    occasional: Mapping[str, Stateful],
+    build_backend: BuildBackend,
+) -> None:
+    """Give every participant its share of a verified checkpoint, the occasional ones where they have one."""
     saved = read_state(checkpoint.directory)["participants"]
+    participants = {**participants, **{name: occasional[name] for name in occasional.keys() & saved.keys()}}
     if saved.keys() != participants.keys():
         raise CheckpointError(
             f"'{checkpoint.directory}' holds the state of {', '.join(sorted(saved)) or 'nothing'}, but the "

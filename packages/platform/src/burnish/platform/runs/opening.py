@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from burnish.platform import atomic
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import ConfigError, RunError
 from burnish.platform.runs import resume
@@ -58,8 +57,7 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     wanted = config.checkpoint.resume_from
     if not root.is_begun:
         root.write_json("run.json", provenance(config, overrides))
-        resolved = OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved)))
-        atomic.publish_file(root.config, resolved.encode())
+        root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
         return resume.FRESH
     if wanted is None:
         raise RunError(
@@ -84,5 +82,6 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
         line = f"warning: {phrase}: the run goes on, but not bit for bit"
         console.print(line, markup=False, highlight=False)
     start = resume.find_starting_point(config, root)
-    resume.cut_after(root, start, config)
+    if root.is_primary:
+        resume.cut_after(root, start, config)
     return start

@@ -4,13 +4,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.slot_fields import shared_slot
 from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.device.mesh import build_mesh
+from burnish.platform.device.processes import is_primary
 from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
 from burnish.platform.runs import report
 from burnish.platform.runs.interrupts import Interrupts
@@ -19,8 +20,9 @@ from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.runs.stage import Artifacts, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
-from burnish.platform.statistics.logger import StatsLogger
+from burnish.platform.statistics.logger import StatsLogger, open_logger
 from burnish.platform.statistics.rows import read_rows
+from burnish.platform.statistics.sink import RunEnd, SinkComponent, SinkContext
 from burnish.platform.statistics.summary import Summary, summarize
 
 
@@ -40,7 +42,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
         BurnishError: the user can act on it; what was reached is saved and `status.json` says why it ended.
     """
     _check(config)
-    root = RunDirectory(locate(config))
+    root = RunDirectory(locate(config), is_primary=is_primary())
     root.acquire()
     try:
         start = start_or_resume(config, root, overrides)
@@ -50,7 +52,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
         root.release()
     last = root.finished_stage(len(config.stages), list(config.stages)[-1])
     assert last is not None, "a complete run has finished its last stage"
-    return RunResult(root.path, summarize(read_rows(root.metrics)), last.artifacts)
+    return RunResult(root.path, _summary(root, config), last.artifacts)
 
 
 def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
@@ -77,21 +79,51 @@ def _check(config: Config) -> None:
 
 
 def _run_recorded(chain: "_Chain") -> None:
-    """Run the chain and write its end into `status.json`."""
+    """Run the chain and record its end, whatever it is."""
     root = chain.root
     root.status("running")
+    logger = StatsLogger({})
     try:
         with chain.interrupts:
-            chain.run()
-    except (Interrupted, LimitExceeded) as end:
-        root.status("interrupted" if isinstance(end, Interrupted) else "stopped", reason=str(end))
-        raise
+            if root.is_primary:
+                logger = chain.open_logger()
+            chain.run(logger)
     except BaseException as error:
-        phase = "refused" if isinstance(error, BurnishError) else "failed"
-        root.status(phase, reason=f"{type(error).__name__}: {error}")
+        _record_end(root, logger, _end_of(error))
         raise
-    root.status("complete")
-    report.print_summary(root.path, list(chain.config.stages), summarize(read_rows(root.metrics)))
+    early_ends = "; ".join(f"'{name}' {reason}" for name, reason in _early_ends(root, chain.config).items())
+    _record_end(root, logger, RunEnd("complete", early_ends or None))
+    if root.is_primary:
+        report.print_summary(root.path, list(chain.config.stages), _summary(root, chain.config))
+
+
+def _record_end(root: RunDirectory, logger: StatsLogger, end: RunEnd) -> None:
+    """Write the run's end into `status.json` and tell the sinks."""
+    root.status(end.phase, **({} if end.reason is None else {"reason": end.reason}))
+    logger.close(end)
+
+
+def _end_of(error: BaseException) -> RunEnd:
+    """Return the end that an exception is."""
+    match error:
+        case Interrupted():
+            return RunEnd("interrupted", str(error))
+        case LimitExceeded():
+            return RunEnd("stopped", str(error))
+        case _:
+            phase = "refused" if isinstance(error, BurnishError) else "failed"
+            return RunEnd(phase, f"{type(error).__name__}: {error}")
+
+
+def _early_ends(root: RunDirectory, config: Config) -> dict[str, str]:
+    """Return where and why stages ended before their last step, by name."""
+    finished = {name: root.finished_stage(index, name) for index, name in enumerate(config.stages, 1)}
+    return {name: stage.ended_early for name, stage in finished.items() if stage and stage.ended_early}
+
+
+def _summary(root: RunDirectory, config: Config) -> Summary:
+    """Return the summary of what the run has written so far."""
+    return summarize(read_rows(root.metrics), _early_ends(root, config))
 
 
 @dataclass(frozen=True)
@@ -104,24 +136,31 @@ class _Chain:
     overrides: tuple[str, ...] = ()
     interrupts: Interrupts = field(default_factory=Interrupts)
 
-    def run(self) -> None:
+    def open_logger(self) -> StatsLogger:
+        """Open the sinks of this run."""
+        config, start, names = self.config, self.start, tuple(self.config.stages)
+        sinks = cast("Mapping[str, SinkComponent]", config.logging.sinks)
+        context = SinkContext(
+            directory=self.root.path,
+            run_name=self.root.path.name,
+            config=config.resolved,
+            logging=config.logging,
+            stages=names,
+            resumed_from=None if start == FRESH else (names[start.stage_index - 1], start.step),
+        )
+        return open_logger(sinks, context)
+
+    def run(self, logger: StatsLogger) -> None:
         """Run the stages that are not finished, each with what the one before it left."""
         before = FinishedStage(Artifacts(), 0)
         for index, name in enumerate(self.config.stages, 1):
-            before = self.root.finished_stage(index, name) or self._run_stage(index, name, before)
-            self.root.write_json("summary.json", summarize(read_rows(self.root.metrics)))
+            before = self.root.finished_stage(index, name) or self._run_stage(index, name, before, logger)
+            self.root.write_json("summary.json", _summary(self.root, self.config))
 
-    def _run_stage(self, index: int, name: str, before: FinishedStage) -> FinishedStage:
-        logging = self.config.logging
-        logger = StatsLogger(
-            {label: sink.build(self.root.path, logging) for label, sink in logging.sinks.items()}
-        )
-        try:
-            run = self.stage_run(index, logger, before.next_global_step)
-            artifacts = self.build(index, run).run(before.artifacts)
-        finally:
-            logger.close()
-        finished = FinishedStage(artifacts, run.next_global_step)
+    def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
+        run = self.stage_run(index, logger, before.next_global_step)
+        artifacts = self.build(index, run).run(before.artifacts)
+        finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)
         self.root.finish_stage(index, name, finished)
         return finished
 

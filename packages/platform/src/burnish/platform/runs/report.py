@@ -7,18 +7,21 @@ from rich.console import Console
 from rich.table import Table
 
 from burnish.platform.statistics.rows import Row
-from burnish.platform.statistics.summary import Summary
+from burnish.platform.statistics.summary import ENDED_EARLY, Summary
 
 TITLE = "Held-out evaluation, the same problems each time"
 ACCURACY = "eval/accuracy"
 
 
 def print_summary(directory: Path, stages: Sequence[str], summary: Summary) -> None:
-    """Print the evaluation before training and after every stage, then the run's directory."""
+    """Print the evaluations before and after every stage, why stages ended early, and the run's directory."""
     console = Console(soft_wrap=True)
     evaluated = [name for name in ("initial", *stages) if _columns(summary.get(name, {}))]
     if evaluated:
         console.print(_table(evaluated, summary))
+    for name in stages:
+        if reason := summary.get(name, {}).get(ENDED_EARLY):
+            console.print(f"{name} {reason}", markup=False, highlight=False)
     console.print(f"run directory: {directory}", markup=False, highlight=False)
 
 

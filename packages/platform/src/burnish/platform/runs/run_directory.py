@@ -26,13 +26,19 @@ class FinishedStage:
 
     artifacts: Artifacts
     next_global_step: int
+    ended_early: str | None = None
+    """At which step and why it ended before its last one; None where it did not."""
 
 
 class RunDirectory:
-    """Own one run's directory while its lock is held, from `acquire` to `release`."""
+    """Own one run's directory while its lock is held, from `acquire` to `release`.
 
-    def __init__(self, path: Path) -> None:
+    It belongs to the primary process of a run: in any other, whatever would write does nothing.
+    """
+
+    def __init__(self, path: Path, *, is_primary: bool = True) -> None:
         self.path = path
+        self.is_primary = is_primary
         self._lock: IO[str] | None = None
         self._started = time.time()
         self._status: dict[str, Any] = {}
@@ -60,6 +66,8 @@ class RunDirectory:
 
     def acquire(self) -> None:
         """Make the directory if need be and lock it; RunError where that cannot be or another holds it."""
+        if not self.is_primary:
+            return
         try:
             atomic.make_directory(self.path)
             # The handle outlives this call on purpose: closing it would release the lock.
@@ -92,7 +100,12 @@ class RunDirectory:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON record under the run's directory, atomically."""
-        atomic.publish_file(self.path / name, _json(content))
+        self.write(self.path / name, _json(content))
+
+    def write(self, path: Path, text: str) -> None:
+        """Write one of the run's files, atomically."""
+        if self.is_primary:
+            atomic.publish_file(path, text.encode())
 
     def status(self, phase: str, **facts: Any) -> None:
         """Record where the run stands, and when that was said."""
@@ -111,8 +124,12 @@ class RunDirectory:
         directories = {
             key: _relative(path, self.path) for key, path in finished.artifacts.directories.items()
         }
-        content = {"next_global_step": finished.next_global_step, "artifacts": directories}
-        atomic.publish_file(self.stage(index, name) / "done.json", _json(content))
+        content = {
+            "next_global_step": finished.next_global_step,
+            "artifacts": directories,
+            "ended_early": finished.ended_early,
+        }
+        self.write(self.stage(index, name) / "done.json", _json(content))
 
     def finished_stage(self, index: int, name: str) -> "FinishedStage | None":
         """Return what a completed stage left behind, or None where it is not complete."""
@@ -121,7 +138,9 @@ class RunDirectory:
             return None
         content = json.loads(mark.read_text(encoding="utf-8"))
         directories = {key: self.path / path for key, path in content["artifacts"].items()}
-        return FinishedStage(Artifacts(directories=directories), content["next_global_step"])
+        return FinishedStage(
+            Artifacts(directories=directories), content["next_global_step"], content.get("ended_early")
+        )
 
     @property
     def is_complete(self) -> bool:
@@ -135,8 +154,8 @@ class RunDirectory:
         return json.loads(status.read_text(encoding="utf-8"))["phase"] if status.is_file() else None
 
 
-def _json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2) + "\n"
 
 
 def _relative(path: Path, parent: Path) -> str:

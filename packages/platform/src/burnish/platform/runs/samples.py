@@ -16,9 +16,13 @@ class SampleWriter:
 
     path: Path
     stage: str
+    is_primary: bool = True
+    """Whether this process writes; the others leave it to the primary one."""
 
     def write(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append `rows` of one step in one write."""
+        if not self.is_primary:
+            return
         lines = b"".join(row_line(self.stage, step, row) for row in rows)
         atomic.make_directory(self.path.parent)
         with closing(atomic.AppendedFile(self.path)) as file:

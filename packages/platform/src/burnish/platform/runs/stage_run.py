@@ -1,36 +1,37 @@
 """A stage's hold on its run: directory, mesh, seed, statistics, and the one owner of the training loop.
 
-`StageRun.steps` is the only place that restores, saves by policy, beats, notices signals and counts compiles; a
-loop asks it for steps and commits one row per step. It knows no model: what it saves are the participants.
+`StageRun.steps` is the only place that restores, saves by policy, beats and notices signals; a loop asks it
+for steps and commits one row per step. It knows no model: what it saves are the parts that have a state.
 """
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from rich.console import Console
 
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
-from burnish.platform.checkpoint.snapshot import Stateful
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.device.compiles import CompileCounter
-from burnish.platform.device.memory import peak_memory_bytes
 from burnish.platform.errors import Interrupted, LimitExceeded
 from burnish.platform.randomness import Purpose, derived_seed
 from burnish.platform.runs.interrupts import Interrupts
+from burnish.platform.runs.participants import Participants
+from burnish.platform.runs.rows import Look, StageRows
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.samples import SampleWriter
 from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.sink import SinkRow
+from burnish.platform.statistics.summary import EVALUATION_SCOPE
 from burnish.platform.statistics.tracker import StatsTracker
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
+
+P = ParamSpec("P")
 
 
 @dataclass(kw_only=True)
@@ -55,16 +56,31 @@ class StageRun:
     """The global step of this stage's step 0: steps of the stages before it."""
 
     _stop_reason: str | None = field(default=None, init=False)
-    _committed: Mapping[str, float] = field(default_factory=dict[str, float], init=False)
-    _committed_step: int | None = field(default=None, init=False)
-    _step_started: float = field(default=0.0, init=False)
-    _last: int = field(default=0, init=False)
+    _finish_reason: str | None = field(default=None, init=False)
     _spans: StatsTracker = field(default_factory=StatsTracker, init=False)
+    _rows: StageRows = field(init=False)
+    _participants: Participants = field(init=False)
+    _looks: list[Look] = field(default_factory=list[Look], init=False)
+    _committed_step: int | None = field(default=None, init=False)
+    _last: int = field(default=0, init=False)
+    _end: int = field(default=0, init=False)
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this process writes the run's directory: rows, samples, checkpoints and their manifests."""
+        return self.root.is_primary
 
     @property
     def next_global_step(self) -> int:
         """The global step after this stage's last, where the next one starts counting."""
-        return self.first_global_step + self._last + 1
+        return self.first_global_step + self._end + 1
+
+    @property
+    def ended_early(self) -> str | None:
+        """At which step and why the stage ended before its last one, None where it did not."""
+        if self._finish_reason is None:
+            return None
+        return f"finished at step {self._end} of {self._last}: {self._finish_reason}"
 
     @property
     def stage_directory(self) -> Path:
@@ -89,10 +105,6 @@ class StageRun:
             self.say(f"uses {mesh.size} of {available} devices; jax.mesh.fsdp={available} would use all")
         return mesh
 
-    @cached_property
-    def _compiles(self) -> CompileCounter:
-        return CompileCounter()
-
     def say(self, line: str) -> None:
         """Tell the user something worth knowing about this stage, on a line of its own."""
         Console(stderr=True, soft_wrap=True).print(f"{self.name}: {line}", markup=False, highlight=False)
@@ -103,70 +115,122 @@ class StageRun:
 
     def samples(self, name: str) -> SampleWriter:
         """Return the writer of `samples/<name>.jsonl`."""
-        return SampleWriter(self.root.path / "samples" / f"{name}.jsonl", self.name)
+        path = self.root.path / "samples" / f"{name}.jsonl"
+        return SampleWriter(path, self.name, is_primary=self.is_primary)
 
-    def steps(self, last: int, **participants: Stateful) -> Iterator[int]:
-        """Yield the steps that are left up to `last`, restoring the participants first.
+    def steps(self, last: int, **parts: object) -> Iterator[int]:
+        """Yield the steps that are left up to `last`, restoring what has a state first.
 
-        A fresh stage begins with step 0, the state before the first update; a resumed one with the step after
-        its checkpoint. Each yielded step is committed once before the next is asked for. After the commit
-        the checkpoint policy, signals and `stop` are looked at, in this order.
+        `parts` are what the loop works with, whatever it is: those that are `Stateful` take part in
+        checkpoints under their name, as do the run's sinks; the others are ignored. A fresh stage begins with
+        step 0, the state before the first update; a resumed one with the step after its checkpoint. Each
+        yielded step is committed once before the next is asked for. After the commit the checkpoint policy,
+        signals, `stop` and `finish` are looked at.
 
         Raises:
             Interrupted: a signal arrived; the state is saved.
-            LimitExceeded: `stop` was called in the loop; the state is saved.
+            LimitExceeded: `stop` was called in the loop, or a limit exceeded; the state is saved.
         """
-        self._last = last
+        self._last = self._end = last
+        self._rows = StageRows(self.logger)
+        self._participants = Participants(self.manager, parts | self.logger.parts)
         first = 0
         if self.resume_from is not None:
-            first = self.manager.restore(self.resume_from, participants) + 1
-        self._compiles.read()
-        for step in range(first, last + 1):
-            self._step_started = time.perf_counter()
+            restored, self._finish_reason = self._participants.restore(self.resume_from)
+            first = restored + 1
+            if self._finish_reason is not None:
+                self._end_early(restored)
+        for step in range(first, self._end + 1):
+            self._rows.begin_step()
             yield step
             assert self._committed_step == step, f"step {step} of '{self.name}' was not committed"
-            self._after(step, last, participants)
+            self._after(step)
+            if self._end == step:
+                break
         self.manager.wait()
 
     def commit(self, step: int, stats: StatsTracker) -> None:
-        """Write the one row of `step`, with its clock, its compiles and its memory beside `stats`."""
-        stats += self._spans
-        self._spans = StatsTracker()
-        numbers = stats.summary()  # waits for what a device still computes, so that the clock counts it
-        compiles, seconds = self._compiles.read()
-        machine = {
-            "time/step_seconds": time.perf_counter() - self._step_started,
-            "compile/count": float(compiles),
-            "compile/seconds": seconds,
-            "memory/peak_bytes": float(peak_memory_bytes()),
-        }
+        """Take the one row of `step`: `stats` with the step's clock, compiles and memory beside them.
+
+        The row of the step before is written here, now that the device works on this one. This step's row is
+        written at once where its numbers are ready, and where an evaluation, a checkpoint, a limit or the
+        stage's end needs it. `time/step_seconds` counts from the step's beginning to the end of this call,
+        the wait for the row that is written here included: each second of the loop but those of saving is in
+        exactly one row, so that sums and means over steps are those of the loop.
+        """
         row = SinkRow(
             stage=self.name, step=step, last_step=self._last, global_step=self.first_global_step + step
         )
-        self._committed = self.logger.commit(row, numbers | machine)
+        looks, self._looks = self._looks, []
+        stats += self._spans
+        self._spans = StatsTracker()
+        at_once = (
+            step == self._last
+            or self._is_ending
+            or any(name.startswith(EVALUATION_SCOPE) for name in stats.names)
+            or self._participants.may_be_due(step, self._last, stats.names)
+        )
+        reason = self._rows.commit(row, stats, looks, at_once=at_once)
+        self._stop_reason = self._stop_reason or reason
         self._committed_step = step
 
     def stop(self, reason: str) -> None:
         """End the run with exit status 3 once the step at hand is committed and saved."""
         self._stop_reason = reason
 
-    def _after(self, step: int, last: int, participants: Mapping[str, Stateful]) -> None:
+    def stop_if(self, exceeded: Callable[P, str | None], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call a limit with these arguments when the next step is committed, and stop with its reason.
+
+        So nothing waits for the step here. Where the row of the step at hand is read at once, and so at the
+        stage's end, the limit is asked at once too: what it refuses is not handed on.
+        """
+        self._looks.append(partial(exceeded, *args, **kwargs))
+
+    def finish(self, reason: str) -> None:
+        """End the stage once the step at hand is committed and saved; it exports, and the chain goes on."""
+        self._finish_reason = reason
+
+    def _after(self, step: int) -> None:
+        """Save and beat as the step wants it, and end the stage or the run where somebody asked for it."""
         pending = self.interrupts.pending
-        ends_here = pending is not None or self._stop_reason is not None
-        if participants and (ends_here or self.manager.is_due(step, last, self._committed)):
-            with self.span("save"):
-                self.manager.save(step, participants, self._committed)
+        if pending is not None or self._is_ending:
+            reason = self._rows.settle()
+            self._stop_reason = self._stop_reason or reason
+        ends_here = pending is not None or self._is_ending
+        if self.is_primary and (ends_here or self._is_checkpoint_due(step)):
+            self._save(step)
         if ends_here:
             self.manager.wait()
-        self.root.beat(self.name, step, last, force=step == last or ends_here)
+        self.root.beat(self.name, step, self._last, force=step == self._last or ends_here)
         if self._stop_reason is not None:
             raise LimitExceeded(
                 f"stopped at step {step} of '{self.name}': {self._stop_reason}; "
                 f"saved under {self.stage_directory}"
             )
+        if self._finish_reason is not None:
+            self._end_early(step)
         if pending is not None:
             raise Interrupted(
                 f"stopped by a signal and saved at step {step} of '{self.name}'; "
                 f"go on with: {self.resume_command}",
                 pending,
             )
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._stop_reason is not None or self._finish_reason is not None
+
+    def _is_checkpoint_due(self, step: int) -> bool:
+        return self._rows.is_settled and self.manager.is_due(step, self._last, self._rows.numbers)
+
+    def _save(self, step: int) -> None:
+        if self._participants.are_none:
+            return
+        # A run that a limit stopped has not finished its stage, whoever said so.
+        early_end = self._finish_reason if self._stop_reason is None else None
+        with self.span("save"):
+            self._participants.save(step, self._rows.numbers, early_end)
+
+    def _end_early(self, step: int) -> None:
+        self._end = step
+        self.say(str(self.ended_early))

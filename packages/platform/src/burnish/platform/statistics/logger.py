@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-from burnish.platform.statistics.sink import Sink, SinkRow
+from burnish.platform.statistics.sink import RunEnd, Sink, SinkComponent, SinkContext, SinkRow
 from burnish.platform.statistics.tracker import StatsTracker
 
 _log = logging.getLogger(__name__)
@@ -17,6 +17,11 @@ class StatsLogger:
         self._sinks = sinks
         self._failed: set[str] = set()
         self._committed: set[tuple[str, int]] = set()
+
+    @property
+    def parts(self) -> dict[str, Sink]:
+        """The sinks as parts of a checkpoint: those that are `Stateful` take part in it."""
+        return {f"sink.{label}": sink for label, sink in self._sinks.items()}
 
     def commit(self, row: SinkRow, stats: StatsTracker | Mapping[str, float]) -> dict[str, float]:
         """Write one row to every sink and return its numbers.
@@ -35,11 +40,11 @@ class StatsLogger:
                 self._warn(label, error)
         return numbers
 
-    def close(self) -> None:
-        """Close every sink, whatever becomes of the others."""
+    def close(self, end: RunEnd) -> None:
+        """Tell every sink how the run ended and close it, whatever becomes of the others."""
         for label, sink in self._sinks.items():
             try:
-                sink.close()
+                sink.close(end)
             except Exception as error:  # noqa: BLE001 - as in commit
                 self._warn(label, error)
 
@@ -47,3 +52,18 @@ class StatsLogger:
         if label not in self._failed:
             self._failed.add(label)
             _log.warning("logging.sinks.%s fails and misses rows: %s: %s", label, type(error).__name__, error)
+
+
+def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -> StatsLogger:
+    """Return a logger over the sinks of the run, each built from its component.
+
+    One that cannot start ends the run, and those that were opened before it are told so.
+    """
+    sinks: dict[str, Sink] = {}
+    for label, component in components.items():
+        try:
+            sinks[label] = component.build(context)
+        except Exception as error:
+            StatsLogger(sinks).close(RunEnd("refused", f"logging.sinks.{label} cannot start: {error}"))
+            raise
+    return StatsLogger(sinks)

@@ -1,8 +1,36 @@
-"""What a sink is: a place that takes one row of statistics per step."""
+"""What a sink is: a place that takes one row of statistics per step, open from a run's start to its end.
+
+The protocol of the component, what it is built from, and what it builds.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from burnish.platform.configuration.config import LoggingConfig
+
+Phase = Literal["complete", "interrupted", "stopped", "refused", "failed"]
+"""How a run ends: as planned, by a signal, by a limit, by what the user can fix, or by a bug."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SinkContext:
+    """What a sink may know of the run it serves."""
+
+    directory: Path
+    """The run's directory."""
+    run_name: str
+    """The directory's name; unique where all runs are written."""
+    config: Mapping[str, Any]
+    """Every option as plain values: what `config.yaml` holds."""
+    logging: LoggingConfig
+    """The options that all sinks share."""
+    stages: tuple[str, ...]
+    """The chain's stages by name, in order."""
+    resumed_from: tuple[str, int | None] | None = None
+    """Stage and step of the checkpoint that the run goes on from, step None at a stage's beginning; None for
+    a run that starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,19 +42,40 @@ class SinkRow:
     step: int
     """The step within the stage; 0 is the state before the first update."""
     last_step: int
-    """The step the stage ends with."""
+    """The step the stage ends with, unless it finishes early."""
     global_step: int
     """The step counted over the stages of the chain: it never falls."""
 
 
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run has ended, as `status.json` says it."""
+
+    phase: Phase
+    reason: str | None = None
+    """One line; None where everything went as planned."""
+
+
 @runtime_checkable
 class Sink(Protocol):
-    """A place for statistics. Making one that cannot work raises; a later failure costs rows, not the run."""
+    """A place for statistics. Making one that cannot work raises; a later failure costs rows, not the run.
+
+    A sink that is `Stateful` takes part in checkpoints as `sink.<label>`. It is restored with the stage that
+    a run goes on in; a run that goes on at a stage's beginning has no checkpoint of it and starts it anew.
+    """
 
     def commit(self, row: SinkRow, stats: Mapping[str, float]) -> None:
-        """Write one row; called once per stage and step, with steps rising."""
+        """Write one row; called once per stage and step, with steps rising, at most one step late."""
         ...
 
-    def close(self) -> None:
-        """Write what is held back and let go of files; called once."""
+    def close(self, end: RunEnd) -> None:
+        """Write what is held back and let go of files; called once, however the run ends."""
+        ...
+
+
+class SinkComponent(Protocol):
+    """The options of a sink."""
+
+    def build(self, context: SinkContext) -> Sink:
+        """Return the sink, open; called once per run, by its primary process alone."""
         ...

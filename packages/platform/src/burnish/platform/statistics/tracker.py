@@ -5,7 +5,7 @@ device: they are read when the step is summarised, not when they are recorded.
 """
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Set
 from contextlib import contextmanager
 from typing import Any, Literal, SupportsFloat
 
@@ -85,6 +85,17 @@ class StatsTracker:
         self.merge(other)
         return self
 
+    @property
+    def names(self) -> Set[str]:
+        """The names recorded so far."""
+        return self._kinds.keys()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `summary` would not wait for a device."""
+        numbers = (number for values in self._values.values() for pair in values for number in pair)
+        return all(map(_is_ready, numbers))
+
     def summary(self) -> dict[str, float]:
         """Return one number per name, sorted by name; a mean over nothing is left out."""
         numbers: dict[str, float] = {}
@@ -114,3 +125,10 @@ def _summarize(kind: _Kind, values: list[tuple[Any, Any]]) -> float | None:
         return sum(totals)
     count = sum(float(count) for _, count in values)
     return sum(totals) / count if count else None
+
+
+def _is_ready(number: Any) -> bool:
+    """Return whether a number is there; only what a device computes, such as a `jax.Array`, can say no."""
+    # `isinstance` of a protocol with this method takes longer than reading the number.
+    is_ready = getattr(number, "is_ready", None)
+    return is_ready is None or is_ready()

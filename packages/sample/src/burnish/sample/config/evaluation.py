@@ -48,6 +48,6 @@ class GreedyEvaluation:
         self, *, data: Any, tokenizer: "Tokenizer", writer: "SampleWriter | None" = None
     ) -> "Evaluation":
         """Return the evaluation over `data.build(split)`; rows go to `writer`, where there is one."""
-        from burnish.sample.evaluation import build_evaluation
+        from burnish.sample.greedy_evaluator import build_evaluation
 
         return build_evaluation(self, data, tokenizer, writer)

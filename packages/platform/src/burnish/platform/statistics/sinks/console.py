@@ -2,16 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from burnish.platform.statistics.sink import SinkRow
-
-if TYPE_CHECKING:
-    from burnish.platform.configuration.config import LoggingConfig
+from burnish.platform.statistics.sink import RunEnd, SinkRow
 
 _SHOWN = ("train/loss", "reward/mean", "eval/accuracy")
 _TOKENS = "train/tokens"
@@ -20,14 +15,14 @@ _TOKENS = "train/tokens"
 class ConsoleSink:
     """Show step, loss or reward, accuracy, tokens per second and the time to go.
 
-    On a terminal every step moves the bar; elsewhere a line is printed every `logging.print_every_steps`, at
-    the last step, and wherever there is an evaluation.
+    On a terminal every step moves the bar of its stage; elsewhere a line is printed every
+    `print_every_steps`, at the last step, and wherever there is an evaluation.
     """
 
-    def __init__(self, directory: Path, logging: "LoggingConfig", console: Console | None = None) -> None:  # noqa: ARG002
+    def __init__(self, print_every_steps: int, console: Console | None = None) -> None:
         """Print to `console`, by default standard output."""
         self._console = Console(soft_wrap=True) if console is None else console
-        self._every = logging.print_every_steps
+        self._every = print_every_steps
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stage: str | None = None
@@ -46,15 +41,20 @@ class ConsoleSink:
             self._progress is None and (row.step % self._every == 0 or row.step == row.last_step)
         ):
             self._print(row, stats)
+        if row.step == row.last_step:
+            self._leave_bar()
 
-    def close(self) -> None:
+    def close(self, end: RunEnd) -> None:  # noqa: ARG002 - the command says how the run ended
         """Leave the bar as it stands and give the cursor back."""
+        self._leave_bar()
+
+    def _leave_bar(self) -> None:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
     def _begin(self, row: SinkRow) -> None:
-        self.close()
+        self._leave_bar()
         self._stage, self._pace = row.stage, _Pace()
         if not self._console.is_terminal:
             return

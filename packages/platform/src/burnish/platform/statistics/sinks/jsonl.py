@@ -3,15 +3,11 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from burnish.platform.atomic import AppendedFile
 from burnish.platform.errors import RunError
 from burnish.platform.statistics.rows import row_line
-from burnish.platform.statistics.sink import SinkRow
-
-if TYPE_CHECKING:
-    from burnish.platform.configuration.config import LoggingConfig
+from burnish.platform.statistics.sink import RunEnd, SinkRow
 
 FILE = "metrics.jsonl"
 
@@ -22,7 +18,7 @@ class JsonlSink:
     JSON has no NaN and no infinity: such a number is written as null.
     """
 
-    def __init__(self, directory: Path, logging: "LoggingConfig") -> None:  # noqa: ARG002 - every sink's signature
+    def __init__(self, directory: Path) -> None:
         """Open the file in the run's directory for appending; `RunError` when that is impossible."""
         path = directory / FILE
         try:
@@ -36,6 +32,6 @@ class JsonlSink:
         numbers = {name: value if math.isfinite(value) else None for name, value in stats.items()}
         self._file.append(row_line(row.stage, row.step, numbers))
 
-    def close(self) -> None:
+    def close(self, end: RunEnd) -> None:  # noqa: ARG002 - `status.json` says how the run ended
         """Close the file."""
         self._file.close()

@@ -6,24 +6,21 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from burnish.platform.errors import RunError
-from burnish.platform.statistics.sink import SinkRow
-
-if TYPE_CHECKING:
-    from burnish.platform.configuration.config import LoggingConfig
+from burnish.platform.statistics.sink import RunEnd, SinkRow
 
 DIRECTORY = "tb"
 
 
 class TensorBoardSink:
-    """Write scalars to `tb/`, each under `logging.metrics_namespace` where there is one.
+    """Write scalars to `tb/`, each under `metrics_namespace` where there is one.
 
     The events begin with a purge from the first row's step on, so a resumed run replaces what it repeats.
     """
 
-    def __init__(self, directory: Path, logging: "LoggingConfig") -> None:
+    def __init__(self, directory: Path, metrics_namespace: str = "") -> None:
         """Make `tb/`; `RunError` when that is impossible."""
         from tensorboardX import SummaryWriter
         from tensorboardX.proto.summary_pb2 import Summary
@@ -31,7 +28,7 @@ class TensorBoardSink:
         self._make_writer: Any = SummaryWriter
         self._make_summary: Any = Summary
         self._directory = directory / DIRECTORY
-        self._prefix = f"{logging.metrics_namespace}/" if logging.metrics_namespace else ""
+        self._prefix = f"{metrics_namespace}/" if metrics_namespace else ""
         self._writer: Any = None
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -50,7 +47,7 @@ class TensorBoardSink:
         self._writer.file_writer.add_summary(self._make_summary(value=values), row.global_step)
         self._writer.flush()
 
-    def close(self) -> None:
+    def close(self, end: RunEnd) -> None:  # noqa: ARG002 - an event file has no place for it
         """Close the event file, where one was begun."""
         if self._writer is not None:
             self._writer.close()

@@ -1,0 +1,80 @@
+"""Who takes part in a stage's checkpoints: each part of its loop that has a state, and its early end."""
+
+import math
+from collections.abc import Collection, Mapping
+from typing import cast
+
+from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.manifest import Verified
+from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful
+from burnish.platform.errors import ComponentError
+
+_STATE = ("save_state", "load_state")
+_EARLY_END = "early_end"
+"""Takes part under this name in the checkpoint that a stage ended early with, and in no other."""
+
+
+class Participants:
+    """The parts of a loop that are `Stateful`, saved and restored together."""
+
+    def __init__(self, manager: CheckpointManager, parts: Mapping[str, object]) -> None:
+        """Take the parts that are `Stateful`, by name; the others have nothing to keep.
+
+        Raises `ComponentError` for a part that has one half of the protocol: its state would be lost in
+        silence.
+        """
+        self._manager = manager
+        self._stateful = _stateful(parts)
+
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing has a state, so that there is no checkpoint to write."""
+        return not self._stateful
+
+    def may_be_due(self, step: int, last: int, metrics: Collection[str]) -> bool:
+        """Return whether a checkpoint of `step` may be due, whatever the numbers of these metrics are."""
+        bounds = (dict.fromkeys(metrics, bound) for bound in (math.inf, -math.inf))
+        return any(self._manager.is_due(step, last, numbers) for numbers in bounds)
+
+    def save(self, step: int, metrics: Mapping[str, float], early_end: str | None) -> None:
+        """Save the checkpoint of `step`, with the reason why the stage ends with it, if it does."""
+        ending = {} if early_end is None else {_EARLY_END: _EarlyEnd(early_end)}
+        self._manager.save(step, self._stateful | ending, metrics)
+
+    def restore(self, checkpoint: Verified) -> tuple[int, str | None]:
+        """Give every part the state it had; return the step, and why the stage ended with it, if it did.
+
+        Raises `CheckpointError` where other parts were saved than there are now.
+        """
+        early_end = _EarlyEnd(None)
+        step = self._manager.restore(checkpoint, self._stateful, {_EARLY_END: early_end})
+        return step, early_end.reason
+
+
+class _EarlyEnd:
+    """Why a stage ended before its last step, as its checkpoint keeps it."""
+
+    def __init__(self, reason: str | None) -> None:
+        self.reason = reason
+
+    def save_state(self) -> Snapshot:
+        return Snapshot(json={"reason": self.reason})
+
+    def load_state(self, restored: Restored) -> None:
+        self.reason = str(restored.json["reason"])
+
+
+def _stateful(parts: Mapping[str, object]) -> dict[str, Stateful]:
+    # `isinstance` of a protocol would not see the methods that a wrapper passes on by `__getattr__`.
+    found = {
+        name: [method for method in _STATE if callable(getattr(part, method, None))]
+        for name, part in parts.items()
+    }
+    for name, methods in found.items():
+        if len(methods) == 1:
+            (missing,) = set(_STATE) - set(methods)
+            raise ComponentError(
+                f"`{name}` ({type(parts[name]).__name__}) has `{methods[0]}` and no `{missing}`: a part that "
+                "takes part in checkpoints needs both, any other has neither"
+            )
+    return {name: cast("Stateful", parts[name]) for name, methods in found.items() if methods}

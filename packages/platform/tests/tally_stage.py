@@ -1,0 +1,66 @@
+"""A stage without a model, as a module that tests install: it walks, and ends as its options say."""
+
+import os
+import signal
+from dataclasses import dataclass
+
+import numpy as np
+
+from burnish.platform.checkpoint.snapshot import Snapshot
+from burnish.platform.statistics.tracker import StatsTracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    steps: int = 4
+    fails_at: int = -1
+    stops_at: int = -1
+    is_terminated_at: int = -1
+    finishes_at: int = -1
+    is_killed_before_export: int = -1
+
+    def build(self, run):
+        return TallyStage(self, run)
+
+
+class Walk:
+    def __init__(self):
+        self.value = np.zeros(3, np.float32)
+
+    def save_state(self):
+        return Snapshot(trees={"params": {"value": self.value}}, json={"sign": 1})
+
+    def load_state(self, restored):
+        self.value = restored.tree("params", {"value": self.value})["value"] * restored.json["sign"]
+
+
+class TallyStage:
+    def __init__(self, config, run):
+        self.config, self.run_ = config, run
+
+    def run(self, artifacts):
+        config, run, walk = self.config, self.run_, Walk()
+        received = artifacts.get("walk")
+        offset = 0.0 if received is None else float(received.joinpath("value").read_text())
+        for step in run.steps(config.steps, walk=walk):
+            if step:
+                walk.value = walk.value * np.float32(0.7) + np.float32(step + offset)
+            if step == config.is_terminated_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            if step == config.fails_at:
+                raise ZeroDivisionError("a bug")
+            if step == config.stops_at:
+                run.stop("it walked too far")
+            if step == config.finishes_at:
+                run.finish("it walked enough")
+            run.samples("walk").write(step, [{"value": float(walk.value[0])}])
+            stats = StatsTracker()
+            stats.scalar("walk/value", walk.value[0])
+            stats.scalar("eval/accuracy", -abs(step - 2))
+            run.commit(step, stats)
+        if config.is_killed_before_export == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        directory = run.stage_directory / "export"
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.joinpath("value").write_text(str(walk.value[0]))
+        return artifacts.including("walk", directory)
