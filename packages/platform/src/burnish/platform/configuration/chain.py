@@ -5,17 +5,21 @@ from collections import Counter
 from typing import Any
 
 from burnish.platform.configuration.config import CheckpointConfig, JaxConfig, LoggingConfig, RunConfig
-from burnish.platform.configuration.registry import available, resolve
+from burnish.platform.configuration.registry import DEFAULT_STAGES, available, load, resolve
 from burnish.platform.errors import ComponentError, ConfigError
 
 SECTIONS = {"run": RunConfig, "jax": JaxConfig, "checkpoint": CheckpointConfig, "logging": LoggingConfig}
 """The parts of a config that every run has, in the order they are printed."""
+
+DEFAULT = "default"
+"""The chain of `train` alone: every installed stage that is registered for it, by its position."""
 
 REPEATED = re.compile(r"_\d+$")
 
 
 def chain_blocks(chain: str) -> dict[str, str]:
     """Return the blocks of `a+b+a` in order, each with its stage: `{"a": "a", "b": "b", "a_2": "a"}`."""
+    chain = default_chain() if chain == DEFAULT else chain
     seen: Counter[str] = Counter()
     blocks: dict[str, str] = {}
     for stage in chain.split("+"):
@@ -25,6 +29,19 @@ def chain_blocks(chain: str) -> dict[str, str]:
         seen[name] += 1
         blocks[name if seen[name] == 1 else f"{name}_{seen[name]}"] = stage
     return blocks
+
+
+def default_chain() -> str:
+    """Return the chain of `train` alone; ComponentError where no stage is registered for it."""
+    positions = {name: load(found) for name, found in available(DEFAULT_STAGES).items()}
+    if not positions:
+        installed = ", ".join(available("stage")) or "none; a stage comes with a distribution of its own"
+        raise ComponentError(
+            f"stage: no installed stage is in the default chain; set stage=<name>, installed: {installed}"
+        )
+    if wrong := [name for name, position in positions.items() if not isinstance(position, int)]:
+        raise ComponentError(f"stage '{wrong[0]}' is registered for the default chain by no whole number")
+    return "+".join(sorted(positions, key=lambda name: (positions[name], name)))
 
 
 def stage_type(name: str) -> type[Any]:

@@ -63,8 +63,8 @@ class _Normalizer:
         self.providers: dict[Provider, None] = {}
 
     def config(self) -> Config:
-        chain = str(self.choices["stage"])
-        blocks = chain_blocks(chain)
+        blocks = chain_blocks(str(self.choices["stage"]))
+        chain = "+".join(blocks.values())
         slots = [slot for slot in known_slots() if slot in self.composed and slot not in SECTIONS]
         _refuse_unknown("", self.composed, [*SECTIONS, *slots, "stages"])
         sections = {

@@ -11,7 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from itertools import chain
 
-from burnish.platform.configuration.registry import Provider, claims, known_slots
+from burnish.platform.configuration.registry import PRESETS, Provider, claims, known_slots
 from burnish.platform.errors import ComponentError
 
 PRIMARY = "burnish.platform.conf"
@@ -33,7 +33,7 @@ def preset_packages() -> list[PresetPackage]:
         ComponentError: a package fails to import, or two claim one option.
     """
     providers = sorted(
-        chain.from_iterable(claims("config").values()), key=lambda found: str(found.distribution)
+        chain.from_iterable(claims(PRESETS).values()), key=lambda found: str(found.distribution)
     )
     packages = [PresetPackage(found, tuple(_options(found))) for found in providers]
     _refuse_clashes(packages)

@@ -10,6 +10,9 @@ from burnish.platform.statistics.rows import Row
 Summary = Mapping[str, Row]
 """`initial` and stage names to metrics."""
 
+EVALUATION_SCOPE = "eval/"
+"""Names under this are measured on held-out data: before the first step, now and then, and at the end."""
+
 MACHINE_SCOPES = ("time/", "perf/", "memory/", "compile/")
 """Names under these depend on the clock or the machine; all others are equal bit for bit after a resume."""
 
@@ -29,6 +32,8 @@ def summarize(rows: Iterable[Row]) -> Summary:
     for row in rows:
         values = {key: value for key, value in without_machine(row).items() if key != "stage"}
         if not summary:
-            summary["initial"] = {key: value for key, value in values.items() if key.startswith("eval/")}
+            summary["initial"] = {
+                key: value for key, value in values.items() if key.startswith(EVALUATION_SCOPE)
+            }
         summary.setdefault(str(row["stage"]), {}).update(values)
     return summary
