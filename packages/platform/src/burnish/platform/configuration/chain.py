@@ -1,15 +1,14 @@
-"""The chain: which blocks a config has, which stage each one is, and the sections around them."""
+"""The chain: which blocks a config has, which stage each one is, and what they share."""
 
+import dataclasses
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from burnish.platform.configuration.config import CheckpointConfig, JaxConfig, LoggingConfig, RunConfig
 from burnish.platform.configuration.registry import DEFAULT_STAGES, available, load, resolve
+from burnish.platform.configuration.slot_fields import slot_field
 from burnish.platform.errors import ComponentError, ConfigError
-
-SECTIONS = {"run": RunConfig, "jax": JaxConfig, "checkpoint": CheckpointConfig, "logging": LoggingConfig}
-"""The parts of a config that every run has, in the order they are printed."""
 
 DEFAULT = "default"
 """The chain of `train` alone: every installed stage that is registered for it, by its position."""
@@ -42,6 +41,16 @@ def default_chain() -> str:
     if wrong := [name for name, position in positions.items() if not isinstance(position, int)]:
         raise ComponentError(f"stage '{wrong[0]}' is registered for the default chain by no whole number")
     return "+".join(sorted(positions, key=lambda name: (positions[name], name)))
+
+
+def shared_slots(blocks: Mapping[str, str]) -> dict[str, str]:
+    """Return the slots that the blocks share, each with the component that the first of them defaults to."""
+    shared: dict[str, str] = {}
+    for stage in blocks.values():
+        for declared in map(slot_field, dataclasses.fields(stage_type(stage))):
+            if declared is not None and declared.kind == "shared":
+                shared.setdefault(declared.slot, declared.default[0])
+    return shared
 
 
 def stage_type(name: str) -> type[Any]:

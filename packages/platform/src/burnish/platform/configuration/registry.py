@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any, cast
 
 from burnish.platform.configuration.suggestion import suggestion
@@ -57,13 +57,13 @@ class Provider:
 
 def known_slots() -> list[str]:
     """Return every slot that something is installed for; whoever registers the first component opens it."""
-    return sorted(_installed().keys() - {PRESETS, METRICS, DEFAULT_STAGES})
+    return sorted(_read(tuple(sys.path)).keys() - {PRESETS, METRICS, DEFAULT_STAGES})
 
 
 def claims(slot: str) -> Mapping[str, Sequence[Provider]]:
     """Return who provides each name of a slot; one distribution visible twice counts once."""
-    found = _installed().get(slot, {})
-    return {name: allowed for name, every in found.items() if (allowed := [*filter(is_allowed, every)])}
+    found = _read(tuple(sys.path)).get(slot, {})
+    return _allowed(found, os.environ[ALLOW_LIST]) if ALLOW_LIST in os.environ else found
 
 
 def available(slot: str) -> dict[str, Provider]:
@@ -72,7 +72,7 @@ def available(slot: str) -> dict[str, Provider]:
     Raises:
         ComponentError: two distributions claim one name, or a name cannot be typed on a command line.
     """
-    return {name: _only(found) for name, found in sorted(claims(slot).items())}
+    return {name: provider(slot, name) for name in sorted(claims(slot))}
 
 
 def provider(slot: str, name: str) -> Provider:
@@ -83,10 +83,17 @@ def provider(slot: str, name: str) -> Provider:
     """
     if IMPORT_PATH.fullmatch(name):
         return Provider(slot, name, name, None, None)
-    found = claims(slot).get(name)
-    if found is None:
-        raise ComponentError(_unknown(slot, name))
-    return _only(found)
+    match claims(slot).get(name, ()):
+        case [found]:
+            return found
+        case []:
+            raise ComponentError(_unknown(slot, name))
+        case found:
+            owners = ", ".join(f"{one.origin} ({one.value})" for one in found)
+            raise ComponentError(
+                f"{slot} '{name}' is provided by more than one distribution: {owners}; uninstall one, "
+                "or name the one you want as 'package.module:Symbol'"
+            )
 
 
 def resolve(slot: str, name: str, allow_import_paths: bool = True) -> type[Any] | Callable[..., Any]:
@@ -132,15 +139,6 @@ def load(found: Provider) -> Any:
         raise ComponentError(f"{where} has no '{symbol}'{near}") from error
 
 
-def is_allowed(found: Provider) -> bool:
-    """Say whether the allow-list in the environment, where there is one, lets this component in."""
-    allowed = os.environ.get(ALLOW_LIST)
-    if allowed is None or found.is_ours:
-        return True
-    names = {name.strip() for name in allowed.split(",")}
-    return found.name in names or found.distribution in names
-
-
 def _is_component(loaded: Any) -> bool:
     if not isinstance(loaded, type):
         return inspect.isfunction(loaded)
@@ -150,44 +148,35 @@ def _is_component(loaded: Any) -> bool:
     )
 
 
-def _installed() -> dict[str, dict[str, list[Provider]]]:
-    """Return every provider by slot and name, allowed or not."""
-    return _read(tuple(sys.path))
+def _allowed(found: Mapping[str, Sequence[Provider]], names: str) -> dict[str, list[Provider]]:
+    """Return what is ours, and of other people's what the allow-list names."""
+    legal = {name.strip() for name in names.split(",")}
+    return {
+        name: allowed
+        for name, every in found.items()
+        if (allowed := [one for one in every if one.is_ours or {name, one.distribution} & legal])
+    }
 
 
 @lru_cache(maxsize=1)
 def _read(_: tuple[str, ...]) -> dict[str, dict[str, list[Provider]]]:
-    """Read our entry points: that takes 20 ms, so once per search path is enough."""
+    """Read our entry points by slot and name: that takes 20 ms, so once per search path is enough."""
     slots: dict[str, dict[str, list[Provider]]] = {}
     points = entry_points()
-    ours = [group for group in points.groups if group.startswith("burnish.")]
-    for found in (_provider(point) for group in ours for point in points.select(group=group)):
-        same = slots.setdefault(found.slot, {}).setdefault(found.name, [])
-        if (found.value, found.distribution) not in [(other.value, other.distribution) for other in same]:
-            same.append(found)
+    for group in points.groups:
+        slot = group.removeprefix("burnish.")
+        for point in points.select(group=group) if slot != group else ():
+            owner, version = (point.dist.name, point.dist.version) if point.dist else ("an unknown owner", "")
+            if not NAME.fullmatch(point.name):
+                raise ComponentError(
+                    f"{slot} '{point.name}' of {owner} {version} is no legal name: only small letters, "
+                    f"digits and '_', a letter first; uninstall {owner} or ask its author"
+                )
+            found = Provider(slot, point.name, point.value, owner, version)
+            same = slots.setdefault(slot, {}).setdefault(point.name, [])
+            if (found.value, found.distribution) not in [(one.value, one.distribution) for one in same]:
+                same.append(found)
     return slots
-
-
-def _provider(point: EntryPoint) -> Provider:
-    slot = point.group.removeprefix("burnish.")
-    owner, version = (point.dist.name, point.dist.version) if point.dist else ("an unnamed distribution", "")
-    if not NAME.fullmatch(point.name):
-        raise ComponentError(
-            f"{slot} '{point.name}' of {owner} {version} is no legal name: only small letters, digits "
-            f"and '_', a letter first; uninstall {owner} or ask its author"
-        )
-    return Provider(slot, point.name, point.value, owner, version)
-
-
-def _only(providers: Sequence[Provider]) -> Provider:
-    first = providers[0]
-    if len(providers) == 1:
-        return first
-    owners = ", ".join(f"{found.origin} ({found.value})" for found in providers)
-    raise ComponentError(
-        f"{first.slot} '{first.name}' is provided by more than one distribution: {owners}; uninstall one, "
-        "or name the one you want as 'package.module:Symbol'"
-    )
 
 
 def _described(found: Provider) -> str:
@@ -203,7 +192,7 @@ def _unknown(slot: str, name: str) -> str:
     providers = claims(slot)
     installed = ", ".join(f"{known} ({found[0].origin})" for known, found in sorted(providers.items()))
     listed = f"; installed: {installed or 'none'}"
-    blocked = _installed().get(slot, {}).get(name)
+    blocked = _read(tuple(sys.path)).get(slot, {}).get(name)
     if blocked is not None:
         owner = blocked[0].distribution
         return f"unknown {slot} '{name}'; {owner} provides it, but {ALLOW_LIST} does not list it{listed}"
