@@ -124,7 +124,7 @@ def test_slot_when_it_is_inside_of_the_shared_component_then_it_is_chosen(distri
         ("stages.toy.limits={hihg: 3}", "unknown key (did you mean 'high'?)"),
         ("stages.toy={stepz: 3}", "stages.toy.stepz: unknown key (did you mean 'steps'?)"),
         ("stages.toy.factor={a: 1}", "stages.toy.factor: unknown key (did you mean 'factors'?)"),
-        ("stages.toy.rewards.more=siez", "unknown reward 'siez' (did you mean 'size'?)"),
+        ("stages.toy.rewards.more=lengthy", "unknown reward 'lengthy' (did you mean 'length'?)"),
         ("stages.toy.rewards.more=3", "stages.toy.rewards.more: expected a name for the slot 'reward'"),
         ("stages.toy.rewards.more.x=3", "stages.toy.rewards.more"),
         (
