@@ -146,7 +146,7 @@ def test_train_when_a_word_is_wrong_then_one_line_and_status_2(train, word, mess
 
 def test_prepare_when_a_word_is_an_option_then_it_stays_as_typed():
     words = ["stage=toy", "stages.toy.steps=4", "run.name=x", "engine.mode=loud", "stages.toy.limits.low=1"]
-    assert prepare(words) == [(word, word) for word in words]
+    assert prepare(words) == (words, words)
 
 
 def test_twin_left_as_typed_a_new_key_is_refused_by_hydra(monkeypatch):

@@ -59,8 +59,8 @@ def launch(arguments: Arguments) -> None:
         SystemExit: Hydra has answered, as for `--help`.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    prepared, typed = prepare(arguments.overrides), sys.argv
-    words, as_typed = [word for word, _ in prepared], dict(prepared)
+    words, as_typed = prepare(arguments.overrides)
+    typed = sys.argv
     register()
     names: list[str] = []
 
@@ -71,7 +71,8 @@ def launch(arguments: Arguments) -> None:
             with open_dict(composed):
                 composed.hydra = node
                 _number(composed, names)
-            overrides = [as_typed.get(word, word) for word in typed_overrides(composed)]
+            short = dict(zip(words, as_typed, strict=True))
+            overrides = [short.get(word, word) for word in typed_overrides(composed)]
             _execute(checked(composed), overrides, arguments.is_dry_run)
         except Exception as error:
             raise _Carried(error) from error

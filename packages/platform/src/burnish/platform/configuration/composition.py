@@ -36,7 +36,7 @@ def printed_config(arguments: Sequence[str]) -> str:
 
 def compose_raw(overrides: Sequence[str]) -> DictConfig:
     """Return Hydra's composition, its own node under `hydra` included; nothing in it is checked yet."""
-    words = [word for word, _ in prepare(overrides)]
+    words, _ = prepare(overrides)
     register()
     with hydra.initialize_config_module(PRIMARY, job_name="train", version_base=HYDRA_VERSION):
         return hydra.compose("train", words, return_hydra_config=True)
@@ -50,8 +50,8 @@ def compose_most(overrides: Sequence[str]) -> DictConfig | None:
         return None
 
 
-def prepare(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the arguments as Hydra takes them, each with what was typed: the file is the first preset."""
+def prepare(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments as Hydra takes them, the file as the first preset, and each as it was typed."""
     files = [word for word in arguments if word.endswith((".yaml", ".yml")) and "=" not in word]
     if len(files) > 1:
         raise ConfigError(f"'{files[1]}': one file at most can be given, and '{files[0]}' is one")
@@ -65,7 +65,7 @@ def prepare(arguments: Sequence[str]) -> list[tuple[str, str]]:
     typed = [word for word in arguments if word not in files]
     words = written_out(typed, chosen_groups)
     user_file.set(Path(files[0]) if files else None)
-    return list(zip([*(USER_FILE for _ in files), *words], [*files, *typed], strict=True))
+    return [*([USER_FILE] if files else []), *words], [*files, *typed]
 
 
 def checked(composed: DictConfig) -> Config:

@@ -51,29 +51,37 @@ def normalize(
     blocks = chain_blocks(str(choices["stage"]))
     chain = "+".join(blocks.values())
     names = [section.name for section in dataclasses.fields(Sections)]
-    slots = [slot for slot in known_slots() if slot in composed and slot not in names]
-    _refuse_unknown("", composed, [*names, *slots, "stages"])
+    slots = set(known_slots()).intersection(composed).difference(names)
+    _refuse_unknown("", composed, [*names, *sorted(slots), "stages"])
     sections = reader.section(Sections, "", {name: composed.get(name, {}) for name in names})
     given = _mapping("stages", composed.get("stages", {}))
-    if outside := [block for block in given if block not in blocks]:
+    if outside := sorted(given.keys() - blocks.keys()):
         near, has = suggestion(outside[0], blocks), ", ".join(blocks)
         raise ConfigError(
             f"stages.{outside[0]}: the chain stage={chain} has no such block{near}; it has {has}"
         )
-    stages = {block: reader.component("stage", f"stages.{block}", given.get(block)) for block in blocks}
-    if unused := [slot for slot in slots if slot not in reader.shared]:
+    stages, plain_stages = _parted(
+        {block: reader.component("stage", f"stages.{block}", given.get(block)) for block in blocks}
+    )
+    if unused := sorted(slots - reader.shared.keys()):
         raise ConfigError(f"{unused[0]}: no stage of the chain stage={chain} uses it; leave it out")
+    shared, plain_shared = _parted(reader.shared)
     return Config(
-        **{name: getattr(sections.value, name) for name in names},
-        shared={slot: checked.value for slot, checked in reader.shared.items()},
-        stages={block: checked.value for block, checked in stages.items()},
-        resolved={
-            **sections.resolved,
-            **{slot: checked.resolved for slot, checked in reader.shared.items()},
-            "stages": {block: checked.resolved for block, checked in stages.items()},
-        },
+        **cast("dict[str, Any]", vars(sections.value)),
+        shared=shared,
+        stages=stages,
+        resolved={**sections.resolved, **plain_shared, "stages": plain_stages},
         components=tuple(reader.providers),
     )
+
+
+def _parted(checked: Mapping[str, Checked]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the typed values by name, and the plain ones."""
+    values: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    for name, each in checked.items():
+        values[name], plain[name] = each
+    return values, plain
 
 
 @dataclass
@@ -110,7 +118,8 @@ class _Reader:
         """Check a mapping against a dataclass, field by field, and make it."""
         given = _mapping(path, given)
         fields = {each.name: each for each in dataclasses.fields(kind) if each.init}
-        _refuse_unknown(path, given, list(fields))
+        if not given.keys() <= fields.keys():
+            _refuse_unknown(path, given, list(fields))
         checked: dict[str, Checked] = {}
         for name, each in fields.items():
             declared, where = slot_field(each), f"{path}.{name}".lstrip(".")
@@ -120,15 +129,15 @@ class _Reader:
                 checked[name] = self._option(annotation_of(kind, each), where, given[name])
             elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
                 raise ConfigError(_required(where))
+        values, plain = _parted(checked)
         try:
-            value = kind(**{name: value for name, (value, _) in checked.items()})
+            value = kind(**values)
         except ValueError as error:
             message = " ".join(str(error).split())
             is_placed = message.lstrip("`").startswith(path)
             raise ConfigError(message if is_placed else f"{path}: {message}") from error
-        defaults = {name: getattr(value, name) for name in fields.keys() - checked.keys()}
-        plain = {name: to_jsonable_python(default) for name, default in defaults.items()}
-        plain |= {name: resolved for name, (_, resolved) in checked.items()}
+        for name in fields.keys() - plain.keys():
+            plain[name] = to_jsonable_python(getattr(value, name))
         return Checked(value, {name: plain[name] for name in fields})
 
     def _option(self, annotation: Any, path: str, given: Any) -> Checked:
@@ -156,10 +165,7 @@ class _Reader:
                 label: self.component(slot, f"{path}.{label}", label if value is None else value)
                 for label, value in given.items()
             }
-            return Checked(
-                {label: checked.value for label, checked in members.items()},
-                {label: checked.resolved for label, checked in members.items()},
-            )
+            return Checked(*_parted(members))
         if given is _ABSENT:
             given = next(iter(declared.default), None)
         if given is None and declared.kind == "optional":

@@ -52,8 +52,10 @@ def written_out(words: Sequence[str], chosen_groups: Callable[[list[str]], Colle
     `chosen_groups` says which groups have a choice when some words are composed: whether a label is new.
     """
     words = [_CHAIN.sub(lambda chain: "+".join(map(str.strip, chain[1].split(","))), word) for word in words]
-    typed = [word.lstrip("+").partition("=") for word in words]
-    chosen = {key.rpartition("@")[2]: value for key, _, value in typed}
+    chosen: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.lstrip("+").partition("=")
+        chosen[key.rpartition("@")[2]] = value
     places = {word: place for word in words if (place := _place(word, chosen)) is not None}
     new = tuple(word.partition("=")[0] for word, place in places.items() if place.is_new)
     groups = chosen_groups([word for word in words if not word.startswith(new)]) if new else ()
