@@ -7,7 +7,7 @@ import pytest
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.registry import available, known_slots, provider, resolve
 from burnish.platform.configuration.slot_fields import default_component, shared_slot
-from burnish.platform.errors import ComponentError
+from burnish.platform.errors import ComponentError, ConfigError
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -22,7 +22,12 @@ def test_available_when_listing_then_imports_nothing():
 def test_resolve_when_installed_then_is_dataclass_or_function():
     assert resolve("engine", "echo")().repeat == 1
     assert resolve("reward", "length")(["ab"]) == [2]
-    assert default_component("reward", "length").build(data=1)(["abc"]) == [3]
+    assert default_component("reward", "length").build(None)(["abc"]) == [3]
+
+
+def test_function_component_when_it_is_given_an_option_then_says_which_and_that_it_has_none():
+    with pytest.raises(ConfigError, match=r"length\.scale: 'length' is a function and has no options"):
+        default_component("reward", "length").build(scale=2)
 
 
 def test_resolve_when_import_path_then_needs_no_entry_point():
