@@ -55,7 +55,7 @@ def written_out(words: Sequence[str], chosen_groups: Callable[[list[str]], Colle
     chosen: dict[str, str] = {}
     for word in words:
         key, _, value = word.lstrip("+").partition("=")
-        chosen[key.rpartition("@")[2]] = value
+        chosen[key.rpartition("@")[2]] = value.partition(",")[0]
     places = {word: place for word in words if (place := _place(word, chosen)) is not None}
     new = tuple(word.partition("=")[0] for word, place in places.items() if place.is_new)
     groups = chosen_groups([word for word in words if not word.startswith(new)]) if new else ()
