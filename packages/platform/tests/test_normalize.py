@@ -108,7 +108,7 @@ def test_normalize_when_legal_then_records_who_provides_each_component():
             {"use": "toy"},
             "stages.tyo: the chain stage=toy has no such block (did you mean 'toy'?)",
         ),
-        ("model", {"use": "x"}, "model: no stage of the chain stage=toy uses it"),
+        ("advantage", {"use": "toy_mean"}, "advantage: no stage of the chain stage=toy uses it"),
     ],
 )
 def test_normalize_when_a_key_is_unknown_then_says_where_and_what_is_legal(path, value, message):

@@ -17,7 +17,14 @@ from burnish.platform.configuration.chain import (
     stage_type,
 )
 from burnish.platform.configuration.config import Sections
-from burnish.platform.configuration.registry import IMPORT_PATH, NAME, known_slots, resolve
+from burnish.platform.configuration.registry import (
+    DEFAULT_STAGES,
+    IMPORT_PATH,
+    NAME,
+    available,
+    known_slots,
+    resolve,
+)
 from burnish.platform.configuration.slot_fields import SlotField, annotation_of, slot_field
 from burnish.platform.errors import BurnishError
 
@@ -90,15 +97,19 @@ def _place(word: str, chosen: Mapping[str, str]) -> _Place | None:
 
 def _start(parts: list[str], chosen: Mapping[str, str]) -> tuple[Any, list[str], str]:
     """Return the dataclass that the path begins in, what is left of the path, and what is not."""
-    head = parts[0]
-    blocks = chain_blocks(chosen.get("stage", DEFAULT)) if head == "stages" or head in known_slots() else {}
+    head, typed = parts[0], chosen.get("stage")
     if head == "stages":
-        stage = blocks.get(parts[1]) or stage_of_block(parts[1])
+        stage = chain_blocks(typed).get(parts[1]) if typed else None
+        stage = stage or stage_of_block(parts[1])
         return stage and stage_type(stage), parts[2:], f"stages.{parts[1]}"
-    default = shared_slots(blocks).get(head)
-    if default is None:
+    if head not in known_slots() or head in {section.name for section in dataclasses.fields(Sections)}:
         return Sections, parts, ""
-    return resolve(head, chosen.get(head, default)), parts[1:], head
+    # A file or a preset may choose the chain: where the default one lacks the slot, any stage will do.
+    default = [DEFAULT] if available(DEFAULT_STAGES) else []
+    for chain in [typed] if typed else [*default, *available("stage")]:
+        if (shared := shared_slots(chain_blocks(chain)).get(head)) is not None:
+            return resolve(head, chosen.get(head, shared)), parts[1:], head
+    return None, parts, ""
 
 
 def _follow(kind: Any, parts: list[str], path: str, chosen: Mapping[str, str]) -> _Place | None:
