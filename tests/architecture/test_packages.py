@@ -27,13 +27,13 @@ def test_namespace_has_no_module_of_its_own(root):
 def test_package_has_what_a_distribution_needs(root, package):
     directory = root / "packages" / package
     portion = directory / "src" / "burnish" / package
-    licence = (root / "LICENSE").read_text(encoding="utf-8")
+    license = (root / "LICENSE").read_text(encoding="utf-8")
 
     assert [path.name for path in (directory / "src" / "burnish").iterdir()] == [package]
     assert (portion / "py.typed").is_file()
     assert (portion / "__init__.py").read_text(encoding="utf-8").startswith('"""')
     assert (directory / "CHANGELOG.md").is_file()
-    assert (directory / "LICENSE").read_text(encoding="utf-8") == licence
+    assert (directory / "LICENSE").read_text(encoding="utf-8") == license
     assert project(root, package)["license"] == "Apache-2.0"
     assert project(root, package)["requires-python"] == ">=3.11"
     assert version(f"burnish-{package}") == project(root, package)["version"]

@@ -174,6 +174,32 @@ def test_chain_as_a_list_equals_the_chain_with_plus_and_python_runs_it(
     assert json.loads((result.directory / "run.json").read_text())["overrides"] == ["stage=[sft,rl]", *words]
 
 
+def test_new_labels_and_keys_mean_the_same_on_the_command_line_and_in_a_file(tmp_path):
+    words = [
+        "stages.rl.reward_weights={exact_match: 2.0}",
+        "stages.rl.reward_weights.form=0.5",
+        "stages.rl.rewards.form=format",
+        "stages.rl.filters.u=uniform_reward",
+        "evaluation.rewards.form=format",
+        "logging.sinks.more=jsonl",
+        "~sink@logging.sinks.tensorboard",
+    ]
+    (tmp_path / "my.yaml").write_text(
+        "stages:\n  rl:\n    use: rl\n    reward_weights: {exact_match: 2.0, form: 0.5}\n"
+        "    rewards: {form: format}\n    filters: {u: uniform_reward}\n"
+        "evaluation: {rewards: {form: format}}\nlogging: {sinks: {more: jsonl}}\n"
+    )
+    typed = burnish.platform.compose_config(["stage=rl", *words])
+    written = burnish.platform.compose_config([str(tmp_path / "my.yaml"), "~sink@logging.sinks.tensorboard"])
+    assert typed.stages == written.stages
+    assert typed.resolved["logging"] == written.resolved["logging"]
+    assert typed.stages["rl"].reward_weights == {"exact_match": 2.0, "form": 0.5}
+    assert list(typed.stages["rl"].rewards) == ["exact_match", "form"]
+    assert list(typed.stages["rl"].filters) == ["u"]
+    assert list(typed.shared["evaluation"].rewards) == ["exact_match", "form"]
+    assert list(typed.logging.sinks) == ["jsonl", "console", "more"]
+
+
 def test_a_file_with_an_engine_of_ones_own_module(train, tmp_path, monkeypatch):
     """The file says what to run; the command line has the last word."""
     (tmp_path / "my_module.py").write_text(MY_MODULE)

@@ -68,12 +68,18 @@ def test_platform_alone_lists_its_components_and_runs_the_plugins_stage(environm
     assert last_row(tmp_path, "census_2")["census/prompt_characters"] == 10
 
 
-@pytest.mark.parametrize("stage", ["sft", "rl", "eval"])
+@pytest.mark.parametrize("stage", ["sft", "rl"])
 def test_platform_alone_names_the_distribution_of_a_stage(environment, tmp_path, stage):
     done = environment("burnish-platform").run("train", f"stage={stage}", cwd=tmp_path)
 
-    owner = "sample" if stage == "eval" else stage
-    assert_one_line(done, f"'{stage}'", f"pip install burnish-{owner}")
+    assert_one_line(done, f"'{stage}'", f"pip install burnish-{stage}")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_platform_alone_has_no_default_chain_and_says_so(environment, tmp_path):
+    done = environment("burnish-platform").run("train", cwd=tmp_path)
+
+    assert_one_line(done, "no installed stage is in the default chain", "stage=<name>", "installed: none")
     assert not (tmp_path / "runs").exists()
 
 
@@ -99,6 +105,9 @@ def test_sft_without_rl_trains_and_says_how_to_get_rl(environment, tmp_path):
 
     refused = installed.run("train", "stage=sft+rl", "run.name=other", cwd=tmp_path)
     assert_one_line(refused, "'rl'", "pip install burnish-rl")
+    alone = installed.run("train", "--print-config", cwd=tmp_path)
+    assert "  sft:" in alone.stdout, shown(alone)
+    assert "  rl:" not in alone.stdout
     assert not (tmp_path / "runs" / "other").exists()
 
 

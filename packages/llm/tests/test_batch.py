@@ -69,8 +69,8 @@ def test_weights_when_batch_is_split_then_totals_keep_them(aggregation):
     totals = BatchTotals.of(samples)
     parts = [make_batch([sample], num_rows=1, totals=totals, **shape).weights for sample in samples]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-    normalised_after_the_split = [make_batch([sample], num_rows=1, **shape).weights for sample in samples]
-    assert not np.allclose(np.concatenate(normalised_after_the_split), whole)
+    normalized_after_the_split = [make_batch([sample], num_rows=1, **shape).weights for sample in samples]
+    assert not np.allclose(np.concatenate(normalized_after_the_split), whole)
 
 
 def test_weights_when_nothing_precedes_a_trained_token_then_it_does_not_count():

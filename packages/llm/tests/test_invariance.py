@@ -156,7 +156,7 @@ def halves(aggregation, totals=None):
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
-def test_gradients_when_weights_are_normalised_after_the_split_then_the_check_fails(measure, aggregation):
+def test_gradients_when_weights_are_normalized_after_the_split_then_the_check_fails(measure, aggregation):
     whole = measure(batch_of(aggregation=aggregation))
     totals = BatchTotals.of(ragged_samples(0))
     assert_equal(summed([measure(half) for half in halves(aggregation, totals)]), whole)
@@ -205,8 +205,8 @@ def losses_of_twenty_steps(make_training, aggregation, padding_side, break_weigh
     return np.array(losses)
 
 
-def renormalised_by_halves(batch: TokenBatch) -> TokenBatch:
-    """Normalise the weights of each half of the rows by itself, as a split before the count would."""
+def renormalized_by_halves(batch: TokenBatch) -> TokenBatch:
+    """Normalize the weights of each half of the rows by itself, as a split before the count would."""
     parts = [part / (2 * part.sum()) for part in np.split(batch.weights, 2)]
     return replace(batch, columns={"weights": np.concatenate(parts)})
 
@@ -243,8 +243,8 @@ def test_losses_when_twenty_steps_are_cut_then_stay(trained, micro_batch_rows, m
         assert whole[-3:].mean() < whole[:3].mean()
 
 
-def test_losses_when_weights_are_normalised_after_the_split_then_the_check_fails(trained):
+def test_losses_when_weights_are_normalized_after_the_split_then_the_check_fails(trained):
     whole = losses_of_twenty_steps(trained, "token_mean", "right")
-    broken = losses_of_twenty_steps(trained, "token_mean", "right", renormalised_by_halves)
+    broken = losses_of_twenty_steps(trained, "token_mean", "right", renormalized_by_halves)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(broken, whole, rtol=1e-5)

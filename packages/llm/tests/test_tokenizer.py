@@ -32,7 +32,7 @@ def test_without_a_directory_the_tokenizer_is_bytes():
     assert isinstance(load_tokenizer(None), ByteTokenizer)
 
 
-def test_the_saved_byte_tokenizer_is_recognised_by_its_bytes(saved):
+def test_the_saved_byte_tokenizer_is_recognized_by_its_bytes(saved):
     assert isinstance(load_tokenizer(saved), ByteTokenizer)
 
 

@@ -108,7 +108,7 @@ def test_score_when_an_output_is_unknown_then_names_those_there(make_training, b
 
 
 @dataclass(frozen=True)
-class Penalised:
+class Penalized:
     """Cross-entropy with a KL-like penalty and a clip, whose coefficients are scalars of the batch."""
 
     @property
@@ -133,13 +133,13 @@ class Scaled:
 
 def test_step_when_coefficients_and_rates_move_then_compiles_nothing(make_training, batch_of):
     training = make_training()
-    training.step(batch_of(), Penalised())
+    training.step(batch_of(), Penalized())
     counter = CompileCounter()
     losses = []
     for step in range(1, 5):
         batch = replace(batch_of(), scalars={"coefficient": 0.1 * step, "clip": 5.0 / step})
         hyper = {"learning_rate": 1e-4 * step, "max_grad_norm": 1.0 + step, "b1": 0.9 - 0.01 * step}
-        statistics = training.step(batch, Penalised(), hyper=hyper).statistics
+        statistics = training.step(batch, Penalized(), hyper=hyper).statistics
         np.testing.assert_allclose(statistics["train/learning_rate"][0], 1e-4 * step, rtol=1e-6)
         losses.append(float(statistics["train/loss"][0]))
     assert counter.read().programs == 0
@@ -176,7 +176,7 @@ def test_statistics_when_they_are_maxima_then_the_largest_of_all_micro_batches_i
 ):
     training = make_training(micro_batch_rows=micro_batch_rows)
     expected = -training.score(batch_of(), ["logprobs"])["logprobs"].min()
-    statistics = training.step(batch_of(), Penalised()).statistics
+    statistics = training.step(batch_of(), Penalized()).statistics
     np.testing.assert_allclose(statistics["train/worst"].value, expected, rtol=1e-6)
     stats = StatsTracker()
     stats += statistics

@@ -72,6 +72,7 @@ def opened():
 
 
 TOY = """
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -127,7 +128,9 @@ class Toy:
     advantage: Any = slot("advantage", "toy_mean")
     judge: Any = slot("engine", None)
     rewards: Any = slots("reward", ["length"])
+    judges: Any = slots("engine", [])
     limits: Limits = field(default_factory=Limits)
+    factors: Mapping[str, float] = field(default_factory=dict)
     steps: int = 3
 
     def build(self, run, **components):

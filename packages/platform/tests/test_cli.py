@@ -17,7 +17,7 @@ BROKEN = {"engine": {"bad": "burnish_bad:Bad"}}
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("stage=nope", "unknown stage 'nope'; installed:"),
+        ("stage=nope", "unknown stage 'nope'; no installed distribution provides it"),
         ("stage=tyo", "unknown stage 'tyo' (did you mean 'toy'?)"),
         ("stage=toy+", "write stage=a or stage=a+b"),
         ("stage=toy engine=ecoh", "unknown engine 'ecoh' (did you mean 'echo'?); installed:"),

@@ -68,6 +68,8 @@ def test_normalize_when_legal_then_resolved_has_every_default_and_use():
         "advantage": {"use": "toy_mean", "scale": True},
         "judge": None,
         "rewards": {"length": {"use": "length"}},
+        "judges": {},
+        "factors": {},
         "limits": {"low": 0, "high": 9},
         "steps": 4,
     }
@@ -99,14 +101,14 @@ def test_normalize_when_legal_then_records_who_provides_each_component():
         (
             "stages.toy.rewards",
             {"length": {"use": "length", "x": 1}},
-            "rewards.length.x: unknown key; it has no",
+            "rewards.length.x: unknown key; 'length' is a function and has no options",
         ),
         (
             "stages.tyo",
             {"use": "toy"},
             "stages.tyo: the chain stage=toy has no such block (did you mean 'toy'?)",
         ),
-        ("model", {"use": "x"}, "model: no stage of the chain stage=toy uses it"),
+        ("advantage", {"use": "toy_mean"}, "advantage: no stage of the chain stage=toy uses it"),
     ],
 )
 def test_normalize_when_a_key_is_unknown_then_says_where_and_what_is_legal(path, value, message):

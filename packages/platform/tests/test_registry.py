@@ -1,20 +1,15 @@
 import dataclasses
 import re
 import sys
-import tomllib
-from pathlib import Path
 
 import pytest
 
 from burnish.platform.configuration.component import FunctionComponent
-from burnish.platform.configuration.first_party import FIRST_PARTY
 from burnish.platform.configuration.registry import available, known_slots, provider, resolve
 from burnish.platform.configuration.slot_fields import default_component, shared_slot
-from burnish.platform.errors import ComponentError
+from burnish.platform.errors import ComponentError, ConfigError
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-PACKAGES = Path(__file__).parents[2]
 
 
 def test_available_when_listing_then_imports_nothing():
@@ -27,7 +22,12 @@ def test_available_when_listing_then_imports_nothing():
 def test_resolve_when_installed_then_is_dataclass_or_function():
     assert resolve("engine", "echo")().repeat == 1
     assert resolve("reward", "length")(["ab"]) == [2]
-    assert default_component("reward", "length").build(data=1)(["abc"]) == [3]
+    assert default_component("reward", "length").build(None)(["abc"]) == [3]
+
+
+def test_function_component_when_it_is_given_an_option_then_says_which_and_that_it_has_none():
+    with pytest.raises(ConfigError, match=r"length\.scale: 'length' is a function and has no options"):
+        default_component("reward", "length").build(scale=2)
 
 
 def test_resolve_when_import_path_then_needs_no_entry_point():
@@ -50,21 +50,18 @@ def test_resolve_when_name_is_near_then_suggests_and_lists():
     assert "package.module:Symbol" in message
 
 
-def test_resolve_when_first_party_package_is_absent_then_names_pip_command(monkeypatch):
-    monkeypatch.setitem(FIRST_PARTY, "stage", {"absent": "burnish-rl"})
-    with pytest.raises(ComponentError, match="it comes with burnish-rl: pip install burnish-rl"):
-        resolve("stage", "absent")
+def test_resolve_when_a_stage_is_absent_then_names_the_distribution_it_would_bear():
+    with pytest.raises(ComponentError) as caught:
+        resolve("stage", "far_away")
+    assert "no installed distribution provides it" in str(caught.value)
+    assert "pip install burnish-far-away" in str(caught.value)
 
 
-def test_first_party_table_when_compared_with_pyprojects_then_is_equal():
-    declared = {}
-    for path in PACKAGES.glob("*/pyproject.toml"):
-        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        for group, names in project.get("entry-points", {}).items():
-            if group != "burnish.config":
-                slot = declared.setdefault(group.removeprefix("burnish."), {})
-                slot |= dict.fromkeys(names, project["name"])
-    assert declared == FIRST_PARTY
+def test_resolve_when_another_component_is_absent_then_no_distribution_is_guessed():
+    with pytest.raises(ComponentError) as caught:
+        resolve("engine", "far_away")
+    assert "unknown engine 'far_away'; no installed distribution provides it" in str(caught.value)
+    assert "pip install" not in str(caught.value)
 
 
 def test_clash_when_two_distributions_share_a_name_then_names_both(distribution):
@@ -155,8 +152,16 @@ def test_fields_when_built_without_arguments_then_hold_their_defaults():
     assert {name for name, slot in slots.items() if slot} == {"engine", "data"}
 
 
+def test_allow_list_when_a_component_only_looks_like_ours_then_is_hidden(distribution, monkeypatch):
+    distribution("burnish-evil", {"engine": {"evil": "burnish_evil:Evil"}})
+    distribution("evil", {"engine": {"other": "burnish.platform.evil:Evil"}})
+    monkeypatch.setenv("BURNISH_PLUGINS", "none")
+    assert not {"evil", "other"} & set(available("engine"))
+    assert "arithmetic" in available("data")
+
+
 def test_known_slots_when_a_plugin_opens_one_then_it_is_known(distribution):
     assert "mood" not in known_slots()
     distribution("burnish-mood", {"mood": {"good": "burnish_mood:Good"}})
     assert "mood" in known_slots()
-    assert "config" not in known_slots()
+    assert not {"config", "metric", "default_stage"} & set(known_slots())

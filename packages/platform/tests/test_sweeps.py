@@ -31,3 +31,20 @@ def test_train_when_swept_over_chains_then_options_of_blocks_outside_the_default
     for name in ("x", "x-2"):
         assert "steps: 7" in (tmp_path / "runs" / name / "config.yaml").read_text(encoding="utf-8")
     assert "toy_2:" in (tmp_path / "runs" / "x-2" / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_train_when_swept_over_chains_then_new_labels_and_inner_slots_hold(train, tmp_path, distribution):
+    source = (
+        "from dataclasses import dataclass\nfrom typing import Any\n"
+        "from burnish.platform.configuration.slot_fields import slots\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Wrap:\n"
+        "    more: Any = slots('engine', [])\n    def build(self): ...\n"
+    )
+    distribution("wrap", {"engine": {"wrap": "wrap:Wrap"}}, {"wrap.py": source})
+    words = ["stages.toy.rewards.more=length,size", "engine=wrap", "engine.more.a=echo", "run.name=x"]
+    status, _, err = train("-m", "stage=toy,toy+toy", *words)
+    assert (status, err) == (0, "")
+    configs = [(tmp_path / "runs" / name / "config.yaml").read_text() for name in runs(tmp_path)]
+    assert len(configs) == 4
+    assert all("repeat: 1" in text and "more:\n" in text for text in configs)
+    assert sum("use: size" in text for text in configs) == 2

@@ -1,6 +1,6 @@
 """How values per token become one loss: the weights that a sum over the global batch is taken with.
 
-Token mean, sequence mean and constant are three ways to fill one column, each normalised over the whole batch
+Token mean, sequence mean and constant are three ways to fill one column, each normalized over the whole batch
 before anything splits it, so no micro-batch, device or padding row can change a denominator.
 """
 
@@ -20,7 +20,7 @@ Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 
 @dataclass(frozen=True, kw_only=True)
 class BatchTotals:
-    """What the weights are normalised by, summed over the global batch."""
+    """What the weights are normalized by, summed over the global batch."""
 
     tokens: float
     """Sum of the loss weights: where they are 0 and 1, the number of trained tokens."""

@@ -49,7 +49,7 @@ def load_bundle(model: Any, tokenizer: Any, jax_config: Any, seed: int) -> Bundl
 
 
 def tiny_bundle(config: Tiny, tokenizer: Any, jax_config: Any, seed: int) -> Bundle:
-    """Return a freshly initialised model whose vocabulary is the tokenizer's."""
+    """Return a freshly initialized model whose vocabulary is the tokenizer's."""
     built: Tokenizer = tokenizer.build()
     model = Qwen2().build(
         tiny_hf_config(config, built), jax_config, remat=config.remat, scan_unroll=config.scan_unroll

@@ -10,7 +10,7 @@ from burnish.platform.errors import DataError
 def render(tokenizer: Tokenizer, record: Mapping[str, Any]) -> tuple[list[int], list[int]]:
     """Return the ids of a demonstration's prompt and of its completion, the end token included.
 
-    The two are tokenised apart, as an engine sees them: a prompt's ids never depend on what follows. The
+    The two are tokenized apart, as an engine sees them: a prompt's ids never depend on what follows. The
     completion is `completion`, or the last message when that is the assistant's.
     """
     prompt = render_prompt(tokenizer, record)

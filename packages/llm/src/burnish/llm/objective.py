@@ -54,7 +54,7 @@ class Objective(Protocol):
     """
 
     def __call__(self, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, ...], Statistics]:
-        """Return the values to minimise, [b t] per token or [b s] per sequence, and statistics.
+        """Return the values to minimize, [b t] per token or [b s] per sequence, and statistics.
 
         A value must be finite also where its weight is 0.
         """

@@ -1,4 +1,4 @@
-"""The one currency of training: a `Sample` is a tokenised text with what is known of each of its tokens.
+"""The one currency of training: a `Sample` is a tokenized text with what is known of each of its tokens.
 
 Supervised stages make samples from records, reinforcement learning from completions; both become rows of a
 `TokenBatch`. Everything here is numpy on the host.

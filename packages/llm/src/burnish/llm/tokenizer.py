@@ -69,7 +69,7 @@ class Tokenizer(Protocol):
 def load_tokenizer(directory: Path | None, *, trust_remote_code: bool = False) -> Tokenizer:
     """Return the tokenizer saved in a directory, the byte tokenizer when there is no directory.
 
-    The byte tokenizer is recognised by its files, so that it loads without transformers.
+    The byte tokenizer is recognized by its files, so that it loads without transformers.
     """
     from burnish.llm.byte_tokenizer import ByteTokenizer
 

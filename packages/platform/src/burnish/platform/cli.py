@@ -4,14 +4,15 @@ What the user can fix is one line on stderr and an exit status; anything else is
 traceback.
 """
 
+import importlib
 import os
+import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from burnish.platform.configuration.arguments import parse
-from burnish.platform.configuration.first_party import DISTRIBUTIONS
-from burnish.platform.configuration.registry import available, known_slots
+from burnish.platform.configuration.registry import PRESETS, available, known_slots
 from burnish.platform.errors import BurnishError, ConfigError
 
 USAGE = """\
@@ -94,7 +95,7 @@ def _burnish(arguments: Sequence[str]) -> None:
 
 def _list_plugins() -> None:
     rows = [("slot", "name", "distribution", "imported from")]
-    for slot in [*known_slots(), "config"]:
+    for slot in [*known_slots(), PRESETS]:
         rows += [(slot, found.name, found.origin, found.value) for found in available(slot).values()]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
@@ -104,7 +105,9 @@ def _list_plugins() -> None:
 
 
 def _print_versions() -> None:
-    for distribution in DISTRIBUTIONS:
+    """Print the version of each portion of the namespace, which is a distribution of its own."""
+    for portion in pkgutil.iter_modules(importlib.import_module("burnish").__path__):
+        distribution = f"burnish-{portion.name}"
         try:
             sys.stdout.write(f"{distribution} {version(distribution)}\n")
         except PackageNotFoundError:

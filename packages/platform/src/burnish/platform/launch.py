@@ -17,17 +17,15 @@ from omegaconf import DictConfig, open_dict
 from burnish.platform.configuration.arguments import Arguments
 from burnish.platform.configuration.composition import (
     HYDRA_VERSION,
-    USER_FILE,
     checked,
     compose_config,
     prepare,
+    typed_overrides,
 )
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import available
-from burnish.platform.configuration.settle import typed_overrides
-from burnish.platform.configuration.user_file import user_file
 from burnish.platform.errors import ComponentError
 
 if TYPE_CHECKING:
@@ -61,7 +59,8 @@ def launch(arguments: Arguments) -> None:
         SystemExit: Hydra has answered, as for `--help`.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    words, typed = prepare(arguments.overrides), sys.argv
+    words, as_typed = prepare(arguments.overrides)
+    typed = sys.argv
     register()
     names: list[str] = []
 
@@ -72,7 +71,8 @@ def launch(arguments: Arguments) -> None:
             with open_dict(composed):
                 composed.hydra = node
                 _number(composed, names)
-            overrides = [_as_typed(word) for word in typed_overrides(composed)]
+            short = dict(zip(words, as_typed, strict=True))
+            overrides = [short.get(word, word) for word in typed_overrides(composed)]
             _execute(checked(composed), overrides, arguments.is_dry_run)
         except Exception as error:
             raise _Carried(error) from error
@@ -116,10 +116,6 @@ def _call_hydra(arguments: Arguments, words: list[str], task: Callable[[DictConf
             command()
         finally:
             sys.argv = typed
-
-
-def _as_typed(word: str) -> str:
-    return str(user_file.get()) if word == USER_FILE else word
 
 
 def _number(composed: DictConfig, names: list[str]) -> None:

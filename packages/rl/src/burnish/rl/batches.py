@@ -46,7 +46,7 @@ def make_batches(
     """Yield one batch per update that has samples; those left out are padding rows of weight 0.
 
     `columns` are those that the objective reads, of the samples' own and `advantages`. Each batch is an
-    optimizer step of its own and is normalised by its own trained tokens.
+    optimizer step of its own and is normalized by its own trained tokens.
     """
     for update in range(layout.updates_per_rollout):
         samples = [

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from burnish.platform.runs.stage_run import StageRun
 
 
+DEFAULT_POSITION = 10
+"""Where `sft` stands in the chain of `train` alone: it begins."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SFT:
     """Supervised next-token training on demonstrations: the loss is on the completion alone."""

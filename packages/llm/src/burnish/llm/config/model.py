@@ -1,4 +1,4 @@
-"""Where a model comes from: freshly initialised, or from files."""
+"""Where a model comes from: freshly initialized, or from files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tiny:
-    """A freshly initialised Qwen2 that trains within seconds on a laptop and needs no download."""
+    """A freshly initialized Qwen2 that trains within seconds on a laptop and needs no download."""
 
     hidden_size: int = 64
     """Width of the residual stream."""

@@ -65,7 +65,7 @@ def _refuse_unsupported(hf_config: Mapping[str, Any]) -> None:
         "sliding-window attention (set use_sliding_window to false)": is_sliding,
         f"hidden_act={hf_config.get('hidden_act')!r} (only 'silu')": hf_config.get("hidden_act", "silu")
         != "silu",
-        "quantization_config (save the weights unquantised first)": hf_config.get("quantization_config"),
+        "quantization_config (save the weights unquantized first)": hf_config.get("quantization_config"),
     }
     for feature, is_used in unsupported.items():
         if is_used:

@@ -1,21 +1,24 @@
-"""The chain: which blocks a config has, which stage each one is, and the sections around them."""
+"""The chain: which blocks a config has, which stage each one is, and what they share."""
 
+import dataclasses
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from burnish.platform.configuration.config import CheckpointConfig, JaxConfig, LoggingConfig, RunConfig
-from burnish.platform.configuration.registry import available, resolve
+from burnish.platform.configuration.registry import DEFAULT_STAGES, available, load, resolve
+from burnish.platform.configuration.slot_fields import slot_field
 from burnish.platform.errors import ComponentError, ConfigError
 
-SECTIONS = {"run": RunConfig, "jax": JaxConfig, "checkpoint": CheckpointConfig, "logging": LoggingConfig}
-"""The parts of a config that every run has, in the order they are printed."""
+DEFAULT = "default"
+"""The chain of `train` alone: every installed stage that is registered for it, by its position."""
 
 REPEATED = re.compile(r"_\d+$")
 
 
 def chain_blocks(chain: str) -> dict[str, str]:
     """Return the blocks of `a+b+a` in order, each with its stage: `{"a": "a", "b": "b", "a_2": "a"}`."""
+    chain = default_chain() if chain == DEFAULT else chain
     seen: Counter[str] = Counter()
     blocks: dict[str, str] = {}
     for stage in chain.split("+"):
@@ -25,6 +28,29 @@ def chain_blocks(chain: str) -> dict[str, str]:
         seen[name] += 1
         blocks[name if seen[name] == 1 else f"{name}_{seen[name]}"] = stage
     return blocks
+
+
+def default_chain() -> str:
+    """Return the chain of `train` alone; ComponentError where no stage is registered for it."""
+    positions = {name: load(found) for name, found in available(DEFAULT_STAGES).items()}
+    if not positions:
+        installed = ", ".join(available("stage")) or "none; a stage comes with a distribution of its own"
+        raise ComponentError(
+            f"stage: no installed stage is in the default chain; set stage=<name>, installed: {installed}"
+        )
+    if wrong := [name for name, position in positions.items() if not isinstance(position, int)]:
+        raise ComponentError(f"stage '{wrong[0]}' is registered for the default chain by no whole number")
+    return "+".join(sorted(positions, key=lambda name: (positions[name], name)))
+
+
+def shared_slots(blocks: Mapping[str, str]) -> dict[str, str]:
+    """Return the slots that the blocks share, each with the component that the first of them defaults to."""
+    shared: dict[str, str] = {}
+    for stage in blocks.values():
+        for declared in map(slot_field, dataclasses.fields(stage_type(stage))):
+            if declared is not None and declared.kind == "shared":
+                shared.setdefault(declared.slot, declared.default[0])
+    return shared
 
 
 def stage_type(name: str) -> type[Any]:

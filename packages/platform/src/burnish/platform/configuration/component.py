@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from burnish.platform.errors import ConfigError
+
 
 class Component(Protocol):
     """Options that can be turned into the thing they describe."""
@@ -20,6 +22,9 @@ class FunctionComponent:
 
     function: Callable[..., Any]
 
-    def build(self, **_: Any) -> Callable[..., Any]:
-        """Return the function; it needs no collaborators."""
+    def build(self, *_: Any, **options: Any) -> Callable[..., Any]:
+        """Return the function, whatever the context of its slot; ConfigError where it is given an option."""
+        if options:
+            name = self.function.__name__
+            raise ConfigError(f"{name}.{next(iter(options))}: '{name}' is a function and has no options")
         return self.function

@@ -1,19 +1,23 @@
 """From the words of a command to a typed config, by Hydra's compose call."""
 
-from collections.abc import Sequence
+import dataclasses
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
-from burnish.platform.configuration.overrides import rewrite
 from burnish.platform.configuration.presets import PRIMARY
-from burnish.platform.configuration.settle import settle
+from burnish.platform.configuration.registry import resolve
 from burnish.platform.configuration.user_file import user_file
-from burnish.platform.errors import ConfigError
+from burnish.platform.configuration.words import written_out
+from burnish.platform.errors import BurnishError, ConfigError
 
 HYDRA_VERSION = "1.3"
 USER_FILE = "+file=user"
@@ -27,41 +31,83 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
 
 def printed_config(arguments: Sequence[str]) -> str:
     """Return every option with its value as YAML, and nothing of Hydra's own."""
-    return OmegaConf.to_yaml(_without_hydra(settle(compose_raw(arguments))))
+    return OmegaConf.to_yaml(settle(compose_raw(arguments)))
 
 
 def compose_raw(overrides: Sequence[str]) -> DictConfig:
     """Return Hydra's composition, its own node under `hydra` included; nothing in it is checked yet."""
-    words = prepare(overrides)
+    words, _ = prepare(overrides)
     register()
     with hydra.initialize_config_module(PRIMARY, job_name="train", version_base=HYDRA_VERSION):
         return hydra.compose("train", words, return_hydra_config=True)
 
 
-def prepare(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments as Hydra takes them: the file is the first preset, no form is short."""
-    user_file.set(None)
-    words = list(arguments)
-    files = [word for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]
+def compose_most(overrides: Sequence[str]) -> DictConfig | None:
+    """Return the composition of what is no sweep, to look things up in; None where there is none."""
+    try:
+        return compose_raw([word for word in overrides if not re.search(r"=[^'\"\[{(]*,", word)])
+    except (HydraException, OmegaConfBaseException, BurnishError):
+        return None
+
+
+def prepare(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments as Hydra takes them, the file as the first preset, and each as it was typed."""
+    files = [word for word in arguments if word.endswith((".yaml", ".yml")) and "=" not in word]
     if len(files) > 1:
         raise ConfigError(f"'{files[1]}': one file at most can be given, and '{files[0]}' is one")
-    if files:
-        path = Path(files[0])
-        if not path.is_file():
-            raise ConfigError(f"cannot read '{path}': there is no such file; name an existing YAML file")
-        user_file.set(path)
-        words = [USER_FILE, *(word for word in words if word not in files)]
-    return rewrite(words)
+    if files and not Path(files[0]).is_file():
+        raise ConfigError(f"cannot read '{files[0]}': there is no such file; name an existing YAML file")
+
+    def chosen_groups(words: list[str]) -> Collection[str]:
+        composed = compose_most([*files, *words])
+        return [] if composed is None else composed.hydra.runtime.choices
+
+    typed = [word for word in arguments if word not in files]
+    words = written_out(typed, chosen_groups)
+    user_file.set(Path(files[0]) if files else None)
+    return [*([USER_FILE] if files else []), *words], [*files, *typed]
 
 
 def checked(composed: DictConfig) -> Config:
     """Return the checked config of a composition."""
     from burnish.platform.configuration.normalize import normalize
 
-    plain = OmegaConf.to_container(_without_hydra(settle(composed)), resolve=True)
+    plain = OmegaConf.to_container(settle(composed), resolve=True)
     choices = OmegaConf.to_container(composed.hydra.runtime.choices)
     return normalize(cast("dict[str, Any]", plain), cast("dict[str, str | None]", choices))
 
 
-def _without_hydra(composed: DictConfig) -> DictConfig:
+def settle(composed: DictConfig) -> DictConfig:
+    """Return the composition without Hydra's own node, each block's own shared component without leftovers.
+
+    A block holds `data: ${data}`. Merging `+data@stages.rl.data=jsonl` over that copies the options of the
+    component at the top first; those that only that one has would be taken for typing errors.
+    """
+    for key, choice in composed.hydra.runtime.choices.items():
+        slot, _, path = str(key).partition("@")
+        if choice is not None and slot != "stages" and slot in composed and path.startswith("stages."):
+            own, top = OmegaConf.select(composed, path), composed[slot]
+            if isinstance(own, DictConfig) and isinstance(top, DictConfig):
+                component: Any = resolve(slot, str(own.get("use", choice)))
+                _drop_inherited(own, top, component, f"{slot}.", typed_overrides(composed))
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+
+
+def _drop_inherited(
+    own: DictConfig, top: DictConfig, component: Any, prefix: str, words: Sequence[str]
+) -> None:
+    """Remove what a component has no option for and the one at the top has, as it is or was when copied."""
+    keys = [f"{word.lstrip('+~').partition('=')[0]}." for word in words]
+    legal = {"use"}
+    if isinstance(component, type):
+        legal |= {field.name for field in dataclasses.fields(component)}
+    with open_dict(own):
+        for name in [name for name in own if name not in legal and name in top]:
+            # The copy was made before the command line changed the component at the top.
+            if own[name] == top[name] or any(key.startswith(f"{prefix}{name}.") for key in keys):
+                del own[name]
+
+
+def typed_overrides(composed: DictConfig) -> list[str]:
+    """Return Hydra's words, with a `${...}` in them as it was typed: reading the list would resolve it."""
+    return cast("list[str]", OmegaConf.to_container(composed.hydra.overrides.task, resolve=False))

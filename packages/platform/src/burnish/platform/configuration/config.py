@@ -127,6 +127,16 @@ class LoggingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sections:
+    """The parts of a config that every run has, in the order they are printed."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    jax: JaxConfig = field(default_factory=JaxConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole configuration, checked: sections, shared components by slot, stages by block name in order."""
 

@@ -6,8 +6,8 @@ file (`file/user`). It says what the options are; `normalize` says whether their
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -16,12 +16,15 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from burnish.platform.configuration.chain import SECTIONS, chain_blocks, stage_type
-from burnish.platform.configuration.options import options, sections
+from burnish.platform.configuration.chain import chain_blocks, shared_slots, stage_type
+from burnish.platform.configuration.config import Sections
 from burnish.platform.configuration.presets import PRIMARY, preset_packages
 from burnish.platform.configuration.registry import NAME, available, known_slots, resolve
-from burnish.platform.configuration.slot_fields import slot_field
+from burnish.platform.configuration.slot_fields import MISSING, slot_field
 from burnish.platform.configuration.user_file import load_user_file
+
+_GROUPS = ("stage", "stages", "burnish", "file")
+"""What a config is made of beside the components of slots: a chain, its blocks, sections, a user's file."""
 
 
 def register() -> None:
@@ -50,7 +53,7 @@ class Components(ConfigSource):
     def is_group(self, config_path: str) -> bool:
         """Say whether a group is a slot, or one of the groups that a chain is made of."""
         group = config_path.strip("/")
-        return group == "" or group in _LOADERS or group in known_slots()
+        return group == "" or group in _GROUPS or group in known_slots()
 
     def is_config(self, config_path: str) -> bool:
         """Say yes to any option of our groups: the answer to an unknown one is the error of loading it."""
@@ -69,9 +72,18 @@ class Components(ConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """Return one option's defaults; ComponentError says why there are none."""
         group, _, name = config_path.removesuffix(".yaml").strip("/").rpartition("/")
-        loader = _LOADERS.get(group)
-        content = _component(group, name) if loader is None else loader(name)
-        package = None if loader is None or loader is _block else "_global_"
+        package = "_global_" if group in _GROUPS and group != "stages" else None
+        match group:
+            case "stage":
+                content = _chain(name)
+            case "burnish":
+                content = _options(Sections)
+            case "file":
+                content = load_user_file()
+            case "stages":
+                content = {"use": name, **_options(stage_type(name))}
+            case _:
+                content = {"use": name, **_options(resolve(group, name))}
         return ConfigResult(
             config=OmegaConf.create(content),
             path=f"components://{config_path}",
@@ -91,45 +103,56 @@ class SearchPath(SearchPathPlugin):
         search_path.append("burnish", "components://")
 
 
-def _component(slot: str, name: str) -> dict[str, Any]:
-    found = resolve(slot, name)
-    return {"use": name, **(options(found) if isinstance(found, type) else {})}
-
-
-def _block(stage: str) -> dict[str, Any]:
-    return {"use": stage, **options(stage_type(stage))}
-
-
 def _chain(names: str) -> dict[str, Any]:
     """Return a defaults list: each shared slot once, then each block, with recipes for the model."""
-    shared: dict[str, str] = {}
-    entries: list[dict[str, str]] = []
-    for block, stage in chain_blocks(names).items():
-        fields = dataclasses.fields(stage_type(stage))
-        declared = [found for field in fields if (found := slot_field(field))]
-        own = {found.slot: found.default[0] for found in declared if found.kind == "shared"}
-        shared = own | shared
-        entries.append({f"/stages@stages.{block}": stage})
-        if "model" in own and NAME.fullmatch(stage):
-            entries.append({f"optional /recipe@stages.{block}": f"{stage}_${{model}}"})
+    blocks = chain_blocks(names)
+    shared = shared_slots(blocks)
     chosen = [{f"/{slot}@{slot}": default} for slot, default in shared.items()]
-    recipes = [
-        {f"optional /recipe@{slot}": f"{slot}_${{{slot}}}_${{model}}"} for slot in shared if slot != "model"
-    ]
-    return {"defaults": [*chosen, *(recipes if "model" in shared else []), *entries]}
+    if "model" in shared:
+        others = [slot for slot in shared if slot != "model"]
+        chosen += [{f"optional /recipe@{slot}": f"{slot}_${{{slot}}}_${{model}}"} for slot in others]
+    for block, stage in blocks.items():
+        chosen.append({f"/stages@stages.{block}": stage})
+        if "model" in shared_slots({block: stage}) and NAME.fullmatch(stage):
+            chosen.append({f"optional /recipe@stages.{block}": f"{stage}_${{model}}"})
+    return {"defaults": chosen}
 
 
-def _sections(_: str) -> dict[str, Any]:
-    return sections(SECTIONS)
+def _options(component: Any) -> dict[str, Any]:
+    """Return a dataclass's defaults as plain values, and a Hydra defaults list for the slots in it."""
+    nested: list[Any] = []
+    body = _body(component, None, "", nested) if isinstance(component, type) else {}
+    return {"defaults": ["_self_", *nested], **body}
 
 
-def _user_file(_: str) -> dict[str, Any]:
-    return load_user_file()
+def _body(component: type[Any], instance: Any, prefix: str, nested: list[Any]) -> dict[str, Any]:
+    """Return the options of a dataclass, with the values of an instance where a default is one."""
+    body: dict[str, Any] = {}
+    for field in dataclasses.fields(component):
+        declared, path = slot_field(field), f"{prefix}{field.name}"
+        if declared is None and field.init:
+            value = field.default if instance is None else getattr(instance, field.name)
+            if value is dataclasses.MISSING:
+                factory = field.default_factory
+                value = MISSING if factory is dataclasses.MISSING else factory()
+            kind = cast("type[Any]", type(value))
+            is_nested = dataclasses.is_dataclass(kind)
+            body[field.name] = _body(kind, value, f"{path}.", nested) if is_nested else _plain(value)
+        elif declared is not None:
+            several, shared = declared.kind == "slots", declared.kind == "shared"
+            body[field.name] = {} if several else f"${{{declared.slot}}}" if shared else None
+            if not shared:
+                where = f"/{declared.slot}@{path}"
+                nested += [{f"{where}.{name}" if several else where: name} for name in declared.default]
+    return body
 
 
-_LOADERS: dict[str, Callable[[str], dict[str, Any]]] = {
-    "stage": _chain,
-    "stages": _block,
-    "burnish": _sections,
-    "file": _user_file,
-}
+def _plain(value: Any) -> Any:
+    """Return a default as YAML can hold it; a `${` in it stays text."""
+    if isinstance(value, str):
+        return value.replace("${", "\\${")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in cast("list[Any]", value)]
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Sequence
 
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from burnish.platform.configuration.composition import compose_raw
+from burnish.platform.configuration.composition import compose_most
 from burnish.platform.configuration.suggestion import suggestion
-from burnish.platform.errors import BurnishError
 
 NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
 
@@ -40,8 +39,9 @@ def _missing_option(error: MissingConfigException) -> str:
 
 def _unknown_key(key: str, arguments: Sequence[str]) -> str | None:
     """Compose once more without the override at fault, to see what keys there are in its place."""
-    words = [word for word in arguments if word.startswith(key)]
-    composed = _compose_without(arguments, words)
+    above = tuple(f"{key[:dot]}={{" for dot, letter in enumerate(key) if letter == ".")
+    words = [word for word in arguments if word.startswith((key, *above))]
+    composed = compose_most([word for word in arguments if word not in words])
     if composed is None:
         return None
     parts = key.split(".")
@@ -57,6 +57,9 @@ def _unknown_key(key: str, arguments: Sequence[str]) -> str | None:
     legal = [str(name) for name in parent if name != "hydra"]
     if parent_path == "stages":
         return f"{key}: the chain has no such block{suggestion(parts[-1], legal)}; it has {', '.join(legal)}"
+    if legal in ([], ["use"]):
+        what = f"'{parent.use}'" if legal else f"'{parent_path}'"
+        return f"{key}: unknown key; {what} has no options"
     return f"{key}: unknown key{suggestion(parts[-1], legal)}; legal keys: {', '.join(legal)}"
 
 
@@ -70,7 +73,7 @@ def _shared(path: str, name: str, word: str, composed: DictConfig) -> str:
 
 
 def _unknown_choice(key: str, arguments: Sequence[str]) -> str:
-    composed = _compose_without(arguments, [word for word in arguments if word.startswith(f"{key}=")])
+    composed = compose_most([word for word in arguments if not word.startswith(f"{key}=")])
     choices = [] if composed is None else [str(choice) for choice in composed.hydra.runtime.choices]
     near = [choice for choice in choices if choice.partition("@")[0] == key.partition("@")[0]]
     if near:
@@ -78,14 +81,6 @@ def _unknown_choice(key: str, arguments: Sequence[str]) -> str:
             f"'{key}' is not chosen at the top; did you mean {' or '.join(f'{choice}=' for choice in near)}?"
         )
     return f"{key}: no stage of the chain has this slot; choose a stage that has it, or leave it out"
-
-
-def _compose_without(arguments: Sequence[str], words: Sequence[str]) -> DictConfig | None:
-    kept = [word for word in arguments if word not in words]
-    try:
-        return compose_raw([word for word in kept if not re.search(r"=[^'\"\[{(]*,", word)])
-    except (HydraException, OmegaConfBaseException, BurnishError):
-        return None
 
 
 def _first_line(error: Exception) -> str:

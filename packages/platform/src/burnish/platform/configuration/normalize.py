@@ -6,15 +6,15 @@ its dataclass, the top level's too, every component form is read, every value is
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_jsonable_python
 
-from burnish.platform.configuration.chain import SECTIONS, chain_blocks, stage_type
+from burnish.platform.configuration.chain import chain_blocks, stage_type
 from burnish.platform.configuration.component import FunctionComponent
-from burnish.platform.configuration.config import Config
-from burnish.platform.configuration.option_types import annotation_of, check, show
-from burnish.platform.configuration.options import MISSING
+from burnish.platform.configuration.config import Config, Sections
+from burnish.platform.configuration.option_types import check, show
 from burnish.platform.configuration.registry import (
     IMPORT_PATH,
     Provider,
@@ -23,7 +23,7 @@ from burnish.platform.configuration.registry import (
     provider,
     resolve,
 )
-from burnish.platform.configuration.slot_fields import SlotField, slot_field
+from burnish.platform.configuration.slot_fields import MISSING, SlotField, annotation_of, slot_field
 from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import ConfigError
 
@@ -47,66 +47,69 @@ def normalize(
         ConfigError: an unknown key, an illegal value, a block outside of the chain, a contradiction.
         ComponentError: a component that is not there or fails to import.
     """
-    return _Normalizer(composed, choices, allow_import_paths).config()
+    reader = _Reader(composed, choices, allow_import_paths)
+    blocks = chain_blocks(str(choices["stage"]))
+    chain = "+".join(blocks.values())
+    names = [section.name for section in dataclasses.fields(Sections)]
+    slots = set(known_slots()).intersection(composed).difference(names)
+    _refuse_unknown("", composed, [*names, *sorted(slots), "stages"])
+    sections = reader.section(Sections, "", {name: composed.get(name, {}) for name in names})
+    given = _mapping("stages", composed.get("stages", {}))
+    if outside := sorted(given.keys() - blocks.keys()):
+        near, has = suggestion(outside[0], blocks), ", ".join(blocks)
+        raise ConfigError(
+            f"stages.{outside[0]}: the chain stage={chain} has no such block{near}; it has {has}"
+        )
+    stages, plain_stages = _parted(
+        {block: reader.component("stage", f"stages.{block}", given.get(block)) for block in blocks}
+    )
+    if unused := sorted(slots - reader.shared.keys()):
+        raise ConfigError(f"{unused[0]}: no stage of the chain stage={chain} uses it; leave it out")
+    shared, plain_shared = _parted(reader.shared)
+    return Config(
+        **cast("dict[str, Any]", vars(sections.value)),
+        shared=shared,
+        stages=stages,
+        resolved={**sections.resolved, **plain_shared, "stages": plain_stages},
+        components=tuple(reader.providers),
+    )
 
 
-class _Normalizer:
+def _parted(checked: Mapping[str, Checked]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the typed values by name, and the plain ones."""
+    values: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    for name, each in checked.items():
+        values[name], plain[name] = each
+    return values, plain
+
+
+@dataclass
+class _Reader:
     """One composed mapping on its way; holds the shared components and records what is used."""
 
-    def __init__(
-        self, composed: Mapping[str, Any], choices: Mapping[str, str | None], allow_import_paths: bool
-    ) -> None:
-        self.composed = composed
-        self.choices = choices
-        self.allow_import_paths = allow_import_paths
-        self.shared: dict[str, Checked] = {}
-        self.providers: dict[Provider, None] = {}
+    composed: Mapping[str, Any]
+    choices: Mapping[str, str | None]
+    allow_import_paths: bool
+    shared: dict[str, Checked] = field(default_factory=dict[str, Checked])
+    providers: dict[Provider, None] = field(default_factory=dict[Provider, None])
 
-    def config(self) -> Config:
-        chain = str(self.choices["stage"])
-        blocks = chain_blocks(chain)
-        slots = [slot for slot in known_slots() if slot in self.composed and slot not in SECTIONS]
-        _refuse_unknown("", self.composed, [*SECTIONS, *slots, "stages"])
-        sections = {
-            name: self.section(kind, name, self.composed.get(name, {})) for name, kind in SECTIONS.items()
-        }
-        given = _mapping("stages", self.composed.get("stages", {}))
-        for block in given:
-            if block not in blocks:
-                near, has = suggestion(block, blocks), ", ".join(blocks)
-                raise ConfigError(
-                    f"stages.{block}: the chain stage={chain} has no such block{near}; it has {has}"
-                )
-        stages = {block: self._stage(block, given) for block in blocks}
-        for slot in slots:
-            if slot not in self.shared:
-                raise ConfigError(f"{slot}: no stage of the chain stage={chain} uses it; leave it out")
-        resolved = {name: checked.resolved for name, checked in (sections | self.shared).items()}
-        return Config(
-            **{name: checked.value for name, checked in sections.items()},
-            shared={slot: checked.value for slot, checked in self.shared.items()},
-            stages={block: checked.value for block, checked in stages.items()},
-            resolved=resolved | {"stages": {block: checked.resolved for block, checked in stages.items()}},
-            components=tuple(self.providers),
-        )
-
-    def _stage(self, block: str, given: Mapping[str, Any]) -> Checked:
-        if block not in given:
-            raise ConfigError(
-                f"stages.{block}: it is in the chain and has no options; take it out of stage= instead"
-            )
-        return self.component("stage", f"stages.{block}", given[block], group="stages")
-
-    def component(self, slot: str, path: str, given: Any, group: str | None = None) -> Checked:
+    def component(self, slot: str, path: str, given: Any) -> Checked:
         """Read one component in any of its forms."""
+        if slot == "stage" and given is None:
+            raise ConfigError(f"{path}: it is in the chain and has no options; take it out of stage= instead")
         name, options = _selection(slot, path, given)
-        self._refuse_other_choice(group or slot, slot, path, name, given)
-        found = resolve(slot, name, self.allow_import_paths)
+        group = "stages" if slot == "stage" else slot
+        key = group if path == group else f"{group}@{path}"
+        choice = self.choices.get(key)
+        if choice not in (None, name) and not isinstance(given, str):
+            self._refuse_other_choice(slot, path, name, key)
+        found = stage_type(name) if slot == "stage" else resolve(slot, name, self.allow_import_paths)
         self.providers.setdefault(provider(slot, name))
-        if slot == "stage":
-            found = stage_type(name)
         if not isinstance(found, type):
-            _refuse_unknown(path, options, [])
+            if options:
+                legal = f"'{name}' is a function and has no options"
+                raise ConfigError(f"{path}.{next(iter(options))}: unknown key; {legal}")
             return Checked(FunctionComponent(found), {"use": name})
         checked = self.section(found, path, options)
         return Checked(checked.value, {"use": name, **checked.resolved})
@@ -114,75 +117,64 @@ class _Normalizer:
     def section(self, kind: type[Any], path: str, given: Any) -> Checked:
         """Check a mapping against a dataclass, field by field, and make it."""
         given = _mapping(path, given)
-        fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-        _refuse_unknown(path, given, list(fields))
+        fields = {each.name: each for each in dataclasses.fields(kind) if each.init}
+        if not given.keys() <= fields.keys():
+            _refuse_unknown(path, given, list(fields))
         checked: dict[str, Checked] = {}
-        for name, field in fields.items():
-            declared, where = slot_field(field), f"{path}.{name}"
+        for name, each in fields.items():
+            declared, where = slot_field(each), f"{path}.{name}".lstrip(".")
             if declared is not None:
-                checked[name] = self._referenced(declared, where, given.get(name, _ABSENT))
+                checked[name] = self._held(declared, where, given.get(name, _ABSENT))
             elif name in given:
-                checked[name] = self._option(kind, field, where, given[name])
-            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                checked[name] = self._option(annotation_of(kind, each), where, given[name])
+            elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
                 raise ConfigError(_required(where))
+        values, plain = _parted(checked)
         try:
-            value = kind(**{name: value for name, (value, _) in checked.items()})
+            value = kind(**values)
         except ValueError as error:
             message = " ".join(str(error).split())
-            raise ConfigError(
-                message if message.lstrip("`").startswith(path) else f"{path}: {message}"
-            ) from error
-        plain = {name: resolved for name, (_, resolved) in checked.items()}
-        return Checked(
-            value,
-            {name: plain[name] if name in plain else _as_plain(value, name) for name in fields},
-        )
+            is_placed = message.lstrip("`").startswith(path)
+            raise ConfigError(message if is_placed else f"{path}: {message}") from error
+        for name in fields.keys() - plain.keys():
+            plain[name] = to_jsonable_python(getattr(value, name))
+        return Checked(value, {name: plain[name] for name in fields})
 
-    def _option(self, kind: type[Any], field: "dataclasses.Field[Any]", path: str, given: Any) -> Checked:
-        annotation = annotation_of(kind, field)
+    def _option(self, annotation: Any, path: str, given: Any) -> Checked:
         if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
             return self.section(annotation, path, given)
         if given == MISSING:
             raise ConfigError(_required(path))
         return Checked(check(path, annotation, given), given)
 
-    def _referenced(self, declared: SlotField, path: str, given: Any) -> Checked:
+    def _held(self, declared: SlotField, path: str, given: Any) -> Checked:
+        """Read what a field holds for its slot: the component at the top or its own, several, one, none."""
+        slot = declared.slot
         if declared.kind == "shared":
-            return self._shared(declared, path, given)
+            if slot not in self.composed:
+                raise ConfigError(
+                    f"{slot}: {path} needs it and it is not there; add +{slot}={declared.default[0]}"
+                )
+            if slot not in self.shared:
+                self.shared[slot] = self.component(slot, slot, self.composed[slot])
+            is_own = given is not _ABSENT and given != self.composed[slot]
+            return self.component(slot, path, given) if is_own else self.shared[slot]
         if declared.kind == "slots":
             given = dict.fromkeys(declared.default) if given is _ABSENT else _mapping(path, given)
             members = {
-                label: self.component(declared.slot, f"{path}.{label}", label if value is None else value)
+                label: self.component(slot, f"{path}.{label}", label if value is None else value)
                 for label, value in given.items()
             }
-            return Checked(
-                {label: checked.value for label, checked in members.items()},
-                {label: checked.resolved for label, checked in members.items()},
-            )
+            return Checked(*_parted(members))
         if given is _ABSENT:
             given = next(iter(declared.default), None)
-        if given is None and declared.is_optional:
+        if given is None and declared.kind == "optional":
             return Checked(None, None)
-        return self.component(declared.slot, path, given)
-
-    def _shared(self, declared: SlotField, path: str, given: Any) -> Checked:
-        """Return the component at the top, or the one that a stage has in its place."""
-        slot = declared.slot
-        if slot not in self.composed:
-            raise ConfigError(
-                f"{slot}: {path} needs it and it is not there; add +{slot}={declared.default[0]}"
-            )
-        if slot not in self.shared:
-            self.shared[slot] = self.component(slot, slot, self.composed[slot])
-        if given is _ABSENT or given == self.composed[slot]:
-            return self.shared[slot]
         return self.component(slot, path, given)
 
-    def _refuse_other_choice(self, group: str, slot: str, path: str, name: str, given: Any) -> None:
-        key = group if path == group else f"{group}@{path}"
-        choice = self.choices.get(key)
-        if choice is None or choice == name or isinstance(given, str):
-            return
+    def _refuse_other_choice(self, slot: str, path: str, name: str, key: str) -> None:
+        """Refuse a `use` that differs from what was chosen, whose options were composed."""
+        choice = str(self.choices[key])
         if IMPORT_PATH.fullmatch(choice) or choice in claims(slot):
             raise ConfigError(
                 f"{path}.use: '{name}' contradicts the chosen '{choice}', whose options are composed here; "
@@ -238,8 +230,3 @@ def _refuse_unknown(path: str, given: Mapping[str, Any], legal: list[str]) -> No
 
 def _required(path: str) -> str:
     return f"{path}: a value is required; set {path}=..."
-
-
-def _as_plain(value: Any, name: str) -> Any:
-    """Return a default that nobody wrote as plain values."""
-    return to_jsonable_python(getattr(value, name))

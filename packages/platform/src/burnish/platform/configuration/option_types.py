@@ -1,12 +1,10 @@
 """Check one option's value against its annotation, strictly: no text for a number, no number for a flag."""
 
 import json
-import sys
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import Field
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -17,28 +15,15 @@ from burnish.platform.errors import ComponentError, ConfigError
 PHRASES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
 
 
-def annotation_of(component: type[Any], field: "Field[Any]") -> Any:
-    """Return a field's annotation as a type; others may name what only type checkers know.
-
-    Raises:
-        ComponentError: the annotation cannot be evaluated.
-    """
-    owner = next(base for base in component.__mro__ if field.name in vars(base).get("__annotations__", {}))
-    holder = types.SimpleNamespace(__annotations__={field.name: field.type})
-    try:
-        hints = get_type_hints(holder, vars(sys.modules[owner.__module__]), include_extras=True)
-    except NameError as error:
-        raise ComponentError(
-            f"option '{field.name}' of {owner.__module__}:{owner.__qualname__}: no such annotation "
-            f"exists at run time: {error}; import it outside of TYPE_CHECKING"
-        ) from error
-    return hints[field.name]
-
-
 def check(path: str, annotation: Any, value: Any) -> Any:
     """Return a plain value as the annotation's type; ConfigError says where and what is legal."""
     try:
-        return _adapter(path, annotation).validate_json(json.dumps(value), strict=True)
+        return _adapter(annotation).validate_json(json.dumps(value), strict=True)
+    except PydanticUserError as error:
+        raise ComponentError(
+            f"{path}: its annotation {annotation} cannot be checked; options are numbers, texts, flags, "
+            "Literal, lists, mappings and dataclasses of these"
+        ) from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         is_inside = get_origin(annotation) in _CONTAINERS and first["loc"]
@@ -75,18 +60,8 @@ _LISTS = (list, tuple, set, frozenset, Sequence)
 _CONTAINERS = (*_LISTS, dict, Mapping)
 
 
-def _adapter(path: str, annotation: Any) -> TypeAdapter[Any]:
-    try:
-        return _cached_adapter(annotation)
-    except PydanticUserError as error:
-        raise ComponentError(
-            f"{path}: its annotation {annotation} cannot be checked; options are numbers, texts, flags, "
-            "Literal, lists, mappings and dataclasses of these"
-        ) from error
-
-
 @cache
-def _cached_adapter(annotation: Any) -> TypeAdapter[Any]:
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 

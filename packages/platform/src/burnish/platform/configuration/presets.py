@@ -7,11 +7,11 @@ starts.
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from itertools import chain
+from operator import attrgetter
+from pathlib import Path
 
-from burnish.platform.configuration.registry import Provider, claims, known_slots
+from burnish.platform.configuration.registry import PRESETS, Provider, claims, known_slots
 from burnish.platform.errors import ComponentError
 
 PRIMARY = "burnish.platform.conf"
@@ -32,9 +32,7 @@ def preset_packages() -> list[PresetPackage]:
     Raises:
         ComponentError: a package fails to import, or two claim one option.
     """
-    providers = sorted(
-        chain.from_iterable(claims("config").values()), key=lambda found: str(found.distribution)
-    )
+    providers = sorted(chain.from_iterable(claims(PRESETS).values()), key=attrgetter("distribution"))
     packages = [PresetPackage(found, tuple(_options(found))) for found in providers]
     _refuse_clashes(packages)
     return packages
@@ -50,15 +48,9 @@ def _options(found: Provider) -> Iterator[str]:
         raise ComponentError(
             f"presets '{found.value}' of {found.origin} need an __init__.py in that directory"
         )
-    yield from _walk(files(package), "")
-
-
-def _walk(directory: Traversable, prefix: str) -> Iterator[str]:
-    for entry in sorted(directory.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _walk(entry, f"{prefix}{entry.name}/")
-        elif entry.name.endswith(".yaml"):
-            yield prefix + entry.name.removesuffix(".yaml")
+    root = Path(package.__file__).parent
+    for file in sorted(root.rglob("*.yaml")):
+        yield file.relative_to(root).with_suffix("").as_posix()
 
 
 def _refuse_clashes(packages: list[PresetPackage]) -> None:

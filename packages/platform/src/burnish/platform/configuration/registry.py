@@ -9,13 +9,12 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any, cast
 
-from burnish.platform.configuration.first_party import DISTRIBUTIONS, FIRST_PARTY
 from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import BurnishError, ComponentError
 
@@ -27,6 +26,9 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 ALLOW_LIST = "BURNISH_PLUGINS"
 """Environment variable: the names, or distributions, of other people's components that may be used."""
+
+PRESETS, METRICS, DEFAULT_STAGES = "config", "metric", "default_stage"
+"""Groups of entry points that are no slots: presets, what is shown, the chain of `train` alone."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,21 @@ class Provider:
         """Return distribution and version, as messages say them."""
         return f"{self.distribution} {self.version}" if self.distribution else "an import path"
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is `burnish-x`'s own, from `burnish.x`: nobody else publishes into that namespace."""
+        return f"{self.value.replace('.', '-', 1)}.".startswith(f"{self.distribution}.")
+
 
 def known_slots() -> list[str]:
-    """Return every slot of the first-party packages and of whatever else is installed; `config` is none."""
-    installed = (group.removeprefix("burnish.") for group in _installed(tuple(sys.path)))
-    return sorted({*FIRST_PARTY, *installed} - {"config"})
+    """Return every slot that something is installed for; whoever registers the first component opens it."""
+    return sorted(_read(tuple(sys.path)).keys() - {PRESETS, METRICS, DEFAULT_STAGES})
+
+
+def claims(slot: str) -> Mapping[str, Sequence[Provider]]:
+    """Return who provides each name of a slot; one distribution visible twice counts once."""
+    found = _read(tuple(sys.path)).get(slot, {})
+    return _allowed(found, os.environ[ALLOW_LIST]) if ALLOW_LIST in os.environ else found
 
 
 def available(slot: str) -> dict[str, Provider]:
@@ -60,7 +72,7 @@ def available(slot: str) -> dict[str, Provider]:
     Raises:
         ComponentError: two distributions claim one name, or a name cannot be typed on a command line.
     """
-    return {name: _only(found) for name, found in sorted(claims(slot).items())}
+    return {name: provider(slot, name) for name in sorted(claims(slot))}
 
 
 def provider(slot: str, name: str) -> Provider:
@@ -71,10 +83,17 @@ def provider(slot: str, name: str) -> Provider:
     """
     if IMPORT_PATH.fullmatch(name):
         return Provider(slot, name, name, None, None)
-    found = claims(slot).get(name)
-    if found is None:
-        raise ComponentError(_unknown(slot, name))
-    return _only(found)
+    match claims(slot).get(name, ()):
+        case [found]:
+            return found
+        case []:
+            raise ComponentError(_unknown(slot, name))
+        case found:
+            owners = ", ".join(f"{one.origin} ({one.value})" for one in found)
+            raise ComponentError(
+                f"{slot} '{name}' is provided by more than one distribution: {owners}; uninstall one, "
+                "or name the one you want as 'package.module:Symbol'"
+            )
 
 
 def resolve(slot: str, name: str, allow_import_paths: bool = True) -> type[Any] | Callable[..., Any]:
@@ -93,13 +112,17 @@ def resolve(slot: str, name: str, allow_import_paths: bool = True) -> type[Any] 
         )
     if ":" in name and not IMPORT_PATH.fullmatch(name):
         raise ComponentError(f"{slot} '{name}' is no import path; write 'package.module:Symbol'")
-    return _load(provider(slot, name))
+    found = provider(slot, name)
+    loaded = load(found)
+    if not _is_component(loaded):
+        raise ComponentError(
+            f"{_described(found)} is neither a frozen dataclass with build() nor a plain function"
+        )
+    return loaded
 
 
-def _load(found: Provider) -> type[Any] | Callable[..., Any]:
-    what = f"{found.slot} '{found.name}'"
-    if found.distribution:
-        what += f" of {found.origin} ({found.value})"
+def load(found: Provider) -> Any:
+    """Import what an entry point names; ComponentError names its distribution where that fails."""
     module_name, _, symbol = found.value.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -107,15 +130,13 @@ def _load(found: Provider) -> type[Any] | Callable[..., Any]:
         raise
     except Exception as error:  # other people's code: whatever it raises, its distribution is named
         cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ComponentError(f"{what} fails to import: {cause}") from error
+        raise ComponentError(f"{_described(found)} fails to import: {cause}") from error
     try:
-        loaded = getattr(module, symbol)
+        return getattr(module, symbol)
     except AttributeError as error:
         near = suggestion(symbol, [name for name in vars(module) if not name.startswith("_")])
-        raise ComponentError(f"{what}: module '{module_name}' has no '{symbol}'{near}") from error
-    if not _is_component(loaded):
-        raise ComponentError(f"{what} is neither a frozen dataclass with build() nor a plain function")
-    return loaded
+        where = f"{_described(found)}: module '{module_name}'"
+        raise ComponentError(f"{where} has no '{symbol}'{near}") from error
 
 
 def _is_component(loaded: Any) -> bool:
@@ -127,72 +148,56 @@ def _is_component(loaded: Any) -> bool:
     )
 
 
-def claims(slot: str) -> dict[str, list[Provider]]:
-    """Return who provides each name of a slot; one distribution visible twice counts once."""
-    by_name: dict[str, dict[tuple[str, str], Provider]] = {}
-    for point in _points(slot):
-        found = _provider(slot, point)
-        if is_allowed(found):
-            by_name.setdefault(found.name, {})[found.value, str(found.distribution)] = found
-    return {name: list(by_value.values()) for name, by_value in by_name.items()}
-
-
-@lru_cache(maxsize=1)
-def _installed(_: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
-    """Return our entry points by group; reading them takes 20 ms, so once per search path is enough."""
-    points = entry_points()
+def _allowed(found: Mapping[str, Sequence[Provider]], names: str) -> dict[str, list[Provider]]:
+    """Return what is ours, and of other people's what the allow-list names."""
+    legal = {name.strip() for name in names.split(",")}
     return {
-        group: list(points.select(group=group)) for group in points.groups if group.startswith("burnish.")
+        name: allowed
+        for name, every in found.items()
+        if (allowed := [one for one in every if one.is_ours or {name, one.distribution} & legal])
     }
 
 
-def _points(slot: str) -> list[EntryPoint]:
-    return _installed(tuple(sys.path)).get(f"burnish.{slot}", [])
+@lru_cache(maxsize=1)
+def _read(_: tuple[str, ...]) -> dict[str, dict[str, list[Provider]]]:
+    """Read our entry points by slot and name: that takes 20 ms, so once per search path is enough."""
+    slots: dict[str, dict[str, list[Provider]]] = {}
+    points = entry_points()
+    for group in points.groups:
+        slot = group.removeprefix("burnish.")
+        for point in points.select(group=group) if slot != group else ():
+            owner, version = (point.dist.name, point.dist.version) if point.dist else ("an unknown owner", "")
+            if not NAME.fullmatch(point.name):
+                raise ComponentError(
+                    f"{slot} '{point.name}' of {owner} {version} is no legal name: only small letters, "
+                    f"digits and '_', a letter first; uninstall {owner} or ask its author"
+                )
+            found = Provider(slot, point.name, point.value, owner, version)
+            same = slots.setdefault(slot, {}).setdefault(point.name, [])
+            if (found.value, found.distribution) not in [(one.value, one.distribution) for one in same]:
+                same.append(found)
+    return slots
 
 
-def _provider(slot: str, point: EntryPoint) -> Provider:
-    owner, version = (point.dist.name, point.dist.version) if point.dist else ("an unnamed distribution", "")
-    if not NAME.fullmatch(point.name):
-        raise ComponentError(
-            f"{slot} '{point.name}' of {owner} {version} is no legal name: only small letters, digits "
-            f"and '_', a letter first; uninstall {owner} or ask its author"
-        )
-    return Provider(slot, point.name, point.value, owner, version)
-
-
-def is_allowed(found: Provider) -> bool:
-    """Say whether the allow-list in the environment, where there is one, lets this component in."""
-    allowed = os.environ.get(ALLOW_LIST)
-    if allowed is None or found.distribution in DISTRIBUTIONS:
-        return True
-    names = {name.strip() for name in allowed.split(",")}
-    return found.name in names or found.distribution in names
-
-
-def _only(providers: Sequence[Provider]) -> Provider:
-    first = providers[0]
-    if len(providers) == 1:
-        return first
-    owners = ", ".join(f"{found.origin} ({found.value})" for found in providers)
-    raise ComponentError(
-        f"{first.slot} '{first.name}' is provided by more than one distribution: {owners}; uninstall one, "
-        "or name the one you want as 'package.module:Symbol'"
-    )
+def _described(found: Provider) -> str:
+    owner = f" of {found.origin} ({found.value})" if found.distribution else ""
+    return f"{found.slot} '{found.name}'{owner}"
 
 
 def _unknown(slot: str, name: str) -> str:
+    """Say what is installed; which distribution would bring what is absent, nobody here can know.
+
+    A stage is mostly a distribution of its own, named after it.
+    """
     providers = claims(slot)
     installed = ", ".join(f"{known} ({found[0].origin})" for known, found in sorted(providers.items()))
-    parts = [f"unknown {slot} '{name}'"]
-    home = FIRST_PARTY.get(slot, {}).get(name)
-    blocked = next((p for p in _points(slot) if p.name == name), None)
-    if blocked is not None and blocked.dist is not None:
-        parts.append(f"; {blocked.dist.name} provides it, but {ALLOW_LIST} does not list it")
-    elif home is not None:
-        parts.append(f"; it comes with {home}: pip install {home}")
-    else:
-        parts.append(suggestion(name, providers))
-    parts.append(f"; installed: {installed or 'none'}")
-    if blocked is None and home is None:
-        parts.append("; or name your own as 'package.module:Symbol'")
-    return "".join(parts)
+    listed = f"; installed: {installed or 'none'}"
+    blocked = _read(tuple(sys.path)).get(slot, {}).get(name)
+    if blocked is not None:
+        owner = blocked[0].distribution
+        return f"unknown {slot} '{name}'; {owner} provides it, but {ALLOW_LIST} does not list it{listed}"
+    near = suggestion(name, providers)
+    absent = "" if near else "; no installed distribution provides it"
+    if slot == "stage" and not near and NAME.fullmatch(name):
+        absent += f", and one named after it may: pip install burnish-{name.replace('_', '-')}"
+    return f"unknown {slot} '{name}'{near}{absent}{listed}; or name your own as 'package.module:Symbol'"

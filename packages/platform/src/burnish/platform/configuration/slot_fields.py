@@ -1,26 +1,29 @@
-"""How a dataclass declares the slots it fills: fields that hold a component, and what they say of it."""
+"""What the fields of a component's dataclass declare: the slots they fill, and the types they hold."""
 
 import dataclasses
+import sys
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.registry import resolve
+from burnish.platform.errors import ComponentError
+
+MISSING = "???"
+"""How a required option reads until someone sets it."""
 
 
 @dataclass(frozen=True)
 class SlotField:
     """What a dataclass field says about the component it holds."""
 
-    kind: Literal["shared", "slot", "slots"]
+    kind: Literal["shared", "slot", "optional", "slots"]
+    """One at the top for every stage that wants it, one of its own, one or None, several by label."""
+
     slot: str
     default: tuple[str, ...]
-
-    @property
-    def is_optional(self) -> bool:
-        """Whether the field may hold None."""
-        return self.kind == "slot" and not self.default
 
 
 def shared(slot: str, default: str) -> Any:
@@ -30,7 +33,7 @@ def shared(slot: str, default: str) -> Any:
 
 def slot(slot: str, default: str | None) -> Any:
     """Declare a field that holds a component of its own; with None as the default it may be empty."""
-    return _field(SlotField("slot", slot, () if default is None else (default,)))
+    return _field(SlotField("optional", slot, ()) if default is None else SlotField("slot", slot, (default,)))
 
 
 def slots(slot: str, default: Sequence[str]) -> Any:
@@ -47,6 +50,24 @@ def shared_slot(field: "dataclasses.Field[Any]") -> str | None:
     """Return the slot of a field declared with `shared`, None for any other."""
     declared = slot_field(field)
     return declared.slot if declared is not None and declared.kind == "shared" else None
+
+
+def annotation_of(component: type[Any], field: "dataclasses.Field[Any]") -> Any:
+    """Return a field's annotation as a type; others may name what only type checkers know.
+
+    Raises:
+        ComponentError: the annotation cannot be evaluated.
+    """
+    owner = next(base for base in component.__mro__ if field.name in vars(base).get("__annotations__", {}))
+    holder = types.SimpleNamespace(__annotations__={field.name: field.type})
+    try:
+        hints = get_type_hints(holder, vars(sys.modules[owner.__module__]), include_extras=True)
+    except NameError as error:
+        raise ComponentError(
+            f"option '{field.name}' of {owner.__module__}:{owner.__qualname__}: no such annotation "
+            f"exists at run time: {error}; import it outside of TYPE_CHECKING"
+        ) from error
+    return hints[field.name]
 
 
 def _field(declared: SlotField) -> Any:

@@ -15,9 +15,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from burnish.platform.configuration.chain import SECTIONS, stage_of_block, stage_type
+from burnish.platform.configuration.chain import stage_of_block, stage_type
+from burnish.platform.configuration.config import Sections
 from burnish.platform.configuration.registry import IMPORT_PATH, NAME, known_slots, resolve
-from burnish.platform.configuration.slot_fields import SlotField, slot_field
+from burnish.platform.configuration.slot_fields import SlotField, annotation_of, slot_field
 from burnish.platform.errors import ConfigError
 
 user_file: ContextVar[Path | None] = ContextVar("user_file", default=None)
@@ -55,10 +56,11 @@ class _Lift:
         if not isinstance(written, list):
             raise ConfigError("defaults: expected a list, as in a Hydra preset")
         defaults = cast("list[Any]", written)
-        slots = [slot for slot in known_slots() if slot not in SECTIONS]
+        sections = [field.name for field in dataclasses.fields(Sections)]
+        slots = known_slots()
         for key, value in self.content.items():
-            if key in SECTIONS and isinstance(value, dict):
-                body[key] = self._inside(SECTIONS[key], key, cast("dict[str, Any]", value))
+            if key in sections:
+                body |= self._inside(Sections, "", {key: value})
             elif key in slots:
                 self._put(body, key, self._component(SlotField("slot", key, ("top",)), key, key, value))
             elif key == "stages" and isinstance(value, dict):
@@ -89,14 +91,15 @@ class _Lift:
 
     def _inside(self, component: type[Any], path: str, given: dict[str, Any]) -> dict[str, Any]:
         """Lift the components that a mapping names for the slots of its dataclass."""
-        declared = {
-            field.name: found for field in dataclasses.fields(component) if (found := slot_field(field))
-        }
+        fields = {field.name: field for field in dataclasses.fields(component)}
         body: dict[str, Any] = {}
         for name, value in given.items():
-            found, where = declared.get(name), f"{path}.{name}"
-            if found is None:
+            field, where = fields.get(name), f"{path}.{name}".lstrip(".")
+            found = None if field is None else slot_field(field)
+            if field is None:
                 body[name] = value
+            elif found is None:
+                body[name] = self._option(annotation_of(component, field), where, value)
             elif found.kind == "slots" and isinstance(value, dict):
                 members: dict[str, Any] = {}
                 for label, member in cast("dict[str, Any]", value).items():
@@ -108,6 +111,16 @@ class _Lift:
             elif found.kind != "shared" or value != self.content.get(found.slot):
                 self._put(body, name, self._component(found, f"{found.slot}@{where}", where, value))
         return body
+
+    def _option(self, annotation: Any, path: str, value: Any) -> Any:
+        """Lift what the options of a nested dataclass name."""
+        if not (isinstance(annotation, type) and dataclasses.is_dataclass(annotation)):
+            return value
+        return (
+            self._inside(annotation, path, cast("dict[str, Any]", value))
+            if isinstance(value, dict)
+            else value
+        )
 
     def _component(self, declared: SlotField, key: str, path: str, value: Any) -> Any:
         """Move the choice into the defaults list and return the options that are left."""

@@ -1,16 +1,16 @@
 """What a run says on the terminal when it ends: one table over its stages, and where everything is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from burnish.platform.statistics.metric import registered_metrics
 from burnish.platform.statistics.rows import Row
-from burnish.platform.statistics.summary import ENDED_EARLY, Summary
+from burnish.platform.statistics.summary import ENDED_EARLY, EVALUATION_SCOPE, Summary
 
 TITLE = "Held-out evaluation, the same problems each time"
-ACCURACY = "eval/accuracy"
 
 
 def print_summary(directory: Path, stages: Sequence[str], summary: Summary) -> None:
@@ -36,27 +36,33 @@ def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
 
 
 def _table(names: Sequence[str], summary: Summary) -> Table:
-    columns = _telling(names, summary)
-    table = Table(*("", *(column.removeprefix("eval/").replace("_", " ") for column in columns)), title=TITLE)
+    labels = {metric.name: metric.label for metric in registered_metrics()}
+    columns = _telling(names, summary, labels)
+    titles = [labels.get(column, _spoken(column)) for column in columns]
+    table = Table("", *titles, title=TITLE)
     for name in names:
         values = [_number(summary[name].get(column)) for column in columns]
         table.add_row("before training" if name == "initial" else f"after {name}", *values)
     return table
 
 
-def _telling(names: Sequence[str], summary: Summary) -> list[str]:
-    """Return the evaluation's columns, less those that are all zero or repeat one before them."""
+def _spoken(column: str) -> str:
+    return column.removeprefix(EVALUATION_SCOPE).replace("_", " ")
+
+
+def _telling(names: Sequence[str], summary: Summary, kept: Container[str]) -> list[str]:
+    """Return the evaluation's columns, less those that repeat one before them or are zero and not `kept`."""
     columns: dict[tuple[float | str | None, ...], str] = {}
     for column in dict.fromkeys(column for name in names for column in _columns(summary[name])):
         values = tuple(summary[name].get(column) for name in names)
-        if any(values) or column == ACCURACY:
+        if any(values) or column in kept:
             columns.setdefault(values, column)
     return list(columns.values())
 
 
 def _columns(values: Row) -> list[str]:
     """Return the evaluation's metrics, less the breakdowns below them."""
-    return [name for name in values if name.startswith("eval/") and name.count("/") == 1]
+    return [name for name in values if name.startswith(EVALUATION_SCOPE) and name.count("/") == 1]
 
 
 def _number(value: float | str | None) -> str:

@@ -1,1 +1,1 @@
-"""Numbers of a step: collected, committed to every sink, summarised at the end."""
+"""Numbers of a step: collected, committed to every sink, summarized at the end."""

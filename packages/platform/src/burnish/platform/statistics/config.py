@@ -20,7 +20,7 @@ class JsonlSink:
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleSink:
-    """The terminal: step, loss or reward, speed, time to go; plain lines where there is no terminal."""
+    """The terminal: step, registered metrics, time to go; plain lines where there is no terminal."""
 
     def build(self, context: "SinkContext") -> "Sink":
         """Return the sink that prints every `logging.print_every_steps`."""

@@ -1,7 +1,7 @@
-"""Statistics of one step: collected by name, summed over batches, summarised once.
+"""Statistics of one step: collected by name, summed over batches, summarized once.
 
 What travels is (sum, count), so that a mean over parts is the mean over the whole. Values may be arrays on a
-device: they are read when the step is summarised, not when they are recorded.
+device: they are read when the step is summarized, not when they are recorded.
 """
 
 import time

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from burnish.platform.runs.stage_run import StageRun
 
 
+DEFAULT_POSITION = 20
+"""Where `rl` stands in the chain of `train` alone: after what imitates."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RL:
     """Roll out, reward, compare, update: reinforcement learning with verifiable rewards."""

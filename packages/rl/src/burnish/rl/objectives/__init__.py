@@ -1,1 +1,1 @@
-"""What an update minimises: one objective per file, and the mismatch that is measured beside it."""
+"""What an update minimizes: one objective per file, and the mismatch that is measured beside it."""

@@ -1,0 +1,24 @@
+"""The Python of the root README runs as it stands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_python_of_the_root_readme_runs(tmp_path):
+    script = ROOT / ".ci" / "readme_examples.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(ROOT / "README.md")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "JAX_NUM_CPU_DEVICES"},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ran 1 Python blocks" in done.stdout
+    assert "sft" in done.stdout
