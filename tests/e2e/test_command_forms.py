@@ -27,8 +27,8 @@ class MyEngine:
     inner: Any = slot("engine", "in_process")
     log: str
 
-    def build(self, **collaborators):
-        return Telling(self.inner.build(**collaborators), self.log)
+    def build(self, context):
+        return Telling(self.inner.build(context), self.log)
 
 
 class Telling:

@@ -26,8 +26,8 @@ class Scaled:
     layer: int = 0
     factor: float = 1.05
 
-    def build(self, **collaborators):
-        return ScaledEngine(self, self.inner.build(**collaborators))
+    def build(self, context):
+        return ScaledEngine(self, self.inner.build(context))
 
 
 class ScaledEngine:

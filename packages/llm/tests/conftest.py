@@ -41,8 +41,11 @@ def hf_config():
 def qwen2(request):
     """Return a tiny Qwen2, with and without a head of its own."""
     from burnish.llm.config.family import Qwen2
+    from burnish.llm.families.protocol import FamilyContext
 
-    return Qwen2().build({**HF_CONFIG, "tie_word_embeddings": request.param == "tied"})
+    return Qwen2().build(
+        FamilyContext(hf_config={**HF_CONFIG, "tie_word_embeddings": request.param == "tied"})
+    )
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_available_when_listing_then_imports_nothing():
 def test_resolve_when_installed_then_is_dataclass_or_function():
     assert resolve("engine", "echo")().repeat == 1
     assert resolve("reward", "length")(["ab"]) == [2]
-    assert default_component("reward", "length").build(data=1)(["abc"]) == [3]
+    assert default_component("reward", "length").build(None)(["abc"]) == [3]
 
 
 def test_resolve_when_import_path_then_needs_no_entry_point():

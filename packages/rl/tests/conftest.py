@@ -66,8 +66,8 @@ class Records:
     def splits(self):
         return ("prompts", "test")
 
-    def build(self, split):
-        assert split in self.splits()
+    def build(self, context):
+        assert context.split in self.splits()
         return self
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.limits import SKIPPED
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.errors import LimitExceeded
-from burnish.platform.runs.stage import Artifacts
 from burnish.rl.config.advantage import LeaveOneOut
 from burnish.rl.config.filter import UniformReward
 from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
@@ -29,7 +29,7 @@ class Rewarding:
 
     function: Any
 
-    def build(self):
+    def build(self, _):
         return lambda samples: [RewardResult(float(self.function(sample))) for sample in samples]
 
 
@@ -158,8 +158,8 @@ class Around:
     inner: Any
     wrap: Any
 
-    def build(self, **collaborators):
-        return self.wrap(self.inner.build(**collaborators))
+    def build(self, context):
+        return self.wrap(self.inner.build(context))
 
 
 @dataclass

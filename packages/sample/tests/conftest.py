@@ -1,6 +1,7 @@
 """Eight virtual CPU devices, a tiny model whose next-token distribution is not flat, and engines for it."""
 
 import os
+from types import SimpleNamespace
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -32,8 +33,9 @@ HF_CONFIG = {
 def model():
     """Return a tiny Qwen2 of 41 tokens, the last of which ends a completion."""
     from burnish.llm.config.family import Qwen2
+    from burnish.llm.families.protocol import FamilyContext
 
-    return Qwen2().build(HF_CONFIG)
+    return Qwen2().build(FamilyContext(hf_config=HF_CONFIG))
 
 
 @pytest.fixture(scope="session")
@@ -71,18 +73,20 @@ def make_mesh():
 @pytest.fixture
 def make_engine(model, params, make_mesh):
     """Return a maker of engines with weights of version 0; eight slots of 24 tokens unless told otherwise."""
+    from burnish.platform.configuration.config import JaxConfig
     from burnish.sample.config.engine import InProcess
-    from burnish.sample.inprocess.engine import build_engine
+    from burnish.sample.engine import EngineContext, EngineLimits
 
     def make(mesh=None, max_tokens=24, eos_token_ids=(EOS,), **options):
         shape = {"slots": 8, "decode_steps": 4, "prefill_rows": 8, "prefill_tokens": 4, **options}
-        engine = build_engine(
-            InProcess(**shape),
-            model,
-            eos_token_ids,
-            mesh=mesh or make_mesh(),
-            max_tokens=max_tokens,
-            compute_dtype="float32",
+        engine = InProcess(**shape).build(
+            EngineContext(
+                model=model,
+                tokenizer=SimpleNamespace(eos_token_ids=eos_token_ids),
+                mesh=mesh or make_mesh(),
+                limits=EngineLimits(max_tokens=max_tokens),
+                jax=JaxConfig(),
+            )
         )
         engine.update_weights(Weights(0, params))
         return engine

@@ -41,8 +41,8 @@ class Records:
     def splits(self):
         return ("demonstrations", "test")
 
-    def build(self, split):
-        assert split in self.splits()
+    def build(self, context):
+        assert context.split in self.splits()
         return self
 
 

@@ -1,19 +1,20 @@
 """Greedy evaluation: the same problems each time, completed without chance, scored and written down."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
-from burnish.platform.data.source import Record
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.data.source import DataComponent, DataContext, Record
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
-from burnish.sample.config.evaluation import GreedyEvaluation
 from burnish.sample.engine import Engine
 from burnish.sample.request import Completion, Request
-from burnish.sample.rewards.protocol import AsyncReward, Reward
+from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent, RewardContext
 from burnish.sample.rewards.score import Scored, score
 
 
@@ -34,25 +35,89 @@ class Problem:
     prompt_tokens: list[int]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationContext:
+    """What an `evaluation` component may use."""
+
+    data: DataComponent
+    """Where the problems come from."""
+
+    tokenizer: Tokenizer
+    """What prompts are rendered and completions are read with."""
+
+    writer: SampleWriter | None = None
+    """Where the rows of samples go, where they go anywhere."""
+
+    jax: JaxConfig = field(default_factory=JaxConfig)
+    """Devices and number formats of the run."""
+
+    seed: int = 0
+    """The run's seed."""
+
+    stage: str = ""
+    """The block of the chain that is evaluated in."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+    @property
+    def for_rewards(self) -> RewardContext:
+        """What the evaluation's rewards may use."""
+        return RewardContext(
+            tokenizer=self.tokenizer,
+            jax=self.jax,
+            seed=self.seed,
+            stage=self.stage,
+            artifacts=self.artifacts,
+        )
+
+
+class EvaluationComponent(Protocol):
+    """Options of an evaluation."""
+
+    @property
+    def split(self) -> str:
+        """The split of the data that is evaluated."""
+        ...
+
+    def build(self, context: EvaluationContext, /) -> "Evaluation":
+        """Return the evaluation; data without the split to evaluate makes it one that is never due."""
+        ...
+
+
 def build_evaluation(
-    config: GreedyEvaluation, data: Any, tokenizer: Tokenizer, writer: SampleWriter | None
+    context: EvaluationContext,
+    *,
+    split: str,
+    num_problems: int,
+    every_steps: int,
+    max_new_tokens: int,
+    rewards: Mapping[str, RewardComponent],
+    reward_timeout_seconds: float,
 ) -> "Evaluation":
     """Return the evaluation over the first `num_problems` of the split.
 
     Data that does not offer the split gives an evaluation without problems, which is never due. Raises
     `ConfigError` when the split is empty or no reward is named.
     """
-    if not config.rewards:
+    if not rewards:
         raise ConfigError("`evaluation.rewards` is empty; name one, as in rewards.exact_match")
-    if config.split not in data.splits():
-        return Evaluation(config, [], {}, tokenizer, writer)
-    source = data.build(config.split)
-    if not len(source):
-        raise ConfigError(f"`evaluation.split` is '{config.split}', which has no records; name another split")
-    records = [source[index] for index in range(min(config.num_problems, len(source)))]
-    problems = [Problem(record, render_prompt(tokenizer, record)) for record in records]
-    rewards = {name: component.build() for name, component in config.rewards.items()}
-    return Evaluation(config, problems, rewards, tokenizer, writer)
+    problems: list[Problem] = []
+    if split in context.data.splits():
+        source = context.data.build(DataContext(split=split, artifacts=context.artifacts))
+        if not len(source):
+            raise ConfigError(f"`evaluation.split` is '{split}', which has no records; name another split")
+        records = [source[index] for index in range(min(num_problems, len(source)))]
+        problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]
+    return Evaluation(
+        problems,
+        {name: reward.build(context.for_rewards) for name, reward in rewards.items()} if problems else {},
+        tokenizer=context.tokenizer,
+        writer=context.writer,
+        every_steps=every_steps,
+        max_new_tokens=max_new_tokens,
+        reward_timeout_seconds=reward_timeout_seconds,
+    )
 
 
 class Evaluation:
@@ -60,18 +125,23 @@ class Evaluation:
 
     def __init__(
         self,
-        config: GreedyEvaluation,
         problems: Sequence[Problem],
         rewards: Mapping[str, Reward | AsyncReward],
+        *,
         tokenizer: Tokenizer,
         writer: SampleWriter | None,
+        every_steps: int,
+        max_new_tokens: int,
+        reward_timeout_seconds: float,
     ) -> None:
         """Hold the problems; nothing is computed before the first call."""
-        self._config = config
         self._problems = problems
         self._rewards = rewards
         self._tokenizer = tokenizer
         self._writer = writer
+        self._every_steps = every_steps
+        self._max_new_tokens = max_new_tokens
+        self._reward_timeout_seconds = reward_timeout_seconds
 
     @property
     def num_problems(self) -> int:
@@ -82,11 +152,11 @@ class Evaluation:
     def max_tokens(self) -> int:
         """Room an engine needs for the longest prompt and its completion, in tokens; 0 without problems."""
         longest = max((len(problem.prompt_tokens) for problem in self._problems), default=0)
-        return longest + self._config.max_new_tokens if self._problems else 0
+        return longest + self._max_new_tokens if self._problems else 0
 
     def due(self, step: int, last: int) -> bool:
         """Whether `step` is evaluated: 0, every `every_steps`, and the last one; never without problems."""
-        every = self._config.every_steps
+        every = self._every_steps
         return bool(self._problems) and (step in (0, last) or (every > 0 and step % every == 0))
 
     def __call__(self, engine: Engine, step: int) -> StatsTracker:
@@ -100,7 +170,7 @@ class Evaluation:
                     for problem, done in zip(self._problems, completions, strict=True)
                 ],
                 self._rewards,
-                timeout_seconds=self._config.reward_timeout_seconds,
+                timeout_seconds=self._reward_timeout_seconds,
             )
             if self._writer is not None:
                 self._writer.write(step, map(_row, range(self.num_problems), scored.samples, completions))
@@ -114,7 +184,7 @@ class Evaluation:
             Request(
                 id=index,
                 prompt_tokens=problem.prompt_tokens,
-                max_new_tokens=self._config.max_new_tokens,
+                max_new_tokens=self._max_new_tokens,
                 temperature=0.0,
             )
             for index, problem in enumerate(self._problems)

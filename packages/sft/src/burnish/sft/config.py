@@ -7,21 +7,27 @@ from burnish.platform.configuration.slot_fields import shared, slot
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
+    from burnish.llm.bundle import ModelComponent
+    from burnish.llm.export import ExportComponent
+    from burnish.llm.tokenizer import TokenizerComponent
     from burnish.platform.configuration.config import JaxConfig
+    from burnish.platform.data.source import DataComponent
     from burnish.platform.runs.stage import Stage
     from burnish.platform.runs.stage_run import StageRun
+    from burnish.sample.engine import EngineComponent
+    from burnish.sample.evaluation import EvaluationComponent
 
 
 @dataclass(frozen=True, kw_only=True)
 class SFT:
     """Supervised next-token training on demonstrations: the loss is on the completion alone."""
 
-    model: Any = shared("model", "tiny")
-    tokenizer: Any = shared("tokenizer", "auto")
-    data: Any = shared("data", "arithmetic")
-    engine: Any = shared("engine", "in_process")
-    evaluation: Any = shared("evaluation", "greedy")
-    export: Any = shared("export", "huggingface")
+    model: "ModelComponent" = shared("model", "tiny")
+    tokenizer: "TokenizerComponent" = shared("tokenizer", "auto")
+    data: "DataComponent" = shared("data", "arithmetic")
+    engine: "EngineComponent" = shared("engine", "in_process")
+    evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
+    export: "ExportComponent" = shared("export", "huggingface")
 
     steps: int = 1000
     """Optimizer steps."""
@@ -50,7 +56,9 @@ class SFT:
 
     def check(self, jax: "JaxConfig") -> None:
         """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
-        self.data.build(self.split)
+        from burnish.platform.data.source import DataContext
+
+        self.data.build(DataContext(split=self.split))
         self.training.check(self.rows_per_step, jax.mesh)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from burnish.platform.checkpoint.backend import CheckpointBackend
+from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointContext
 from burnish.platform.checkpoint.manifest import MANIFEST, verify
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful, Tree
 from burnish.platform.errors import CheckpointError
@@ -34,7 +34,7 @@ def build_installed_backend(name: str) -> CheckpointBackend:
     from burnish.platform.configuration.registry import resolve
 
     component = cast("Callable[[], Any]", resolve("checkpoint", name, allow_import_paths=False))
-    return component().build()
+    return component().build(CheckpointContext())
 
 
 def backend_name(component: object) -> str:

@@ -10,7 +10,7 @@ class Component(Protocol):
 
     @property
     def build(self) -> Callable[..., Any]:
-        """Return what makes the thing from these options and its collaborators."""
+        """Return what makes the thing from these options and the context of its slot."""
         ...
 
 
@@ -20,6 +20,6 @@ class FunctionComponent:
 
     function: Callable[..., Any]
 
-    def build(self, **_: Any) -> Callable[..., Any]:
-        """Return the function; it needs no collaborators."""
+    def build(self, *_: Any, **__: Any) -> Callable[..., Any]:
+        """Return the function, whatever the context of its slot."""
         return self.function

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.platform.data.source import DataSource
+    from burnish.platform.data.source import DataContext, DataSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +47,11 @@ class Arithmetic:
         """Return the splits there are."""
         return ("demonstrations", "prompts", "validation", "test")
 
-    def build(self, split: str) -> "DataSource":
+    def build(self, context: "DataContext") -> "DataSource":
         """Return the records of one split; DataError names the splits there are."""
         from burnish.platform.data.arithmetic import build_split
 
-        return build_split(self, split)
+        return build_split(self, context.split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,8 @@ class Jsonl:
         named = {"validation": self.validation_path, "test": self.test_path}
         return ("demonstrations", "prompts", *(name for name, path in named.items() if path is not None))
 
-    def build(self, split: str) -> "DataSource":
+    def build(self, context: "DataContext") -> "DataSource":
         """Return the records of one split; DataError names file and line of what cannot be read."""
         from burnish.platform.data.jsonl import build_split
 
-        return build_split(self, split)
+        return build_split(self, context.split)

@@ -17,7 +17,8 @@ from burnish.platform.device.mesh import build_mesh
 from burnish.platform.runs.opening import locate, start_or_resume
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
-from burnish.platform.runs.stage import Artifacts, SupportsCheck, SupportsPlan
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.runs.stage import SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.summary import Summary, read_rows, summarize

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from burnish.platform.errors import RunError
-from burnish.platform.runs.stage import Artifacts
+from burnish.platform.artifacts import Artifacts
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,10 @@
 """What a stage is to the pipeline: it takes directories and hands over directories, never memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Artifacts:
-    """Directories that stages hand to each other, by name: `model` is the one every training stage writes."""
-
-    directories: Mapping[str, Path] = field(default_factory=dict[str, Path])
-
-    def get(self, name: str) -> Path | None:
-        """Return the directory called `name`, or None when no stage before has written one."""
-        return self.directories.get(name)
-
-    def including(self, name: str, directory: Path) -> "Artifacts":
-        """Return these artifacts with the directory `name` added or replaced."""
-        return replace(self, directories={**self.directories, name: directory})
 
 
 class Stage(Protocol):

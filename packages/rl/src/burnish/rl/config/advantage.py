@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from burnish.rl.advantages.protocol import Advantage
+    from burnish.rl.advantages.protocol import Advantage, AdvantageContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class GroupMean:
     scale: Literal["std", "none"] = "std"
     """Divide by the group's standard deviation (GRPO), or not (Dr. GRPO)."""
 
-    def build(self) -> "Advantage":
+    def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""
         from burnish.rl.advantages.group_mean import GroupMeanAdvantage
 
@@ -25,7 +25,7 @@ class GroupMean:
 class LeaveOneOut:
     """RLOO: a reward against the mean of the others in its group."""
 
-    def build(self) -> "Advantage":
+    def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""
         from burnish.rl.advantages.leave_one_out import leave_one_out
 
@@ -39,7 +39,7 @@ class BatchMean:
     scale: Literal["std", "none"] = "std"
     """Divide by the standard deviation of the step's rewards, or not."""
 
-    def build(self) -> "Advantage":
+    def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""
         from burnish.rl.advantages.batch_mean import BatchMeanAdvantage
 

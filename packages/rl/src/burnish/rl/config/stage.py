@@ -9,21 +9,31 @@ from burnish.platform.errors import ConfigError
 from burnish.rl.config.advantage import GroupMean, LeaveOneOut
 
 if TYPE_CHECKING:
+    from burnish.llm.bundle import ModelComponent
+    from burnish.llm.export import ExportComponent
+    from burnish.llm.tokenizer import TokenizerComponent
     from burnish.platform.configuration.config import JaxConfig
+    from burnish.platform.data.source import DataComponent
     from burnish.platform.runs.stage import Stage
     from burnish.platform.runs.stage_run import StageRun
+    from burnish.rl.advantages.protocol import AdvantageComponent
+    from burnish.rl.filters.protocol import FilterComponent
+    from burnish.rl.rollouts.protocol import RolloutComponent
+    from burnish.sample.engine import EngineComponent
+    from burnish.sample.evaluation import EvaluationComponent
+    from burnish.sample.rewards.protocol import RewardComponent
 
 
 @dataclass(frozen=True, kw_only=True)
 class RL:
     """Roll out, reward, compare, update: reinforcement learning with verifiable rewards."""
 
-    model: Any = shared("model", "tiny")
-    tokenizer: Any = shared("tokenizer", "auto")
-    data: Any = shared("data", "arithmetic")
-    engine: Any = shared("engine", "in_process")
-    evaluation: Any = shared("evaluation", "greedy")
-    export: Any = shared("export", "huggingface")
+    model: "ModelComponent" = shared("model", "tiny")
+    tokenizer: "TokenizerComponent" = shared("tokenizer", "auto")
+    data: "DataComponent" = shared("data", "arithmetic")
+    engine: "EngineComponent" = shared("engine", "in_process")
+    evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
+    export: "ExportComponent" = shared("export", "huggingface")
 
     steps: int = 200
     """Rollouts, each followed by `updates_per_rollout` optimizer steps."""
@@ -56,10 +66,10 @@ class RL:
     """Factors of `rewards`, by their labels, in the sum that is learned from; 1 where none is named."""
     log_groups: int = 4
     """Prompts of each step whose completions are written to `samples/rollouts.jsonl`."""
-    rollout: Any = slot("rollout", "single_turn")
-    rewards: Mapping[str, Any] = slots("reward", ["exact_match"])
-    advantage: Any = slot("advantage", "group_mean")
-    filters: Mapping[str, Any] = slots("filter", [])
+    rollout: "RolloutComponent" = slot("rollout", "single_turn")
+    rewards: "Mapping[str, RewardComponent]" = slots("reward", ["exact_match"])
+    advantage: "AdvantageComponent" = slot("advantage", "group_mean")
+    filters: "Mapping[str, FilterComponent]" = slots("filter", [])
     objective: Any = slot("objective", "clipped_policy_gradient")
     optimizer: Any = slot("optimizer", "adamw")
     training: Any = slot("training", "jax")
@@ -109,7 +119,9 @@ class RL:
 
     def check(self, jax: "JaxConfig") -> None:
         """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
-        self.data.build(self.split)
+        from burnish.platform.data.source import DataContext
+
+        self.data.build(DataContext(split=self.split))
         num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
         self.training.check(num_rows, jax.mesh)
 
