@@ -1,7 +1,7 @@
 """Fail when an option that a user can set is read by no source file.
 
-An option is a field of a dataclass in a `config.py` or `config/`. It counts as read where an attribute of its
-name is loaded outside `__post_init__`, which validates and does not act.
+An option is a field of a dataclass in a `config.py` or `config/`; a `ClassVar` is a fact and none. It counts as read
+where an attribute of its name is loaded outside `__post_init__`, which validates and does not act.
 """
 
 import ast
@@ -22,7 +22,11 @@ def options(file: Path, root: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef) and is_dataclass(node):
             for line in node.body:
-                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                if (
+                    isinstance(line, ast.AnnAssign)
+                    and isinstance(line.target, ast.Name)
+                    and not ast.unparse(line.annotation).startswith("ClassVar")
+                ):
                     place = f"{file.relative_to(root)}:{line.lineno}: {node.name}.{line.target.id}"
                     yield place, line.target.id
 

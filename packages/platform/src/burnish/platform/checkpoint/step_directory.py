@@ -39,10 +39,9 @@ def build_installed_backend(name: str) -> CheckpointBackend:
 
 def backend_name(component: object) -> str:
     """Return the name a backend's options are installed under, or their import path where they are not."""
-    from burnish.platform.configuration.registry import available
+    from burnish.platform.configuration.registry import name_of
 
-    value = f"{type(component).__module__}:{type(component).__qualname__}"
-    return next((name for name, found in available("checkpoint").items() if found.value == value), value)
+    return name_of("checkpoint", component)
 
 
 def write_payload(

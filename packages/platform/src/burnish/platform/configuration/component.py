@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+Fact = TypeVar("Fact")
 
 
 class Component(Protocol):
@@ -23,3 +25,16 @@ class FunctionComponent:
     def build(self, *_: Any, **__: Any) -> Callable[..., Any]:
         """Return the function, whatever the context of its slot."""
         return self.function
+
+
+def fact(component: object, name: str, default: Fact) -> Fact:
+    """Return what a component says of itself by an attribute, `default` where it says nothing.
+
+    A dataclass says it by a `ClassVar`, a plain function by an attribute of its own.
+    """
+    return getattr(source_of(component), name, default)
+
+
+def source_of(component: object) -> object:
+    """Return what was written by a component's author: the dataclass's type, or the function."""
+    return component.function if isinstance(component, FunctionComponent) else type(component)

@@ -1,7 +1,7 @@
 """The advantage estimators of this package as plain data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from burnish.rl.advantages.protocol import Advantage, AdvantageContext
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class GroupMean:
     """GRPO: a reward against the mean of its group, in units of the group's standard deviation."""
+
+    min_group_size: ClassVar[int] = 2
+    """Completions of a prompt that it takes to compare one."""
 
     scale: Literal["std", "none"] = "std"
     """Divide by the group's standard deviation (GRPO), or not (Dr. GRPO)."""
@@ -24,6 +27,9 @@ class GroupMean:
 @dataclass(frozen=True, kw_only=True)
 class LeaveOneOut:
     """RLOO: a reward against the mean of the others in its group."""
+
+    min_group_size: ClassVar[int] = 2
+    """Completions of a prompt that it takes to compare one."""
 
     def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from burnish.platform.configuration.component import fact
+from burnish.platform.configuration.registry import name_of
 from burnish.platform.configuration.slot_fields import shared, slot, slots
 from burnish.platform.errors import ConfigError
-from burnish.rl.config.advantage import GroupMean, LeaveOneOut
 
 if TYPE_CHECKING:
     from burnish.llm.bundle import ModelComponent
@@ -105,12 +106,14 @@ class RL:
             raise ConfigError("rewards is empty: there is nothing to learn from; name one, as exact_match")
         if unknown := sorted(set(self.reward_weights) - set(self.rewards)):
             raise ConfigError(f"reward_weights names {unknown}; the rewards are {sorted(self.rewards)}")
-        if self.samples_per_prompt == 1 and isinstance(self.advantage, GroupMean | LeaveOneOut):
+        least = fact(self.advantage, "min_group_size", 1)
+        if self.samples_per_prompt < least:
             raise ConfigError(
-                "samples_per_prompt=1 leaves nothing to compare a completion with; raise it to 2 or more, or "
-                "choose advantage=batch_mean"
+                f"samples_per_prompt={self.samples_per_prompt} is too few for the advantage "
+                f"'{name_of('advantage', self.advantage)}', which compares {least} completions of a "
+                f"prompt at least; raise it to {least} or more, or choose advantage=batch_mean"
             )
-        most = getattr(self.objective, "max_updates_per_rollout", self.updates_per_rollout)
+        most = fact(self.objective, "max_updates_per_rollout", self.updates_per_rollout)
         if self.updates_per_rollout > most:
             raise ConfigError(
                 f"updates_per_rollout={self.updates_per_rollout} is more than the objective can learn from "
