@@ -7,6 +7,7 @@ from burnish.llm.config.training import JaxTraining
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
+from burnish.platform.runs.stage import CheckContext
 from burnish.rl.config.advantage import BatchMean, LeaveOneOut
 from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
 from burnish.rl.config.stage import RL
@@ -55,8 +56,8 @@ def test_empty_clip_ranges_are_refused(clips):
 def test_check_when_the_rows_of_an_update_do_not_divide_says_what_would():
     stage = RL(prompts_per_step=4, samples_per_prompt=3, updates_per_rollout=2)
     with pytest.raises(ConfigError, match=r"a batch of 6 rows .* = 4 devices; 4 or 8 rows could"):
-        stage.check(JaxConfig(mesh=MeshConfig(fsdp=4)))
-    stage.check(JaxConfig(mesh=MeshConfig(fsdp=2)))
+        stage.check(CheckContext(jax=JaxConfig(mesh=MeshConfig(fsdp=4))))
+    stage.check(CheckContext(jax=JaxConfig(mesh=MeshConfig(fsdp=2))))
 
 
 def test_check_when_micro_batches_do_not_divide_says_what_would():
@@ -64,7 +65,7 @@ def test_check_when_micro_batches_do_not_divide_says_what_would():
     with pytest.raises(
         ConfigError, match=r"micro_batch_rows=3 cannot divide .* legal values: 1, 2, 4, 8, all"
     ):
-        stage.check(JaxConfig())
+        stage.check(CheckContext(jax=JaxConfig()))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_check_when_micro_batches_do_not_divide_says_what_would():
         ({"samples_per_prompt": 1, "advantage": LeaveOneOut()}, "the advantage 'leave_one_out'"),
         ({"samples_per_prompt": 3, "advantage": Quartet()}, r"'.*:Quartet', which compares 4 completions"),
         ({"samples_per_prompt": 1, "advantage": FunctionComponent(paired)}, r"'.*:paired', which compares 2"),
-        ({"updates_per_rollout": 2, "objective": PolicyGradient()}, "policy_gradient can learn"),
+        ({"updates_per_rollout": 2, "objective": PolicyGradient()}, "'policy_gradient' can learn"),
     ],
 )
 def test_parts_that_cannot_learn_together_are_refused(options, message):

@@ -1,10 +1,12 @@
-"""What a stage is to the pipeline: it takes directories and hands over directories, never memory."""
+"""The slot `stage`: what one is to the pipeline. It takes directories and hands over directories, never memory."""
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.configuration.parts import needs_of
 
 
 class Stage(Protocol):
@@ -15,11 +17,39 @@ class Stage(Protocol):
         ...
 
 
+class StageComponent(Protocol):
+    """Options of a stage.
+
+    It declares the artifacts that its `run` adds by a class attribute `provides`, and those it cannot do
+    without by `needs`, as any component does; both are empty where it says nothing.
+    """
+
+    @property
+    def build(self) -> Any:
+        """Return what makes the stage from a `StageRun` and the components of the shared fields, by name."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckContext:
+    """What a stage's options are held against."""
+
+    jax: JaxConfig
+    """Devices and number formats of the run."""
+
+    coming: frozenset[str] = frozenset()
+    """Artifacts that earlier blocks will provide: there when the stage runs, and not before."""
+
+    def can_build(self, component: object) -> bool:
+        """Whether nothing that the component needs is still to come."""
+        return not needs_of(component) & self.coming
+
+
 @runtime_checkable
 class SupportsCheck(Protocol):
     """Options of a stage that can be held against the rest of the config before anything is written."""
 
-    def check(self, jax: JaxConfig) -> None:
+    def check(self, context: CheckContext) -> None:
         """Raise ConfigError where they do not go together."""
         ...
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.registry import name_of
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from burnish.llm.bundle import ModelComponent
     from burnish.llm.export import ExportComponent
     from burnish.llm.tokenizer import TokenizerComponent
-    from burnish.platform.configuration.config import JaxConfig
     from burnish.platform.data.source import DataComponent
-    from burnish.platform.runs.stage import Stage
+    from burnish.platform.runs.stage import CheckContext, Stage
     from burnish.platform.runs.stage_run import StageRun
     from burnish.rl.advantages.protocol import AdvantageComponent
     from burnish.rl.filters.protocol import FilterComponent
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class RL:
     """Roll out, reward, compare, update: reinforcement learning with verifiable rewards."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"model"})
 
     model: "ModelComponent" = shared("model", "tiny")
     tokenizer: "TokenizerComponent" = shared("tokenizer", "auto")
@@ -116,17 +117,18 @@ class RL:
         most = fact(self.objective, "max_updates_per_rollout", self.updates_per_rollout)
         if self.updates_per_rollout > most:
             raise ConfigError(
-                f"updates_per_rollout={self.updates_per_rollout} is more than the objective can learn from "
-                f"one rollout; set it to {most}, or choose objective=clipped_policy_gradient"
+                f"updates_per_rollout={self.updates_per_rollout} is more than the objective "
+                f"'{name_of('objective', self.objective)}' can learn from one rollout; set it to {most}, or choose objective=clipped_policy_gradient"
             )
 
-    def check(self, jax: "JaxConfig") -> None:
+    def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
         from burnish.platform.data.source import DataContext
 
-        self.data.build(DataContext(split=self.split))
+        if context.can_build(self.data):
+            self.data.build(DataContext(split=self.split))
         num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
-        self.training.check(num_rows, jax.mesh)
+        self.training.check(num_rows, context.jax.mesh)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""
