@@ -3,30 +3,19 @@
 import os
 from types import SimpleNamespace
 
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from burnish.llm.testing import logits_of, scaled_params, tiny_qwen2_config
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.testing import make_mesh as make_mesh
+from burnish.platform.testing import use_virtual_devices
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+use_virtual_devices()
 
 EOS = 40
-HF_CONFIG = {
-    "model_type": "qwen2",
-    "vocab_size": 41,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 48,
-    "rope_theta": 100.0,
-    "tie_word_embeddings": True,
-}
 
 
 @pytest.fixture(scope="session")
@@ -35,39 +24,19 @@ def model():
     from burnish.llm.config.family import Qwen2
     from burnish.llm.families.protocol import FamilyContext
 
-    return Qwen2().build(FamilyContext(hf_config=HF_CONFIG))
+    return Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size=41)))
 
 
 @pytest.fixture(scope="session")
 def make_params(model):
     """Return a maker of parameters so large that the logits vary by about 1."""
-
-    def make(seed=0, scale=0.3):
-        generator = np.random.default_rng(seed)
-        return jax.tree.map(
-            lambda leaf: (scale * generator.standard_normal(leaf.shape) + (leaf == 1)).astype(np.float32),
-            model.init(seed),
-        )
-
-    return make
+    return lambda seed=0, scale=0.3: scaled_params(model, seed, scale)
 
 
 @pytest.fixture(scope="session")
 def params(make_params):
     """Return the parameters most tests use."""
     return make_params()
-
-
-@pytest.fixture
-def make_mesh():
-    """Return a maker of meshes over the virtual devices."""
-
-    def make(dp=1, fsdp=1, tp=1):
-        axis_types = (jax.sharding.AxisType.Auto,) * 3
-        devices = jax.devices()[: dp * fsdp * tp]
-        return jax.make_mesh((dp, fsdp, tp), ("dp", "fsdp", "tp"), axis_types, devices=devices)
-
-    return make
 
 
 @pytest.fixture
@@ -116,15 +85,6 @@ def make_requests():
     return make
 
 
-def _logits(model, params, tokens):
-    positions = jnp.arange(tokens.shape[1])[None]
-    hidden, _ = model.forward(params, tokens, positions, jnp.ones_like(tokens))
-    return jnp.einsum("btd,dv->btv", hidden, model.head(params))[0]
-
-
-_jitted_logits = jax.jit(_logits, static_argnums=0)
-
-
 @pytest.fixture
 def full_logits(model):
     """Return a function that gives the logits [t v] of a whole sequence by one pass without a cache."""
@@ -132,7 +92,7 @@ def full_logits(model):
     def logits(params, tokens, length=24):
         padded = np.zeros((1, length), np.int32)
         padded[0, : len(tokens)] = tokens
-        return np.asarray(_jitted_logits(model, params, padded))[: len(tokens)]
+        return logits_of(model, params, padded)[0, : len(tokens)]
 
     return logits
 

@@ -118,7 +118,8 @@ class RL:
         if self.updates_per_rollout > most:
             raise ConfigError(
                 f"updates_per_rollout={self.updates_per_rollout} is more than the objective "
-                f"'{name_of('objective', self.objective)}' can learn from one rollout; set it to {most}, or choose objective=clipped_policy_gradient"
+                f"'{name_of('objective', self.objective)}' can learn from one rollout; set it to "
+                f"{most}, or choose objective=clipped_policy_gradient"
             )
 
     def check(self, context: "CheckContext") -> None:
