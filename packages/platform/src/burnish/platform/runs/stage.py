@@ -1,4 +1,4 @@
-"""The slot `stage`: what one is to the pipeline. It takes directories and hands over directories, never memory."""
+"""The slot `stage`: what takes directories from the one before and hands over directories, never memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

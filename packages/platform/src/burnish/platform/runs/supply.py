@@ -34,10 +34,10 @@ def require_supply(config: Config) -> None:
         there = coming(config, block)
         for part in parts(stage, f"stages.{block}", "stage"):
             for artifact in sorted(part.needs - there):
+                what = f"the {part.slot} '{name_of(part.slot, part.component)}'"
                 raise ConfigError(
-                    f"{_place(config, part)}: the {part.slot} '{name_of(part.slot, part.component)}' needs the "
-                    f"artifact '{artifact}', which no stage before stages.{block} provides; "
-                    f"{_remedy(config, block, artifact)}"
+                    f"{_place(config, part)}: {what} needs the artifact '{artifact}', which no stage before "
+                    f"stages.{block} provides; {_remedy(config, block, artifact)}"
                 )
 
 
@@ -67,7 +67,8 @@ def _remedy(config: Config, block: str, artifact: str) -> str:
     if first in later:
         later.remove(first)
     told = ", ".join(f"{found.name} ({found.origin})" for found in able)
-    return f"installed stages that do: {told}; put it in front, as in stage={'+'.join([*chain[:at], first, *later])}"
+    mended = "+".join([*chain[:at], first, *later])
+    return f"installed stages that do: {told}; put it in front, as in stage={mended}"
 
 
 def _installed_providers(artifact: str) -> Iterator[Provider]:
