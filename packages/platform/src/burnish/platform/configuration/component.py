@@ -30,11 +30,13 @@ class FunctionComponent:
 def fact(component: object, name: str, default: Fact) -> Fact:
     """Return what a component says of itself by an attribute, `default` where it says nothing.
 
-    A dataclass says it by a `ClassVar`, a plain function by an attribute of its own.
+    A dataclass says it by a `ClassVar`, or a property where it follows from the options; a plain function by
+    an attribute of its own.
     """
-    return getattr(source_of(component), name, default)
+    said_by = component.function if isinstance(component, FunctionComponent) else component
+    return getattr(said_by, name, default)
 
 
 def source_of(component: object) -> object:
-    """Return what was written by a component's author: the dataclass's type, or the function."""
+    """Return what a component's author has written: the dataclass, or the function."""
     return component.function if isinstance(component, FunctionComponent) else type(component)
