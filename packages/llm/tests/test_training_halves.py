@@ -13,6 +13,7 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy
 from burnish.llm.scoring import OUTPUTS, Scorer
 from burnish.llm.sequence import make_sample
@@ -42,7 +43,7 @@ def batch_of(seed=0, rows=None, **options):
 
 @pytest.fixture
 def model(hf_config):
-    return Qwen2().build(hf_config)
+    return Qwen2().build(FamilyContext(hf_config=hf_config))
 
 
 @pytest.fixture
