@@ -1,7 +1,7 @@
 """Fail when an option that a user can set is read by no source file.
 
-An option is a field of a dataclass in a `config.py` or `config/`. It counts as read where an attribute of its
-name is loaded outside `__post_init__`, which validates and does not act.
+An option is a field of a dataclass in a `config.py` or `config/`; a `ClassVar` is none. It counts as
+read where an attribute of its name is loaded outside `__post_init__`, which validates and does not act.
 """
 
 import ast

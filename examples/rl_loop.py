@@ -16,21 +16,25 @@ from sft_loop import main as train_sft
 
 from burnish.llm.logprobs import linear_logprobs
 from burnish.llm.versioned_weights import Weights
-from burnish.platform.configuration.config import MeshConfig
+from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.data.config import Arithmetic
+from burnish.platform.data.source import DataContext
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.randomness import Purpose, key_words
 from burnish.sample.config.engine import InProcess
+from burnish.sample.engine import EngineContext, EngineLimits
 from burnish.sample.request import Completion, Request
 
 PROMPTS, GROUP, UPDATES, CLIP = 32, 8, 4, 0.2
 
 engine = InProcess().build(
-    model=model,
-    tokenizer=tokenizer,
-    mesh=build_mesh(MeshConfig()),
-    max_tokens=LENGTH,
-    compute_dtype="float32",
+    EngineContext(
+        model=model,
+        tokenizer=tokenizer,
+        mesh=build_mesh(MeshConfig()),
+        limits=EngineLimits(max_tokens=LENGTH),
+        jax=JaxConfig(),
+    )
 )
 
 
@@ -97,7 +101,7 @@ def main(sft_steps: int = 700, rl_steps: int = 40) -> None:
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state
 
-    prompts = Arithmetic().build("prompts")
+    prompts = Arithmetic().build(DataContext(split="prompts"))
     for step in range(1, rl_steps + 1):
         problems = [prompts[(step * PROMPTS + i) % len(prompts)] for i in range(PROMPTS)]
         engine.update_weights(Weights(step, params))

@@ -12,22 +12,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from burnish.llm.bundle import ModelContext
 from burnish.llm.config.model import Tiny
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.logprobs import linear_logprobs
 from burnish.llm.optimizer import decay_mask
 from burnish.platform.data.config import Arithmetic
+from burnish.platform.data.source import DataContext
 
 ROWS, LENGTH, MAX_NEW_TOKENS, NUM_PROBLEMS = 64, 24, 12, 256
 
-bundle = Tiny().build(tokenizer=ByteTokenizer(), jax_config=None, seed=0)
+bundle = Tiny().build(ModelContext(tokenizer=ByteTokenizer(), seed=0))
 model, tokenizer = bundle.model, bundle.tokenizer
 END, PAD = tokenizer.eos_token_ids[0], tokenizer.pad_token_id
 
 
 def batches(seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield tokens [b t] and the mask [b t] of what is learned: the completion and the end after it."""
-    demonstrations = Arithmetic().build("demonstrations")
+    demonstrations = Arithmetic().build(DataContext(split="demonstrations"))
     random = np.random.default_rng(seed)
     while True:
         order = random.permutation(len(demonstrations))
@@ -68,7 +70,7 @@ def complete(params: dict, tokens_bt: jax.Array, prompt_length: int) -> jax.Arra
 
 def accuracy(params: dict) -> float:
     """Return the share of held-out problems whose answer, after the last `#`, is right."""
-    problems = [Arithmetic().build("test")[index] for index in range(NUM_PROBLEMS)]
+    problems = [Arithmetic().build(DataContext(split="test"))[index] for index in range(NUM_PROBLEMS)]
     prompts = np.array([tokenizer.encode(problem["prompt"]) for problem in problems], np.int32)
     padded = np.pad(prompts, ((0, 0), (0, MAX_NEW_TOKENS)), constant_values=PAD)
     completed = np.asarray(complete(params, jnp.asarray(padded), prompts.shape[1]))[:, prompts.shape[1] :]

@@ -13,6 +13,7 @@ from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
@@ -22,6 +23,7 @@ from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.device.memory import peak_memory_bytes
 from burnish.platform.device.mesh import build_mesh
 from burnish.sample.config.engine import InProcess
+from burnish.sample.engine import EngineContext, EngineLimits
 from burnish.sample.request import Request
 
 
@@ -54,7 +56,7 @@ def measure(model: Model, workload: Workload) -> Measurement:
 
 
 def _training(model: Model, workload: Training) -> Callable[[int], None]:
-    causal_lm = Qwen2().build(model.hf_config)
+    causal_lm = Qwen2().build(FamilyContext(hf_config=model.hf_config))
     training = JaxTraining().build(
         TrainingContext(
             model=causal_lm,
@@ -82,7 +84,7 @@ def _batch(model: Model, workload: Training, index: int) -> TokenBatch:
 
 
 def _generation(model: Model, workload: Generation) -> Callable[[int], None]:
-    causal_lm = Qwen2().build(model.hf_config)
+    causal_lm = Qwen2().build(FamilyContext(hf_config=model.hf_config))
     options = InProcess(
         slots=workload.num_sequences,
         prefill_rows=workload.num_prompts,
@@ -90,11 +92,13 @@ def _generation(model: Model, workload: Generation) -> Callable[[int], None]:
         decode_steps=workload.new_tokens,
     )
     engine = options.build(
-        model=causal_lm,
-        tokenizer=NoEndOfSequence(),
-        mesh=build_mesh(MeshConfig()),
-        max_tokens=workload.prompt_tokens + workload.new_tokens,
-        compute_dtype=model.dtype,
+        EngineContext(
+            model=causal_lm,
+            tokenizer=NoEndOfSequence(),
+            mesh=build_mesh(MeshConfig()),
+            limits=EngineLimits(max_tokens=workload.prompt_tokens + workload.new_tokens),
+            jax=JaxConfig(compute_dtype=model.dtype),
+        )
     )
     engine.update_weights(Weights(0, causal_lm.init(0)))
 

@@ -95,7 +95,7 @@ def test_option_that_only_its_check_reads_counts_as_unread(ci_script, tmp_path):
     source = tmp_path / "packages" / "x" / "src" / "burnish" / "x"
     source.mkdir(parents=True)
     (source / "config.py").write_text(
-        "@dataclass\nclass A:\n    read: int\n    checked: int\n\n"
+        "@dataclass\nclass A:\n    read: int\n    checked: int\n    fact: ClassVar[int] = 2\n\n"
         "    def __post_init__(self):\n        assert self.checked\n",
         encoding="utf-8",
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.platform import cli
+from burnish.platform.testing import call_train
+from burnish.platform.testing import distribution as distribution
 
 SHORT = [
     "data.num_problems=2000",
@@ -154,16 +155,9 @@ def command(make_train, tmp_path, monkeypatch, capsys) -> Callable[..., tuple[in
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str) -> tuple[int, str, str]:
-        own = [
-            word for word in fixed if word.partition("=")[0] not in {each.partition("=")[0] for each in words}
-        ]
-        monkeypatch.setattr(sys, "argv", ["train", *words, *own])
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.train()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
+        given = {word.partition("=")[0] for word in words}
+        own = [word for word in fixed if word.partition("=")[0] not in given]
+        return call_train([*words, *own], monkeypatch, capsys)
 
     return call
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.platform.configuration.slot_fields import slot
+from burnish.sample.testing import InterferingEngine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,29 +28,12 @@ class MyEngine:
     inner: Any = slot("engine", "in_process")
     log: str
 
-    def build(self, **collaborators):
-        return Telling(self.inner.build(**collaborators), self.log)
+    def build(self, context):
+        return InterferingEngine(inner=self.inner.build(context), look=self.note)
 
-
-class Telling:
-    def __init__(self, inner, log):
-        self._inner = inner
-        self._log = log
-
-    @property
-    def version(self):
-        return self._inner.version
-
-    def update_weights(self, weights):
-        self._inner.update_weights(weights)
-
-    def generate(self, requests):
-        with open(self._log, "a", encoding="utf-8") as file:
+    def note(self, requests):
+        with open(self.log, "a", encoding="utf-8") as file:
             file.write(f"{len(requests)}\\n")
-        return self._inner.generate(requests)
-
-    def stats(self):
-        return self._inner.stats()
 '''
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 
 from burnish.platform.configuration.slot_fields import slot
+from burnish.sample.testing import InterferingEngine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,29 +27,12 @@ class Scaled:
     layer: int = 0
     factor: float = 1.05
 
-    def build(self, **collaborators):
-        return ScaledEngine(self, self.inner.build(**collaborators))
+    def build(self, context):
+        return InterferingEngine(inner=self.inner.build(context), change=self.scaled)
 
-
-class ScaledEngine:
-    def __init__(self, config, inner):
-        self._config = config
-        self._inner = inner
-
-    @property
-    def version(self):
-        return self._inner.version
-
-    def update_weights(self, weights):
-        layer, factor = self._config.layer, self._config.factor
-        layers = jax.tree.map(lambda leaf: leaf.at[layer].multiply(factor), weights.tree["layers"])
-        self._inner.update_weights(replace(weights, tree={**weights.tree, "layers": layers}))
-
-    def generate(self, requests):
-        return self._inner.generate(requests)
-
-    def stats(self):
-        return self._inner.stats()
+    def scaled(self, params):
+        layers = jax.tree.map(lambda leaf: leaf.at[self.layer].multiply(self.factor), params["layers"])
+        return {**params, "layers": layers}
 '''
 
 

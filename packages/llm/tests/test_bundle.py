@@ -4,14 +4,17 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.bundle import find_family, load_bundle, tiny_bundle
+from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.model import Pretrained, Tiny
 from burnish.llm.config.tokenizer import AutoTokenizer, ByteTokenizer
 from burnish.llm.export import HuggingFaceWriter, export_facts
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
+from burnish.llm.pretrained import find_family
 from burnish.llm.tokenizer import save_tokenizer
 from burnish.llm.weights import save_huggingface
+from burnish.platform.checkpoint.backend import CheckpointContext
 from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.errors import CheckpointError, ConfigError
@@ -21,11 +24,11 @@ TINY = Tiny(hidden_size=32, intermediate_size=48)
 
 @pytest.fixture
 def bundle():
-    return tiny_bundle(TINY, ByteTokenizer(), None, 3)
+    return TINY.build(ModelContext(tokenizer=ByteTokenizer(), seed=3))
 
 
 def load(path):
-    return load_bundle(Pretrained(name_or_path=str(path)), AutoTokenizer(), None, 0)
+    return load_bundle(Pretrained(name_or_path=str(path)), ModelContext(tokenizer=AutoTokenizer()))
 
 
 def test_the_tiny_model_has_the_tokenizers_vocabulary_and_the_configured_sizes(bundle):
@@ -35,8 +38,8 @@ def test_the_tiny_model_has_the_tokenizers_vocabulary_and_the_configured_sizes(b
 
 
 def test_the_tiny_models_parameters_are_a_function_of_the_seed(bundle):
-    again = tiny_bundle(TINY, ByteTokenizer(), None, 3)
-    other = tiny_bundle(TINY, ByteTokenizer(), None, 4)
+    again = TINY.build(ModelContext(tokenizer=ByteTokenizer(), seed=3))
+    other = TINY.build(ModelContext(tokenizer=ByteTokenizer(), seed=4))
     assert jax.tree.all(jax.tree.map(np.array_equal, bundle.params, again.params))
     assert not np.array_equal(bundle.params["embed"], other.params["embed"])
 
@@ -44,10 +47,10 @@ def test_the_tiny_models_parameters_are_a_function_of_the_seed(bundle):
 def test_options_of_the_computation_reach_the_model_and_survive_a_hand_over(bundle, tmp_path):
     HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
     tiny = Tiny(remat="full", scan_unroll=3)
-    received = load_bundle(tiny.handed_over(str(tmp_path / "e")), AutoTokenizer(), None, 0)
+    received = load_bundle(tiny.handed_over(str(tmp_path / "e")), ModelContext(tokenizer=AutoTokenizer()))
     assert (received.model.remat, received.model.scan_unroll) == ("full", 3)
     again = load_bundle(
-        tiny.handed_over("nowhere").handed_over(str(tmp_path / "e")), AutoTokenizer(), None, 0
+        tiny.handed_over("nowhere").handed_over(str(tmp_path / "e")), ModelContext(tokenizer=AutoTokenizer())
     )
     assert again.model == received.model
 
@@ -57,7 +60,7 @@ def test_a_checkpoint_step_is_a_model_by_its_params_alone(bundle, tmp_path, dtyp
     step = tmp_path / "step_5"
     step.mkdir()
     params = jax.tree.map(lambda leaf: leaf.astype(jax.numpy.dtype(dtype)), bundle.params)
-    backend = Msgpack().build()
+    backend = Msgpack().build(CheckpointContext())
     backend.save(step / "params", params)
     backend.wait()
     (step / "config.json").write_text(json.dumps(bundle.model.hf_config))
@@ -110,10 +113,10 @@ def test_a_model_of_no_installed_family_is_refused_with_the_installed_ones(tmp_p
 
 
 def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tmp_path, hf_config, scaled_params):
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
     save_huggingface(tmp_path, model, scaled_params(model), "float32")
     with pytest.raises(ConfigError, match="260 ids"):
-        load_bundle(Pretrained(name_or_path=str(tmp_path)), ByteTokenizer(), None, 0)
+        load_bundle(Pretrained(name_or_path=str(tmp_path)), ModelContext(tokenizer=ByteTokenizer()))
 
 
 @pytest.mark.parametrize(
@@ -139,4 +142,4 @@ def test_an_export_with_another_tokenizer_is_read_by_auto_and_refused_with_bytes
     export = HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, other)
     assert load(export).tokenizer.fingerprint == other.fingerprint
     with pytest.raises(ConfigError, match=r"\(eos_token_ids, tokenizer in its manifest"):
-        load_bundle(Pretrained(name_or_path=str(export)), ByteTokenizer(), None, 0)
+        load_bundle(Pretrained(name_or_path=str(export)), ModelContext(tokenizer=ByteTokenizer()))

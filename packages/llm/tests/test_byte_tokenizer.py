@@ -67,9 +67,9 @@ def test_a_conversation_is_refused_with_a_remedy():
 
 def test_the_default_path_imports_neither_transformers_nor_tokenizers():
     code = (
-        "import sys; from burnish.llm.bundle import load_bundle; from burnish.llm.config.model import Tiny;"
-        "from burnish.llm.config.tokenizer import AutoTokenizer;"
-        "load_bundle(Tiny(), AutoTokenizer(), None, 0).params;"
+        "import sys; from burnish.llm.bundle import ModelContext, load_bundle; "
+        "from burnish.llm.config.model import Tiny; from burnish.llm.config.tokenizer import AutoTokenizer;"
+        "load_bundle(Tiny(), ModelContext(tokenizer=AutoTokenizer())).params;"
         "assert not {'transformers', 'tokenizers', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

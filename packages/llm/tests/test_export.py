@@ -5,13 +5,13 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.bundle import load_bundle, tiny_bundle
+from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.config.export import HuggingFaceExport
 from burnish.llm.config.model import Pretrained, Tiny
 from burnish.llm.config.tokenizer import AutoTokenizer
 from burnish.llm.config.tokenizer import ByteTokenizer as ByteTokenizerConfig
-from burnish.llm.export import HuggingFaceWriter
+from burnish.llm.export import ExportContext, HuggingFaceWriter
 from burnish.platform.checkpoint.manifest import verify
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import CheckpointError
@@ -21,7 +21,7 @@ TINY = Tiny(hidden_size=32, intermediate_size=48)
 
 @pytest.fixture(scope="module")
 def bundle():
-    return tiny_bundle(TINY, ByteTokenizerConfig(), None, 0)
+    return TINY.build(ModelContext(tokenizer=ByteTokenizerConfig()))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_an_export_is_complete_and_its_manifest_holds(exported):
 
 def test_an_export_read_back_is_the_model_bit_for_bit(exported):
     directory, bundle, params = exported
-    again = load_bundle(Pretrained(name_or_path=str(directory)), AutoTokenizer(), None, 0)
+    again = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=AutoTokenizer()))
     assert again.model == bundle.model
     assert isinstance(again.tokenizer, ByteTokenizer)
     assert jax.tree.all(jax.tree.map(np.array_equal, again.params, params))
@@ -62,7 +62,7 @@ def test_an_export_replaces_an_earlier_one_and_leaves_nothing_else(exported):
     directory, bundle, params = exported
     changed = {**params, "final_norm": params["final_norm"] + 1}
     HuggingFaceWriter(dtype="float32")(directory, bundle.model, changed, bundle.tokenizer)
-    again = load_bundle(Pretrained(name_or_path=str(directory)), AutoTokenizer(), None, 0)
+    again = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=AutoTokenizer()))
     assert np.array_equal(again.params["final_norm"], changed["final_norm"])
     assert [path.name for path in directory.parent.iterdir()] == ["export"]
 
@@ -73,7 +73,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(exported):
         HuggingFaceWriter(dtype="float32")(
             directory, bundle.model, {**params, "final_norm": np.ones(3)}, bundle.tokenizer
         )
-    again = load_bundle(Pretrained(name_or_path=str(directory)), AutoTokenizer(), None, 0)
+    again = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=AutoTokenizer()))
     assert jax.tree.all(jax.tree.map(np.array_equal, again.params, params))
 
 
@@ -87,7 +87,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(exported):
     ],
 )
 def test_the_written_type_is_that_of_the_computation_unless_named(tmp_path, bundle, dtype, compute, written):
-    write = HuggingFaceExport(dtype=dtype).build(JaxConfig(compute_dtype=compute))
+    write = HuggingFaceExport(dtype=dtype).build(ExportContext(jax=JaxConfig(compute_dtype=compute)))
     directory = write(tmp_path / "export", bundle.model, bundle.params, bundle.tokenizer)
     assert json.loads((directory / "config.json").read_text())["dtype"] == written
 
@@ -99,7 +99,7 @@ def test_a_flipped_byte_in_an_export_is_named(exported):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
-        load_bundle(Pretrained(name_or_path=str(directory)), AutoTokenizer(), None, 0)
+        load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=AutoTokenizer()))
 
 
 def transformers_logits(directory, text):
@@ -119,7 +119,7 @@ def test_transformers_reads_an_export_with_the_same_logits(
     tmp_path, scaled_params, logits_of, assert_same_logits, is_tied
 ):
     config = Tiny(hidden_size=32, intermediate_size=48, tie_word_embeddings=is_tied)
-    bundle = tiny_bundle(config, ByteTokenizerConfig(), None, 0)
+    bundle = config.build(ModelContext(tokenizer=ByteTokenizerConfig()))
     params = scaled_params(bundle.model)
     directory = HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, params, bundle.tokenizer)
     ids, expected, generation = transformers_logits(directory, "3+8+0=#1<|endoftext|>")

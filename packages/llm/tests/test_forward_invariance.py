@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from burnish.llm.config.family import Qwen2
+from burnish.llm.families.protocol import FamilyContext
 
 
 @pytest.fixture
 def untied(hf_config):
-    return Qwen2().build({**hf_config, "tie_word_embeddings": False})
+    return Qwen2().build(FamilyContext(hf_config={**hf_config, "tie_word_embeddings": False}))
 
 
 def tokens_for(model, rows=3, length=11):
@@ -124,7 +125,7 @@ def test_a_cached_forward_of_padding_leaves_the_cache_as_it_was(untied, scaled_p
 
 
 def gradients(hf_config, params, **options):
-    model = Qwen2().build(hf_config, **options)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config, **options))
     tokens = jnp.asarray(tokens_for(model), jnp.int32)
     positions = jnp.tile(jnp.arange(11)[None], (3, 1))
 
@@ -136,7 +137,7 @@ def gradients(hf_config, params, **options):
 
 
 def test_gradients_do_not_depend_on_remat_or_unroll(hf_config, scaled_params):
-    params = scaled_params(Qwen2().build(hf_config))
+    params = scaled_params(Qwen2().build(FamilyContext(hf_config=hf_config)))
     plain = gradients(hf_config, params)
     for options in ({"remat": "full"}, {"remat": "dots", "scan_unroll": 2}):
         for leaf, expected in zip(

@@ -13,6 +13,7 @@ from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.micro_batches import place
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
@@ -58,7 +59,7 @@ def jitted(program):
 @pytest.fixture
 def measure(hf_config, scaled_params, mesh):
     """Return a function (batch, micro-batch rows, mesh shape) -> loss and gradient leaves in numpy."""
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
     params = scaled_params(model, scale=0.2)
 
     def loss_and_gradients(batch, micro_batch_rows=None, mesh_shape=(1, 1), objective=cross_entropy):
@@ -114,7 +115,7 @@ def losses_by_definition(model, params):
 
 
 def test_loss_when_computed_sample_by_sample_then_equals_the_batch(measure, hf_config, scaled_params):
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
     differentiate = jax.jit(jax.jacrev(functools.partial(losses_by_definition, model), has_aux=True))
     gradients, losses = differentiate(scaled_params(model, scale=0.2))
     for index, aggregation in enumerate(AGGREGATIONS):
@@ -214,7 +215,7 @@ def renormalized_by_halves(batch: TokenBatch) -> TokenBatch:
 @pytest.fixture
 def trained(hf_config, scaled_params, mesh):
     """Return a maker of backends that differ in micro-batch rows and mesh alone."""
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
 
     def make(micro_batch_rows="all", mesh_shape=(1, 1)):
         return JaxTraining(micro_batch_rows=micro_batch_rows, logprob_chunk=16).build(

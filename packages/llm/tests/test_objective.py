@@ -6,6 +6,7 @@ import pytest
 from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.objective import CrossEntropy
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import ObjectiveContext, cross_entropy, weighted_sum
 from burnish.llm.policy import policy_of
 from burnish.llm.sequence import TEMPERATURE, make_sample
@@ -15,7 +16,7 @@ from burnish.platform.errors import ConfigError
 
 @pytest.fixture
 def model(hf_config):
-    return Qwen2().build(hf_config)
+    return Qwen2().build(FamilyContext(hf_config=hf_config))
 
 
 def ragged_batch(padding_side="right", temperature=None):

@@ -5,6 +5,7 @@ import pytest
 
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, decay_mask
 
 PEAK = 0.01
@@ -15,7 +16,9 @@ def built(hf_config):
     """Return a maker of optimizers over a number of steps."""
 
     def build(total_steps, **options):
-        context = OptimizerContext(total_steps=total_steps, model=Qwen2().build(hf_config))
+        context = OptimizerContext(
+            total_steps=total_steps, model=Qwen2().build(FamilyContext(hf_config=hf_config))
+        )
         return AdamW(learning_rate=PEAK, **options).build(context)
 
     return build

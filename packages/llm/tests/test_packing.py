@@ -10,6 +10,7 @@ import pytest
 
 from burnish.llm.batch import make_batch
 from burnish.llm.config.family import Qwen2
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy, evaluate
 from burnish.llm.packing import lay_out
 from burnish.llm.policy import policy_of
@@ -90,7 +91,7 @@ def differentiated(model, objective):
 @pytest.fixture
 def measure(hf_config, scaled_params):
     """Return a function (batch, objective) -> loss and gradient leaves in numpy."""
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
     params = jax.tree.map(jnp.asarray, scaled_params(model, scale=0.2))
 
     def loss_and_gradients(batch, objective):

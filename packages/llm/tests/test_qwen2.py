@@ -11,7 +11,7 @@ import pytest
 
 from burnish.llm.config.family import Qwen2
 from burnish.llm.families.parameters import nest
-from burnish.llm.families.protocol import CausalLM
+from burnish.llm.families.protocol import CausalLM, FamilyContext
 from burnish.llm.weights import from_huggingface, huggingface_shape, load_huggingface, tensor_names
 from burnish.platform.errors import ConfigError
 
@@ -58,7 +58,9 @@ def transformers_case(request, tmp_path_factory):
 
 def read(directory, **changes):
     config = json.loads((directory / "config.json").read_text())
-    return Qwen2().build({**config, **changes}), load_huggingface(directory, Qwen2().build(config))
+    return Qwen2().build(FamilyContext(hf_config={**config, **changes})), load_huggingface(
+        directory, Qwen2().build(FamilyContext(hf_config=config))
+    )
 
 
 def test_logits_on_a_transformers_checkpoint_are_those_of_transformers(
@@ -108,7 +110,7 @@ def golden_case(key):
     with np.load(GOLDEN) as arrays:
         config, logits = json.loads(str(arrays[f"{key}_config"])), arrays[f"{key}_logits"]
         tokens = arrays["tokens"]
-    model = Qwen2().build(config)
+    model = Qwen2().build(FamilyContext(hf_config=config))
     leaves = {}
     for path, name in model.parameter_names.items():
         abstract = model.abstract("float32")
@@ -145,7 +147,10 @@ def test_logits_on_golden_weights_with_two_heads_swapped_are_not_the_recorded_on
 
 def test_a_head_dim_of_its_own_is_used(hf_config):
     shape = (
-        Qwen2().build({**hf_config, "head_dim": 16}).abstract("float32")["layers"]["attention"]["query"].shape
+        Qwen2()
+        .build(FamilyContext(hf_config={**hf_config, "head_dim": 16}))
+        .abstract("float32")["layers"]["attention"]["query"]
+        .shape
     )
     assert shape == (2, 32, 4, 16)
 
@@ -171,25 +176,28 @@ def test_bfloat16_parameters_give_bfloat16_hidden_states(qwen2):
 )
 def test_an_unsupported_feature_is_refused_by_name_in_one_line(hf_config, change, named):
     with pytest.raises(ConfigError, match=named) as caught:
-        Qwen2().build({**hf_config, **change})
+        Qwen2().build(FamilyContext(hf_config={**hf_config, **change}))
     assert "\n" not in str(caught.value)
 
 
 def test_a_config_without_a_size_is_refused_by_name(hf_config):
     del hf_config["hidden_size"]
     with pytest.raises(ConfigError, match="hidden_size"):
-        Qwen2().build(hf_config)
+        Qwen2().build(FamilyContext(hf_config=hf_config))
 
 
 @pytest.mark.parametrize(
     "theta", [{"rope_theta": 77.0}, {"rope_theta": None, "rope_parameters": {"rope_theta": 77.0}}], ids=str
 )
 def test_rope_theta_is_read_from_either_place(hf_config, theta):
-    assert Qwen2().build({**hf_config, **theta}).shape.rope_theta == 77.0
+    assert Qwen2().build(FamilyContext(hf_config={**hf_config, **theta})).shape.rope_theta == 77.0
 
 
 def test_two_models_of_one_shape_are_equal_whatever_else_their_configs_say(hf_config):
-    one, other = Qwen2().build(hf_config), Qwen2().build({**hf_config, "eos_token_id": 5})
+    one, other = (
+        Qwen2().build(FamilyContext(hf_config=hf_config)),
+        Qwen2().build(FamilyContext(hf_config={**hf_config, "eos_token_id": 5})),
+    )
     assert one == other
     assert hash(one) == hash(other)
     assert other.hf_config["eos_token_id"] == 5

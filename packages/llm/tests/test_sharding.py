@@ -5,6 +5,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from burnish.llm.config.family import Qwen2
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.sharding import (
     batch_sharding,
     parameter_shardings,
@@ -49,7 +50,9 @@ def one_device():
 
 @pytest.fixture
 def case(hf_config, scaled_params, logits_of, one_device):
-    model = Qwen2().build({**hf_config, "tie_word_embeddings": False, "vocab_size": 64})
+    model = Qwen2().build(
+        FamilyContext(hf_config={**hf_config, "tie_word_embeddings": False, "vocab_size": 64})
+    )
     params = scaled_params(model)
     tokens = np.random.default_rng(0).integers(0, 64, (8, 7)).astype(np.int32)
     if "logits" not in one_device:

@@ -6,6 +6,7 @@ from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.micro_batches import split_rows
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
@@ -23,7 +24,7 @@ def ragged_samples():
 @pytest.fixture
 def training(hf_config, scaled_params, mesh):
     """Return the backend with a tiny model on one device."""
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
     return JaxTraining(micro_batch_rows=2).build(
         TrainingContext(
             model=model,
@@ -41,7 +42,7 @@ def first_step(training, scaled_params, hf_config):
     """Return a function aggregation -> (loss, gradient norm) of a first step on the ragged samples."""
 
     def measure(aggregation):
-        training.load_weights(scaled_params(Qwen2().build(hf_config)))
+        training.load_weights(scaled_params(Qwen2().build(FamilyContext(hf_config=hf_config))))
         batch = make_batch(ragged_samples(), num_rows=4, length=12, pad_token_id=60, aggregation=aggregation)
         statistics = training.step(batch, cross_entropy).statistics
         return [float(statistics[name][0]) for name in ("train/loss", "train/grad_norm")]
@@ -54,7 +55,7 @@ def huggingface_step(hf_config, scaled_params, tmp_path):
     """Return loss and gradient norm of the same samples by transformers and torch."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
     save_huggingface(tmp_path, model, scaled_params(model), "float32")
     theirs = transformers.Qwen2ForCausalLM.from_pretrained(tmp_path, attn_implementation="eager")
     samples = ragged_samples()

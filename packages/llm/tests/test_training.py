@@ -11,6 +11,7 @@ from burnish.llm.batch import make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.footprint import training_footprint
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
@@ -63,7 +64,7 @@ def backend(hf_config, mesh):
     """Return a maker of backends on a tiny Qwen2."""
 
     def make(seed=0, mesh_shape=(1, 1), optimizer=None, dtypes=("float32", "float32"), **options):
-        model = Qwen2().build(hf_config)
+        model = Qwen2().build(FamilyContext(hf_config=hf_config))
         return JaxTraining(**options).build(
             TrainingContext(
                 model=model,
@@ -179,7 +180,7 @@ def test_weights_when_held_over_a_step_then_stay_as_they_were(backend, dtypes):
 
 
 def test_backend_when_made_from_numpy_then_never_writes_to_it(backend, hf_config):
-    model = Qwen2().build(hf_config)
+    model = Qwen2().build(FamilyContext(hf_config=hf_config))
     training = backend()
     params = model.init(1)
     copy = on_host(params)
@@ -265,7 +266,7 @@ def test_step_when_the_batch_is_not_divisible_then_raises(backend):
 @pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float32", "bfloat16")])
 def test_training_footprint_when_asked_then_equals_what_is_allocated(backend, hf_config, mesh, dtypes):
     layout = StateLayout(
-        model=Qwen2().build(hf_config),
+        model=Qwen2().build(FamilyContext(hf_config=hf_config)),
         optimizer=AdamW(),
         total_steps=20,
         param_dtype=dtypes[0],

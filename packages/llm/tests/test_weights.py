@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from burnish.llm.config.family import Qwen2
-from burnish.llm.families.protocol import TensorName
+from burnish.llm.families.protocol import FamilyContext, TensorName
 from burnish.llm.weights import (
     from_huggingface,
     huggingface_shape,
@@ -108,7 +108,7 @@ def test_a_wrong_shape_is_named(saved):
 
 
 def test_a_tied_model_ignores_a_head_in_the_files(tmp_path, hf_config, scaled_params):
-    model = Qwen2().build({**hf_config, "tie_word_embeddings": True})
+    model = Qwen2().build(FamilyContext(hf_config={**hf_config, "tie_word_embeddings": True}))
     params = scaled_params(model)
     save_huggingface(tmp_path, model, params, "float32")
     tensors = load_file(tmp_path / "model.safetensors")
@@ -119,9 +119,9 @@ def test_a_tied_model_ignores_a_head_in_the_files(tmp_path, hf_config, scaled_pa
 
 
 def test_an_untied_model_without_a_head_in_the_files_is_refused(tmp_path, hf_config, scaled_params):
-    tied = Qwen2().build({**hf_config, "tie_word_embeddings": True})
+    tied = Qwen2().build(FamilyContext(hf_config={**hf_config, "tie_word_embeddings": True}))
     save_huggingface(tmp_path, tied, scaled_params(tied), "float32")
-    untied = Qwen2().build({**hf_config, "tie_word_embeddings": False})
+    untied = Qwen2().build(FamilyContext(hf_config={**hf_config, "tie_word_embeddings": False}))
     with pytest.raises(CheckpointError, match=r"missing `lm_head.weight`"):
         load_huggingface(tmp_path, untied)
 

@@ -1,12 +1,9 @@
-"""Eight virtual CPU devices, and a participant that holds a tree as training state does."""
+"""Eight virtual CPU devices, a participant that holds a tree as training state does, a toy distribution."""
 
 import json
 import os
 import shutil
 import sys
-
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
-
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +16,11 @@ import pytest
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.statistics.rows import read_rows
 from burnish.platform.statistics.summary import without_machine
+from burnish.platform.testing import distribution as distribution
+from burnish.platform.testing import train as train
+from burnish.platform.testing import use_virtual_devices
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
+use_virtual_devices()
 
 
 class Moments(NamedTuple):
@@ -164,35 +164,6 @@ def length(samples):
 
 
 @pytest.fixture
-def distribution(tmp_path, monkeypatch):
-    """Install a distribution for one test: metadata, entry points and files on the import path."""
-    roots = []
-
-    def install(name, entry_points, files=None, version="1.0"):
-        root = tmp_path / f"site-{name}"
-        info = root / f"{name.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(parents=True)
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        (info / "METADATA").write_text(metadata, encoding="utf-8")
-        groups = [
-            f"[burnish.{slot}]\n" + "".join(f"{key} = {value}\n" for key, value in names.items())
-            for slot, names in entry_points.items()
-        ]
-        (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
-        for path, text in (files or {}).items():
-            (root / path).parent.mkdir(parents=True, exist_ok=True)
-            (root / path).write_text(text, encoding="utf-8")
-        monkeypatch.syspath_prepend(root)
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
-        roots.append(str(root))
-
-    yield install
-    for name, module in list(sys.modules.items()):
-        if any(root in str(getattr(module, "__file__", "")) for root in roots):
-            del sys.modules[name]
-
-
-@pytest.fixture
 def toy(distribution):
     """Install `burnish-toy`: stages, engines, an advantage, a reward that is a function, presets."""
     distribution(
@@ -213,24 +184,6 @@ def toy(distribution):
             ),
         },
     )
-
-
-@pytest.fixture
-def train(monkeypatch, capsys, tmp_path):
-    """Run `train` with some words in an empty directory: (exit status, stdout, stderr)."""
-    from burnish.platform import cli
-
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["train", *words])
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        with pytest.raises(SystemExit) as ended:
-            cli.train()
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return command
 
 
 TALLY = Path(__file__).with_name("tally_stage.py").read_text(encoding="utf-8")

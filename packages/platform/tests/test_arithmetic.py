@@ -4,11 +4,12 @@ import pytest
 
 from burnish.platform.data.arithmetic import running_last_digits
 from burnish.platform.data.config import Arithmetic
+from burnish.platform.data.source import DataContext
 from burnish.platform.errors import DataError
 
 
 def _records(split, **options):
-    source = Arithmetic(**options).build(split)
+    source = Arithmetic(**options).build(DataContext(split=split))
     return [source[index] for index in range(len(source))]
 
 
@@ -60,8 +61,14 @@ def test_keep_selects_demonstrations_without_changing_them(keep, expected):
 def test_problems_are_a_function_of_the_seed():
     assert _records("test") == _records("test")
     assert _records("prompts", seed=1) != _records("prompts")
-    assert Arithmetic(seed=1).build("test").fingerprint != Arithmetic().build("test").fingerprint
-    assert Arithmetic(keep="bare").build("test").fingerprint == Arithmetic().build("test").fingerprint
+    assert (
+        Arithmetic(seed=1).build(DataContext(split="test")).fingerprint
+        != Arithmetic().build(DataContext(split="test")).fingerprint
+    )
+    assert (
+        Arithmetic(keep="bare").build(DataContext(split="test")).fingerprint
+        == Arithmetic().build(DataContext(split="test")).fingerprint
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,9 +80,9 @@ def test_problems_are_a_function_of_the_seed():
 )
 def test_more_problems_than_there_are_is_refused(options, said):
     with pytest.raises(DataError, match=said):
-        Arithmetic(**options).build("demonstrations")
+        Arithmetic(**options).build(DataContext(split="demonstrations"))
 
 
 def test_an_unknown_split_names_those_there_are():
     with pytest.raises(DataError, match="demonstrations, prompts, validation, test"):
-        Arithmetic().build("train")
+        Arithmetic().build(DataContext(split="train"))

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from burnish.platform.data.config import Jsonl
+from burnish.platform.data.source import DataContext
 from burnish.platform.errors import DataError
 
 _ROWS = [
@@ -28,7 +29,7 @@ def _config(path, **options):
 
 
 def test_records_have_their_fields_renamed_and_other_columns_kept(write):
-    source = _config(write(_ROWS)).build("demonstrations")
+    source = _config(write(_ROWS)).build(DataContext(split="demonstrations"))
     assert len(source) == 2
     assert source[1] == {
         **_ROWS[1], "prompt": "2+2? é", "completion": "four\n#### 4", "answer": "4"
@@ -37,15 +38,17 @@ def test_records_have_their_fields_renamed_and_other_columns_kept(write):
 
 def test_blank_lines_are_skipped_and_still_counted(write):
     first, second = (json.dumps(row, ensure_ascii=False) for row in _ROWS)
-    source = _config(write(f"{first}\n\n{second}")).build("prompts")
+    source = _config(write(f"{first}\n\n{second}")).build(DataContext(split="prompts"))
     assert [source[0]["id"], source[1]["id"]] == [7, 8]
     with pytest.raises(DataError, match=r"d\.jsonl:3: broken JSON"):
-        _config(write(f"{first}\n\n{{oops\n")).build("prompts")
+        _config(write(f"{first}\n\n{{oops\n")).build(DataContext(split="prompts"))
 
 
 def test_messages_as_a_prompt_keep_their_list(write):
     messages = [{"role": "user", "content": "hi"}]
-    source = Jsonl(path=write([{"prompt": messages, "completion": "x"}])).build("demonstrations")
+    source = Jsonl(path=write([{"prompt": messages, "completion": "x"}])).build(
+        DataContext(split="demonstrations")
+    )
     assert source[0]["messages"] == messages
 
 
@@ -62,14 +65,14 @@ def test_messages_as_a_prompt_keep_their_list(write):
 )
 def test_lines_that_cannot_be_used_are_named(write, content, said):
     with pytest.raises(DataError, match=said):
-        _config(write(content)).build("demonstrations")
+        _config(write(content)).build(DataContext(split="demonstrations"))
 
 
 def test_a_completion_is_needed_in_demonstrations_only(write):
     config = Jsonl(path=write([{"prompt": "a", "answer": 3}]))
-    assert config.build("prompts")[0]["answer"] == "3"
+    assert config.build(DataContext(split="prompts"))[0]["answer"] == "3"
     with pytest.raises(DataError, match="no field 'completion'"):
-        config.build("demonstrations")
+        config.build(DataContext(split="demonstrations"))
 
 
 @pytest.mark.parametrize(
@@ -85,35 +88,35 @@ def test_a_completion_is_needed_in_demonstrations_only(write):
 )
 def test_a_field_of_a_wrong_type_is_named(write, columns, said):
     good = {"prompt": "a", "completion": "x", "answer": 3.5}
-    source = Jsonl(path=write([good])).build("demonstrations")
+    source = Jsonl(path=write([good])).build(DataContext(split="demonstrations"))
     assert source[0]["answer"] == "3.5"
     with pytest.raises(DataError, match=r"d\.jsonl:2: ") as caught:
-        Jsonl(path=write([good, {**good, **columns}])).build("demonstrations")
+        Jsonl(path=write([good, {**good, **columns}])).build(DataContext(split="demonstrations"))
     assert said in str(caught.value)
 
 
 def test_a_pattern_searches_texts_only(write):
     config = Jsonl(path=write([{"prompt": "a", "completion": 4}]), answer_pattern="(.)")
     with pytest.raises(DataError, match=r"d\.jsonl:1: field 'completion' is a number; legal: a text"):
-        config.build("prompts")
+        config.build(DataContext(split="prompts"))
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.jsonl' cannot be read: No such file"):
-        Jsonl(path=str(tmp_path / "none.jsonl")).build("prompts")
+        Jsonl(path=str(tmp_path / "none.jsonl")).build(DataContext(split="prompts"))
 
 
 def test_splits_are_those_with_a_file(write):
     config = _config(write(_ROWS), test_path=write(_ROWS[:1], "t.jsonl"))
     assert config.splits() == ("demonstrations", "prompts", "test")
-    assert len(config.build("test")) == 1
+    assert len(config.build(DataContext(split="test"))) == 1
     with pytest.raises(DataError, match=r"no split 'validation'.*set data.validation_path"):
-        config.build("validation")
+        config.build(DataContext(split="validation"))
 
 
 def test_the_fingerprint_follows_content_and_fields_but_not_the_path(write):
     def fingerprint(path, **options):
-        return _config(path, **options).build("prompts").fingerprint
+        return _config(path, **options).build(DataContext(split="prompts")).fingerprint
 
     same = fingerprint(write(_ROWS))
     assert fingerprint(write(_ROWS, "other.jsonl")) == same

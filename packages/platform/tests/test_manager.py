@@ -159,7 +159,7 @@ def test_verify_when_none_before_is_intact_says_so(tmp_path, participant):
 class _FullDisk:
     """A third party's backend, whose files do not become complete."""
 
-    def build(self):
+    def build(self, _):
         return self
 
     def save(self, path, _):

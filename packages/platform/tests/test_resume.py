@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from burnish.platform import atomic
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.configuration.config import (
@@ -19,7 +20,6 @@ from burnish.platform.configuration.config import (
 from burnish.platform.errors import RunError
 from burnish.platform.runs import resume
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
-from burnish.platform.runs.stage import Artifacts
 from burnish.platform.statistics.rows import read_rows, row_cut, row_line
 
 STEPS = 4

@@ -46,8 +46,9 @@ def test_batch_mean_compares_over_all_groups(group):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_completion_token_gets_its_samples_value(group, name):
     for tokens_of_group in ESTIMATORS[name]([group(0, [1.0, 0.0, 0.5])]):
-        assert [len(tokens) for tokens in tokens_of_group] == [1, 2, 3]
-        assert all(np.ptp(tokens) == 0 for tokens in tokens_of_group)
+        assert [len(tokens) for tokens in tokens_of_group] == [3, 4, 5]
+        assert all(np.ptp(tokens[2:]) == 0 for tokens in tokens_of_group)
+        assert not any(tokens[:2].any() for tokens in tokens_of_group), "nobody sampled the prompt"
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

@@ -10,8 +10,8 @@ import pytest
 
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.limits import SKIPPED
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.errors import LimitExceeded
-from burnish.platform.runs.stage import Artifacts
 from burnish.rl.config.advantage import LeaveOneOut
 from burnish.rl.config.filter import UniformReward
 from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
@@ -19,6 +19,7 @@ from burnish.rl.config.stage import RL
 from burnish.rl.limits import MAX_MISMATCH
 from burnish.rl.objectives.mismatch import ABSOLUTE
 from burnish.sample.rewards.protocol import RewardResult
+from burnish.sample.testing import Around, InterferingEngine
 
 PARTS = ("trained", "filtered", "stale", "failed", "in_flight")
 
@@ -29,7 +30,7 @@ class Rewarding:
 
     function: Any
 
-    def build(self):
+    def build(self, _):
         return lambda samples: [RewardResult(float(self.function(sample))) for sample in samples]
 
 
@@ -151,74 +152,38 @@ def test_no_step_from_the_third_on_compiles(run, shared):
     assert counts[3:] == [0, 0, 0, 0]
 
 
-@dataclass(frozen=True)
-class Around:
-    """An engine component that hands another one's engine to `wrap`."""
+def growing(inner):
+    """Wrap an engine: count a rollout's requests on the device, and at the fourth one more than asked."""
+    rollouts = []
 
-    inner: Any
-    wrap: Any
-
-    def build(self, **collaborators):
-        return self.wrap(self.inner.build(**collaborators))
-
-
-@dataclass
-class Growing:
-    """An engine that counts a rollout's requests on the device, and at the fourth has one more than asked."""
-
-    inner: Any
-    num_rollouts: int = 0
-
-    @property
-    def version(self):
-        return self.inner.version
-
-    def update_weights(self, weights):
-        self.inner.update_weights(weights)
-
-    def generate(self, requests):
+    def look(requests):
         if requests[0].temperature > 0:
-            self.num_rollouts += 1
-        rows = jax.numpy.ones(len(requests) + (self.num_rollouts == 4))
+            rollouts.append(len(requests))
+        rows = jax.numpy.ones(len(requests) + (len(rollouts) == 4))
         assert jax.numpy.sum(rows) >= len(requests)
-        return self.inner.generate(requests)
 
-    def stats(self):
-        return self.inner.stats()
+    return InterferingEngine(inner=inner, look=look)
 
 
 def test_twin_a_shape_that_changes_is_seen_to_compile(run, shared):
     jax.clear_caches()
-    engine = Around(shared["engine"], Growing)
+    engine = Around(shared["engine"], growing)
     replace(OPTIONS, steps=6).build(run, **{**shared, "engine": engine}).run(Artifacts())
     counts = [row["compile/count"] for row in run.rows]
     assert [step for step, count in enumerate(counts) if step > 2 and count] == [4]
 
 
-@dataclass
-class Scaled:
-    """An engine that multiplies every weight of its first layer by a factor."""
+def scaled(inner, factor=1.05):
+    """Wrap an engine: multiply every weight of its first layer by a factor."""
 
-    inner: Any
-    factor: float = 1.05
+    def change(params):
+        return {**params, "layers": jax.tree.map(lambda leaf: leaf.at[0].multiply(factor), params["layers"])}
 
-    @property
-    def version(self):
-        return self.inner.version
-
-    def update_weights(self, weights):
-        layers = jax.tree.map(lambda leaf: leaf.at[0].multiply(self.factor), weights.tree["layers"])
-        self.inner.update_weights(replace(weights, tree={**weights.tree, "layers": layers}))
-
-    def generate(self, requests):
-        return self.inner.generate(requests)
-
-    def stats(self):
-        return self.inner.stats()
+    return InterferingEngine(inner=inner, change=change)
 
 
 def test_an_engine_with_a_scaled_layer_stops_the_run_within_a_step_and_saves(run, shared):
-    engine = Around(shared["engine"], Scaled)
+    engine = Around(shared["engine"], scaled)
     with pytest.raises(
         LimitExceeded, match=r"stopped at step 1 of 'rl': mismatch/.*above max_mismatch="
     ) as end:
@@ -231,7 +196,7 @@ def test_an_engine_with_a_scaled_layer_stops_the_run_within_a_step_and_saves(run
 
 
 def test_twin_the_engine_as_it_is_stays_below_a_tenth_of_the_limit(run, shared):
-    engine = Around(shared["engine"], lambda inner: Scaled(inner, factor=1.0))
+    engine = Around(shared["engine"], lambda inner: scaled(inner, factor=1.0))
     OPTIONS.build(run, **{**shared, "engine": engine}).run(Artifacts())
     assert max(row[ABSOLUTE] for row in run.rows[1:]) < MAX_MISMATCH["float32"] / 10
 

@@ -90,12 +90,12 @@ def test_extreme_ratios_stay_finite():
 
 
 def test_clip_ranges_are_scalars_of_one_objective():
-    wide = ClippedPolicyGradientObjective(0.3, 0.4)
-    assert wide == CLIPPED
-    assert wide.scalars == {"clip_low": 0.3, "clip_high": 0.4}
-    narrow, _ = wide(GivenLogprobs(NEW), batch())
-    np.testing.assert_array_equal(narrow, CLIPPED(GivenLogprobs(NEW), batch())[0])
-    assert not np.allclose(narrow, wide(GivenLogprobs(NEW), batch(scalars=wide.scalars))[0])
+    tight = ClippedPolicyGradientObjective(0.01, 0.02)
+    assert tight == CLIPPED
+    assert tight.scalars == {"clip_low": 0.01, "clip_high": 0.02}
+    same, _ = tight(GivenLogprobs(NEW), batch())
+    np.testing.assert_array_equal(same, CLIPPED(GivenLogprobs(NEW), batch())[0])
+    assert not np.allclose(same, tight(GivenLogprobs(NEW), batch(scalars=tight.scalars))[0])
 
 
 def test_objectives_name_the_columns_they_read():

@@ -20,7 +20,10 @@ COLUMNS = {"behavior_logprobs": [-1.0]}
 def unscored(*texts_of_groups: str) -> list[Group]:
     """One group per text, one sample per letter, whose completion is that letter."""
     return [
-        Group(number, tuple(make_sample([1], [2], COLUMNS, completion=letter) for letter in text))
+        Group(
+            number,
+            tuple(make_sample([1], [2], COLUMNS, is_sampled=True, completion=letter) for letter in text),
+        )
         for number, text in enumerate(texts_of_groups)
     ]
 
@@ -71,8 +74,8 @@ def test_a_failed_sample_takes_no_part_in_the_baseline_of_its_group(reward, bad)
     advantage = GroupMeanAdvantage(is_scaled=False)
     values, expected, twin = (np.concatenate(advantage(groups)[0]) for groups in (kept, without, as_zero))
     np.testing.assert_array_equal(values, expected)
-    np.testing.assert_array_equal(values, [-1, 1])
-    assert not np.allclose(values, twin[[0, 2]]), "a failure that counts as zero would be seen"
+    np.testing.assert_array_equal(values, [0, -1, 0, 1])
+    assert not np.allclose(values, twin[[0, 1, 4, 5]]), "a failure that counts as zero would be seen"
 
 
 def test_a_group_that_failed_as_a_whole_is_not_learned_from():

@@ -1,53 +1,36 @@
 """Eight virtual CPU devices, a tiny model whose next-token distribution is not flat, and engines for it."""
 
 import os
-
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from burnish.llm.testing import logits_of, scaled_params, tiny_qwen2_config
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.testing import make_mesh as make_mesh
+from burnish.platform.testing import use_virtual_devices
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+use_virtual_devices()
 
 EOS = 40
-HF_CONFIG = {
-    "model_type": "qwen2",
-    "vocab_size": 41,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "intermediate_size": 48,
-    "rope_theta": 100.0,
-    "tie_word_embeddings": True,
-}
 
 
 @pytest.fixture(scope="session")
 def model():
     """Return a tiny Qwen2 of 41 tokens, the last of which ends a completion."""
     from burnish.llm.config.family import Qwen2
+    from burnish.llm.families.protocol import FamilyContext
 
-    return Qwen2().build(HF_CONFIG)
+    return Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size=41)))
 
 
 @pytest.fixture(scope="session")
 def make_params(model):
     """Return a maker of parameters so large that the logits vary by about 1."""
-
-    def make(seed=0, scale=0.3):
-        generator = np.random.default_rng(seed)
-        return jax.tree.map(
-            lambda leaf: (scale * generator.standard_normal(leaf.shape) + (leaf == 1)).astype(np.float32),
-            model.init(seed),
-        )
-
-    return make
+    return lambda seed=0, scale=0.3: scaled_params(model, seed, scale)
 
 
 @pytest.fixture(scope="session")
@@ -57,32 +40,22 @@ def params(make_params):
 
 
 @pytest.fixture
-def make_mesh():
-    """Return a maker of meshes over the virtual devices."""
-
-    def make(dp=1, fsdp=1, tp=1):
-        axis_types = (jax.sharding.AxisType.Auto,) * 3
-        devices = jax.devices()[: dp * fsdp * tp]
-        return jax.make_mesh((dp, fsdp, tp), ("dp", "fsdp", "tp"), axis_types, devices=devices)
-
-    return make
-
-
-@pytest.fixture
 def make_engine(model, params, make_mesh):
     """Return a maker of engines with weights of version 0; eight slots of 24 tokens unless told otherwise."""
+    from burnish.platform.configuration.config import JaxConfig
     from burnish.sample.config.engine import InProcess
-    from burnish.sample.inprocess.engine import build_engine
+    from burnish.sample.engine import EngineContext, EngineLimits
 
     def make(mesh=None, max_tokens=24, eos_token_ids=(EOS,), **options):
         shape = {"slots": 8, "decode_steps": 4, "prefill_rows": 8, "prefill_tokens": 4, **options}
-        engine = build_engine(
-            InProcess(**shape),
-            model,
-            eos_token_ids,
-            mesh=mesh or make_mesh(),
-            max_tokens=max_tokens,
-            compute_dtype="float32",
+        engine = InProcess(**shape).build(
+            EngineContext(
+                model=model,
+                tokenizer=SimpleNamespace(eos_token_ids=eos_token_ids),
+                mesh=mesh or make_mesh(),
+                limits=EngineLimits(max_tokens=max_tokens),
+                jax=JaxConfig(),
+            )
         )
         engine.update_weights(Weights(0, params))
         return engine
@@ -112,15 +85,6 @@ def make_requests():
     return make
 
 
-def _logits(model, params, tokens):
-    positions = jnp.arange(tokens.shape[1])[None]
-    hidden, _ = model.forward(params, tokens, positions, jnp.ones_like(tokens))
-    return jnp.einsum("btd,dv->btv", hidden, model.head(params))[0]
-
-
-_jitted_logits = jax.jit(_logits, static_argnums=0)
-
-
 @pytest.fixture
 def full_logits(model):
     """Return a function that gives the logits [t v] of a whole sequence by one pass without a cache."""
@@ -128,7 +92,7 @@ def full_logits(model):
     def logits(params, tokens, length=24):
         padded = np.zeros((1, length), np.int32)
         padded[0, : len(tokens)] = tokens
-        return np.asarray(_jitted_logits(model, params, padded))[: len(tokens)]
+        return logits_of(model, params, padded)[0, : len(tokens)]
 
     return logits
 

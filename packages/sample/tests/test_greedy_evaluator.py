@@ -8,6 +8,7 @@ from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.config.evaluation import GreedyEvaluation
 from burnish.sample.config.reward import ExactMatch, Format
+from burnish.sample.evaluation import EvaluationContext
 from burnish.sample.request import Completion
 
 
@@ -17,8 +18,8 @@ class ListData:
     def splits(self):
         return ("test", "empty")
 
-    def build(self, split):
-        return [] if split == "empty" else [{"prompt": f"{n}=", "answer": str(n)} for n in range(3)]
+    def build(self, context):
+        return [] if context.split == "empty" else [{"prompt": f"{n}=", "answer": str(n)} for n in range(3)]
 
 
 class ScriptedEngine:
@@ -69,7 +70,9 @@ def evaluate():
         rewards = {"exact_match": ExactMatch(), "format": Format()}
         config = GreedyEvaluation(rewards=rewards, **options)
         engine, writer = ScriptedEngine(), writer or ListWriter()
-        evaluation = config.build(data=ListData(), tokenizer=ByteTokenizer(), writer=writer)
+        evaluation = config.build(
+            EvaluationContext(data=ListData(), tokenizer=ByteTokenizer(), writer=writer)
+        )
         return evaluation(engine, 40).summary(), writer.rows, engine
 
     return run
@@ -91,11 +94,12 @@ def test_statistics_are_means_over_problems(evaluate):
 
 def test_accuracy_is_the_first_reward_over_scored_samples():
     class MissingAnswer(ListData):
-        def build(self, split):
-            return {"test": [{"prompt": "0="}, *({"prompt": f"{n}=", "answer": "0"} for n in (1, 2))]}[split]
+        def build(self, context):
+            assert context.split == "test"
+            return [{"prompt": "0="}, *({"prompt": f"{n}=", "answer": "0"} for n in (1, 2))]
 
     config = GreedyEvaluation(rewards={"exact_match": ExactMatch()})
-    evaluation = config.build(data=MissingAnswer(), tokenizer=ByteTokenizer())
+    evaluation = config.build(EvaluationContext(data=MissingAnswer(), tokenizer=ByteTokenizer()))
     summary = evaluation(ScriptedEngine(), 0).summary()
     assert summary["eval/accuracy"] == 0.0
     assert summary["eval/failed"] == 1.0
@@ -105,7 +109,7 @@ def test_accuracy_is_the_first_reward_over_scored_samples():
 def test_requests_are_greedy_and_the_same_each_time():
     engine = ScriptedEngine()
     evaluation = GreedyEvaluation(num_problems=2, max_new_tokens=7).build(
-        data=ListData(), tokenizer=ByteTokenizer()
+        EvaluationContext(data=ListData(), tokenizer=ByteTokenizer())
     )
     evaluation(engine, 0)
     evaluation(engine, 1)
@@ -136,18 +140,20 @@ def test_rows_have_text_reward_and_ending(evaluate):
 
 @pytest.mark.parametrize(("every", "expected"), [(0, [0, 10]), (4, [0, 4, 8, 10]), (5, [0, 5, 10])])
 def test_due_at_start_interval_and_end(every, expected):
-    evaluation = GreedyEvaluation(every_steps=every).build(data=ListData(), tokenizer=ByteTokenizer())
+    evaluation = GreedyEvaluation(every_steps=every).build(
+        EvaluationContext(data=ListData(), tokenizer=ByteTokenizer())
+    )
     assert [step for step in range(11) if evaluation.due(step, 10)] == expected
 
 
 def test_empty_split_is_refused():
     with pytest.raises(ConfigError, match="'empty', which has no records"):
-        GreedyEvaluation(split="empty").build(data=ListData(), tokenizer=ByteTokenizer())
+        GreedyEvaluation(split="empty").build(EvaluationContext(data=ListData(), tokenizer=ByteTokenizer()))
 
 
 def test_no_reward_is_refused():
     with pytest.raises(ConfigError, match="rewards` is empty"):
-        GreedyEvaluation(rewards={}).build(data=ListData(), tokenizer=ByteTokenizer())
+        GreedyEvaluation(rewards={}).build(EvaluationContext(data=ListData(), tokenizer=ByteTokenizer()))
 
 
 @pytest.mark.parametrize("option", ["num_problems", "max_new_tokens", "every_steps"])
@@ -158,6 +164,6 @@ def test_numbers_that_select_nothing_are_refused(option):
 
 def test_a_split_that_the_data_lacks_gives_an_evaluation_that_is_never_due():
     config = GreedyEvaluation(split="validation", rewards={"exact_match": ExactMatch()})
-    evaluation = config.build(data=ListData(), tokenizer=ByteTokenizer())
+    evaluation = config.build(EvaluationContext(data=ListData(), tokenizer=ByteTokenizer()))
     assert (evaluation.num_problems, evaluation.max_tokens) == (0, 0)
     assert not any(evaluation.due(step, 5) for step in range(6))

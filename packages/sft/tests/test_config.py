@@ -3,6 +3,7 @@ import pytest
 from burnish.llm.config.training import JaxTraining
 from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
+from burnish.platform.runs.stage import CheckContext
 from burnish.sft.config import SFT
 
 
@@ -20,7 +21,7 @@ def test_a_length_without_room_for_a_completion_is_refused():
 
 def test_check_when_devices_do_not_divide_the_rows_says_what_would():
     with pytest.raises(ConfigError, match=r"a batch of 6 rows .* = 4 devices; 4 or 8 rows could"):
-        SFT(rows_per_step=6).check(JaxConfig(mesh=MeshConfig(dp=2, fsdp=2)))
+        SFT(rows_per_step=6).check(CheckContext(jax=JaxConfig(mesh=MeshConfig(dp=2, fsdp=2))))
 
 
 def test_check_when_micro_batches_do_not_divide_the_rows_says_what_would():
@@ -28,8 +29,10 @@ def test_check_when_micro_batches_do_not_divide_the_rows_says_what_would():
     with pytest.raises(
         ConfigError, match=r"micro_batch_rows=4 cannot divide .* legal values: 1, 2, 3, 6, all"
     ):
-        stage.check(JaxConfig())
+        stage.check(CheckContext(jax=JaxConfig()))
 
 
 def test_check_when_all_divides_says_nothing():
-    SFT(rows_per_step=8, training=JaxTraining(micro_batch_rows=4)).check(JaxConfig(mesh=MeshConfig(dp=2)))
+    SFT(rows_per_step=8, training=JaxTraining(micro_batch_rows=4)).check(
+        CheckContext(jax=JaxConfig(mesh=MeshConfig(dp=2)))
+    )

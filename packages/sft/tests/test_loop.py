@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from burnish.llm.batch import make_batch
-from burnish.llm.bundle import load_bundle
+from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.config.model import Pretrained
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
 from burnish.llm.training import TrainingContext
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
 from burnish.platform.errors import LimitExceeded
-from burnish.platform.runs.stage import Artifacts
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
 from burnish.sft.formats import encode
@@ -45,7 +45,7 @@ def test_the_stage_trains_evaluates_and_exports(run, shared):
 
 def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
     """Batches in the stream's order, one step each: nothing else happens in the loop."""
-    bundle = load_bundle(shared["model"], shared["tokenizer"], JaxConfig(), 0)
+    bundle = load_bundle(shared["model"], ModelContext(tokenizer=shared["tokenizer"], jax=JaxConfig()))
     demonstrations = encode(shared["data"], bundle.tokenizer, OPTIONS.max_length, "stages.sft")
     stream = RecordStream(demonstrations, run.data_seed)
     training = JaxTraining().build(
@@ -68,7 +68,8 @@ def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
         training.step(batch, cross_entropy)
     artifacts = OPTIONS.build(run, **shared).run(Artifacts())
     exported = load_bundle(
-        Pretrained(name_or_path=str(artifacts.get("model"))), shared["tokenizer"], JaxConfig(), 0
+        Pretrained(name_or_path=str(artifacts["model"])),
+        ModelContext(tokenizer=shared["tokenizer"], jax=JaxConfig()),
     )
     assert same_leaves(exported.params, jax.device_get(training.weights().tree))
 

@@ -1,17 +1,23 @@
 """The components of this plugin as plain data; nothing here imports jax, which is what `build` is for."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from burnish.platform.configuration.slot_fields import shared, slot
 from burnish.platform.errors import ConfigError
+
+if TYPE_CHECKING:
+    from burnish.platform.data.source import DataComponent
+    from burnish.platform.runs.stage import Stage
+    from burnish.platform.runs.stage_run import StageRun
+    from burnish.sample.engine import Engine, EngineComponent, EngineContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class Census:
     """The `census` stage: count the records of a split and the characters of their prompts, train nothing."""
 
-    data: Any = shared("data", "arithmetic")
+    data: "DataComponent" = shared("data", "arithmetic")
     """Where the records come from."""
 
     split: str = "prompts"
@@ -25,7 +31,7 @@ class Census:
         if self.max_records < 1:
             raise ConfigError(f"`max_records` is {self.max_records}; it must be 1 or more")
 
-    def build(self, run: Any, *, data: Any) -> Any:
+    def build(self, run: "StageRun", *, data: "DataComponent") -> "Stage":
         """Return the stage."""
         from burnish_minimal.stage import CensusStage
 
@@ -36,11 +42,11 @@ class Census:
 class Deduplicated:
     """An engine that asks another one for each different greedy completion once."""
 
-    inner: Any = slot("engine", "in_process")
+    inner: "EngineComponent" = slot("engine", "in_process")
     """The engine that generates."""
 
-    def build(self, **collaborators: Any) -> Any:
-        """Return the engine around the inner one, which gets every collaborator."""
+    def build(self, context: "EngineContext") -> "Engine":
+        """Return the engine around the inner one, which is built from the same context."""
         from burnish_minimal.engine import DeduplicatedEngine
 
-        return DeduplicatedEngine(self.inner.build(**collaborators))
+        return DeduplicatedEngine(self.inner.build(context))

@@ -1,8 +1,7 @@
 """The `census` stage."""
 
-from typing import Any
-
-from burnish.platform.runs.stage import Artifacts
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.data.source import DataComponent, DataContext
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish_minimal.config import Census
@@ -11,7 +10,7 @@ from burnish_minimal.config import Census
 class CensusStage:
     """Counts records and writes one row; what it received it passes on."""
 
-    def __init__(self, config: Census, run: StageRun, data: Any) -> None:
+    def __init__(self, config: Census, run: StageRun, data: DataComponent) -> None:
         """Hold the options, the run and the data component."""
         self._config = config
         self._run = run
@@ -19,7 +18,7 @@ class CensusStage:
 
     def run(self, artifacts: Artifacts) -> Artifacts:
         """Count, commit row 0 and return `artifacts` as they are."""
-        source = self._data.build(self._config.split)
+        source = self._data.build(DataContext(split=self._config.split, artifacts=artifacts))
         for step in self._run.steps(0):
             stats = StatsTracker()
             with stats.scope("census"):

@@ -1,18 +1,49 @@
-"""The directory a model leaves a stage in: weights, configuration, tokenizer and a manifest.
+"""The slot `export`: the directory a model leaves a stage in, with tokenizer and manifest.
 
 transformers and burnish read it alike; a stage receives its model from one.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.tokenizer import Tokenizer, save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform import atomic
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manifest import write_manifest
+from burnish.platform.configuration.config import JaxConfig
+
+
+class Export(Protocol):
+    """Writes a model into a directory."""
+
+    def __call__(
+        self, directory: Path, model: CausalLM, params: dict[str, Any], tokenizer: Tokenizer, /
+    ) -> Path:
+        """Write a complete export and return its directory, which a stage hands on."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportContext:
+    """What an `export` component may use."""
+
+    jax: JaxConfig
+    """Devices and number formats of the run."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+
+class ExportComponent(Protocol):
+    """Options of an export."""
+
+    def build(self, context: ExportContext, /) -> Export:
+        """Return what writes."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,15 @@ do with it, not in how they come by it.
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import jax
 
-from burnish.llm.bundle import Bundle, load_bundle
+from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
+from burnish.llm.export import ExportComponent, ExportContext
 from burnish.llm.optimizer import OptimizerComponent
+from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import TrainingBackend, TrainingContext
-from burnish.platform.runs.stage import Artifacts
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.runs.stage_run import StageRun
 
 MODEL = "model"
@@ -26,9 +26,10 @@ class ReceivedModel:
     """The components that a model is made of, and what is built from them when it is asked for."""
 
     run: StageRun
-    model: Any
-    tokenizer: Any
-    export: Any = None
+    model: ModelComponent
+    tokenizer: TokenizerComponent
+    export: ExportComponent | None = None
+    """How the trained model is handed on; None where nothing is trained."""
     artifacts: Artifacts = field(default_factory=Artifacts)
 
     @cached_property
@@ -36,7 +37,10 @@ class ReceivedModel:
         """The model with its tokenizer; parameters are read when they are asked for."""
         received = self.artifacts.get(MODEL)
         model = self.model if received is None else self.model.handed_over(str(received))
-        return load_bundle(model, self.tokenizer, self.run.jax, self.run.seed)
+        context = ModelContext(
+            tokenizer=self.tokenizer, jax=self.run.jax, seed=self.run.seed, artifacts=self.artifacts
+        )
+        return load_bundle(model, context)
 
     def training_context(self, optimizer: OptimizerComponent, total_steps: int) -> TrainingContext:
         """Return what a training backend may be built from; nothing is loaded yet."""
@@ -53,9 +57,10 @@ class ReceivedModel:
 
     def hand_over(self, training: TrainingBackend) -> Artifacts:
         """Export the trained model into the stage's directory and return it as the `model` artifact."""
-        write = self.export.build(self.run.jax)
+        assert self.export is not None, "a stage that trains has an `export`"
+        write = self.export.build(ExportContext(jax=self.run.jax, artifacts=self.artifacts))
         with self.run.span("export"):
-            path: Path = write(
+            path = write(
                 self.run.stage_directory / "export",
                 self.bundle.model,
                 jax.device_get(training.weights().tree),

@@ -1,11 +1,13 @@
-"""What a tokenizer promises, and the choice of one for a model directory."""
+"""The slot `tokenizer`: what one is built from and promises, and the choice of one for a model directory."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from burnish.platform import atomic
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.errors import ConfigError
 
 
@@ -63,6 +65,28 @@ class Tokenizer(Protocol):
 
     def files(self) -> dict[str, bytes]:
         """Return the files that `tokenizer=auto` and transformers load this tokenizer from."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerContext:
+    """What a `tokenizer` component may use."""
+
+    directory: Path | None = None
+    """The model's directory; None where the model has none, as the tiny one."""
+
+    trust_remote_code: bool = False
+    """Whether code that the directory brings along may run."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+
+class TokenizerComponent(Protocol):
+    """Options of a tokenizer."""
+
+    def build(self, context: TokenizerContext, /) -> Tokenizer:
+        """Return the tokenizer."""
         ...
 
 

@@ -6,17 +6,22 @@ from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
-from burnish.platform.runs.stage import Artifacts
+from burnish.platform.data.source import DataContext
 from burnish.platform.runs.stage_run import StageRun
+from burnish.rl.advantages.protocol import AdvantageContext
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import BatchLayout
 from burnish.rl.config.stage import RL
+from burnish.rl.filters.protocol import FilterContext
 from burnish.rl.limits import Limits, mismatch_limit
 from burnish.rl.loop import run_rl
 from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.prompts import Prompts, prompts_that_fit
+from burnish.rl.rollouts.protocol import RolloutContext
 from burnish.rl.selection import Selection
+from burnish.sample.rewards.protocol import RewardContext
 from burnish.sample.workbench import Workbench
 
 
@@ -79,7 +84,7 @@ class RLStage:
 
     def _prompts(self, bench: Workbench) -> Prompts:
         config = self.config
-        source = bench.data.build(config.split)
+        source = bench.data.build(DataContext(split=config.split, artifacts=bench.received.artifacts))
         prompts = prompts_that_fit(source, bench.received.bundle.tokenizer, config.max_prompt_tokens)
         if len(prompts) < len(source):
             self.stage_run.say(
@@ -104,15 +109,16 @@ class RLStage:
         config, run = self.config, self.stage_run
         objective = config.objective.build(ObjectiveContext(jax=run.jax))
         return Algorithm(
-            rollout=config.rollout.build(
-                tokenizer=bench.received.bundle.tokenizer,
-                max_new_tokens=config.max_new_tokens,
-                temperature=config.temperature,
-                seed=run.seed,
-                stage_index=run.index,
+            rollout=config.rollout.build(self._rollout_context(bench)),
+            selection=self._selection(bench),
+            advantage=config.advantage.build(
+                AdvantageContext(
+                    samples_per_prompt=config.samples_per_prompt,
+                    seed=run.seed,
+                    stage=run.name,
+                    artifacts=bench.received.artifacts,
+                )
             ),
-            selection=self._selection(),
-            advantage=config.advantage.build(),
             objective=MeasuredObjective(objective),
             layout=layout,
             limits=Limits(
@@ -121,11 +127,34 @@ class RLStage:
             ),
         )
 
-    def _selection(self) -> Selection:
-        config = self.config
+    def _rollout_context(self, bench: Workbench) -> RolloutContext:
+        config, run = self.config, self.stage_run
+        return RolloutContext(
+            tokenizer=bench.received.bundle.tokenizer,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            jax=run.jax,
+            seed=run.seed,
+            stage=run.name,
+            stage_index=run.index,
+            artifacts=bench.received.artifacts,
+        )
+
+    def _selection(self, bench: Workbench) -> Selection:
+        config, run, artifacts = self.config, self.stage_run, bench.received.artifacts
+        for_rewards = RewardContext(
+            tokenizer=bench.received.bundle.tokenizer,
+            jax=run.jax,
+            seed=run.seed,
+            stage=run.name,
+            artifacts=artifacts,
+        )
+        for_filters = FilterContext(
+            samples_per_prompt=config.samples_per_prompt, seed=run.seed, stage=run.name, artifacts=artifacts
+        )
         return Selection(
-            rewards={name: reward.build() for name, reward in config.rewards.items()},
+            rewards={name: reward.build(for_rewards) for name, reward in config.rewards.items()},
             reward_weights=config.reward_weights,
             timeout_seconds=config.reward_timeout_seconds,
-            filters={name: rule.build() for name, rule in config.filters.items()},
+            filters={name: rule.build(for_filters) for name, rule in config.filters.items()},
         )

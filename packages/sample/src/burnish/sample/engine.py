@@ -1,9 +1,16 @@
-"""The protocol of an engine: weights and requests in, completions out."""
+"""The slot `engine`: weights and requests in, completions out."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from jax.sharding import Mesh
+
+from burnish.llm.families.protocol import CausalLM
+from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.request import Completion, Request
 
@@ -30,4 +37,43 @@ class Engine(Protocol):
 
     def stats(self) -> StatsTracker:
         """Return what happened since the last call, and start counting anew."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineLimits:
+    """The largest request that an engine will be asked for."""
+
+    max_tokens: int
+    """Tokens of prompt and completion together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineContext:
+    """What an `engine` component may use."""
+
+    model: CausalLM
+    """The model whose weights `update_weights` brings."""
+
+    tokenizer: Tokenizer
+    """What the model reads and writes with; an engine itself sees ids only."""
+
+    mesh: Mesh
+    """The devices of the run."""
+
+    limits: EngineLimits
+    """What there has to be room for."""
+
+    jax: JaxConfig
+    """Devices and number formats of the run."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+
+class EngineComponent(Protocol):
+    """Options of an engine."""
+
+    def build(self, context: EngineContext, /) -> Engine:
+        """Return the engine, which waits for `update_weights` before it can generate."""
         ...

@@ -1,10 +1,16 @@
 """What an evaluation is: the same held-out problems each time, solved with an engine's weights."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.data.source import DataComponent
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine
+from burnish.sample.rewards.protocol import RewardContext
 
 
 @runtime_checkable
@@ -13,6 +19,56 @@ class SampleWriter(Protocol):
 
     def write(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
         """Append the rows of one step."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationContext:
+    """What an `evaluation` component may use."""
+
+    data: DataComponent
+    """Where the problems come from."""
+
+    tokenizer: Tokenizer
+    """What prompts are rendered and completions are read with."""
+
+    writer: SampleWriter | None = None
+    """Where the rows of samples go, where they go anywhere."""
+
+    jax: JaxConfig = field(default_factory=JaxConfig)
+    """Devices and number formats of the run."""
+
+    seed: int = 0
+    """The run's seed."""
+
+    stage: str = ""
+    """The block of the chain that is evaluated in."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+    @property
+    def for_rewards(self) -> RewardContext:
+        """What the evaluation's rewards may use."""
+        return RewardContext(
+            tokenizer=self.tokenizer,
+            jax=self.jax,
+            seed=self.seed,
+            stage=self.stage,
+            artifacts=self.artifacts,
+        )
+
+
+class EvaluationComponent(Protocol):
+    """Options of an evaluation."""
+
+    @property
+    def split(self) -> str:
+        """The split of the data that is evaluated."""
+        ...
+
+    def build(self, context: EvaluationContext, /) -> "Evaluation":
+        """Return the evaluation; data without the split to evaluate makes it one that is never due."""
         ...
 
 

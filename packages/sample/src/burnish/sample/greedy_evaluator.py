@@ -7,14 +7,13 @@ from typing import Any
 from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
-from burnish.platform.data.source import Record
+from burnish.platform.data.source import DataContext, Record
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
-from burnish.sample.config.evaluation import GreedyEvaluation
 from burnish.sample.engine import Engine
-from burnish.sample.evaluation import SampleWriter
+from burnish.sample.evaluation import EvaluationContext, SampleWriter
 from burnish.sample.request import Completion, Request
-from burnish.sample.rewards.protocol import AsyncReward, Reward
+from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent
 from burnish.sample.rewards.score import Scored, score
 
 
@@ -27,24 +26,38 @@ class Problem:
 
 
 def build_evaluation(
-    config: GreedyEvaluation, data: Any, tokenizer: Tokenizer, writer: SampleWriter | None
+    context: EvaluationContext,
+    *,
+    split: str,
+    num_problems: int,
+    every_steps: int,
+    max_new_tokens: int,
+    rewards: Mapping[str, RewardComponent],
+    reward_timeout_seconds: float,
 ) -> "GreedyEvaluator":
     """Return the evaluation over the first `num_problems` of the split.
 
     Data that does not offer the split gives an evaluation without problems, which is never due. Raises
     `ConfigError` when the split is empty or no reward is named.
     """
-    if not config.rewards:
+    if not rewards:
         raise ConfigError("`evaluation.rewards` is empty; name one, as in rewards.exact_match")
-    if config.split not in data.splits():
-        return GreedyEvaluator(config, [], {}, tokenizer, writer)
-    source = data.build(config.split)
-    if not len(source):
-        raise ConfigError(f"`evaluation.split` is '{config.split}', which has no records; name another split")
-    records = [source[index] for index in range(min(config.num_problems, len(source)))]
-    problems = [Problem(record, render_prompt(tokenizer, record)) for record in records]
-    rewards = {name: component.build() for name, component in config.rewards.items()}
-    return GreedyEvaluator(config, problems, rewards, tokenizer, writer)
+    problems: list[Problem] = []
+    if split in context.data.splits():
+        source = context.data.build(DataContext(split=split, artifacts=context.artifacts))
+        if not len(source):
+            raise ConfigError(f"`evaluation.split` is '{split}', which has no records; name another split")
+        records = [source[index] for index in range(min(num_problems, len(source)))]
+        problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]
+    return GreedyEvaluator(
+        problems,
+        {name: reward.build(context.for_rewards) for name, reward in rewards.items()} if problems else {},
+        tokenizer=context.tokenizer,
+        writer=context.writer,
+        every_steps=every_steps,
+        max_new_tokens=max_new_tokens,
+        reward_timeout_seconds=reward_timeout_seconds,
+    )
 
 
 class GreedyEvaluator:
@@ -52,18 +65,23 @@ class GreedyEvaluator:
 
     def __init__(
         self,
-        config: GreedyEvaluation,
         problems: Sequence[Problem],
         rewards: Mapping[str, Reward | AsyncReward],
+        *,
         tokenizer: Tokenizer,
         writer: SampleWriter | None,
+        every_steps: int,
+        max_new_tokens: int,
+        reward_timeout_seconds: float,
     ) -> None:
         """Hold the problems; nothing is computed before the first call."""
-        self._config = config
         self._problems = problems
         self._rewards = rewards
         self._tokenizer = tokenizer
         self._writer = writer
+        self._every_steps = every_steps
+        self._max_new_tokens = max_new_tokens
+        self._reward_timeout_seconds = reward_timeout_seconds
 
     @property
     def num_problems(self) -> int:
@@ -74,11 +92,11 @@ class GreedyEvaluator:
     def max_tokens(self) -> int:
         """Room an engine needs for the longest prompt and its completion, in tokens; 0 without problems."""
         longest = max((len(problem.prompt_tokens) for problem in self._problems), default=0)
-        return longest + self._config.max_new_tokens if self._problems else 0
+        return longest + self._max_new_tokens if self._problems else 0
 
     def due(self, step: int, last: int) -> bool:
         """Whether `step` is evaluated: 0, every `every_steps`, and the last one; never without problems."""
-        every = self._config.every_steps
+        every = self._every_steps
         return bool(self._problems) and (step in (0, last) or (every > 0 and step % every == 0))
 
     def __call__(self, engine: Engine, step: int) -> StatsTracker:
@@ -92,7 +110,7 @@ class GreedyEvaluator:
                     for problem, done in zip(self._problems, completions, strict=True)
                 ],
                 self._rewards,
-                timeout_seconds=self._config.reward_timeout_seconds,
+                timeout_seconds=self._reward_timeout_seconds,
             )
             if self._writer is not None:
                 self._writer.write(step, map(_row, range(self.num_problems), scored.samples, completions))
@@ -106,7 +124,7 @@ class GreedyEvaluator:
             Request(
                 id=index,
                 prompt_tokens=problem.prompt_tokens,
-                max_new_tokens=self._config.max_new_tokens,
+                max_new_tokens=self._max_new_tokens,
                 temperature=0.0,
             )
             for index, problem in enumerate(self._problems)

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.errors import ConfigError
-from burnish.platform.runs.stage import Artifacts
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench
 

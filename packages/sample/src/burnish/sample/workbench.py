@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any
 
 from burnish.llm.received import ReceivedModel
-from burnish.platform.runs.stage import Artifacts
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.data.source import DataComponent
 from burnish.platform.runs.stage_run import StageRun
-from burnish.sample.engine import Engine
-from burnish.sample.evaluation import Evaluation
+from burnish.sample.engine import Engine, EngineComponent, EngineContext, EngineLimits
+from burnish.sample.evaluation import Evaluation, EvaluationComponent, EvaluationContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +18,9 @@ class Workbench:
     """The components of a stage that samples, and what is built from them when it is asked for."""
 
     received: ReceivedModel
-    data: Any
-    engine: Any
-    evaluation: Any
+    data: DataComponent
+    engine: EngineComponent
+    evaluation: EvaluationComponent
 
     @classmethod
     def of(cls, run: StageRun, artifacts: Artifacts, shared: Mapping[str, Any]) -> "Workbench":
@@ -39,8 +40,16 @@ class Workbench:
     def evaluator(self) -> Evaluation:
         """The evaluation, ready to be called with an engine."""
         run = self.received.run
-        evaluation: Evaluation = self.evaluation.build(
-            data=self.data, tokenizer=self.received.bundle.tokenizer, writer=run.samples("eval")
+        evaluation = self.evaluation.build(
+            EvaluationContext(
+                data=self.data,
+                tokenizer=self.received.bundle.tokenizer,
+                writer=run.samples("eval"),
+                jax=run.jax,
+                seed=run.seed,
+                stage=run.name,
+                artifacts=self.received.artifacts,
+            )
         )
         if not evaluation.num_problems:
             offered = ", ".join(self.data.splits())
@@ -51,9 +60,12 @@ class Workbench:
         """Return an engine with room for `max_tokens` of prompt and completion, and for the evaluation's."""
         received = self.received
         return self.engine.build(
-            model=received.bundle.model,
-            tokenizer=received.bundle.tokenizer,
-            mesh=received.run.mesh,
-            max_tokens=max(max_tokens, self.evaluator.max_tokens, 1),
-            compute_dtype=received.run.jax.compute_dtype,
+            EngineContext(
+                model=received.bundle.model,
+                tokenizer=received.bundle.tokenizer,
+                mesh=received.run.mesh,
+                limits=EngineLimits(max_tokens=max(max_tokens, self.evaluator.max_tokens, 1)),
+                jax=received.run.jax,
+                artifacts=received.artifacts,
+            )
         )

@@ -1,15 +1,20 @@
 """Options of the `sft` stage; without jax, so that keys are checked before anything loads."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from burnish.platform.configuration.slot_fields import shared, slot
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.platform.configuration.config import JaxConfig
-    from burnish.platform.runs.stage import Stage
+    from burnish.llm.bundle import ModelComponent
+    from burnish.llm.export import ExportComponent
+    from burnish.llm.tokenizer import TokenizerComponent
+    from burnish.platform.data.source import DataComponent
+    from burnish.platform.runs.stage import CheckContext, Stage
     from burnish.platform.runs.stage_run import StageRun
+    from burnish.sample.engine import EngineComponent
+    from burnish.sample.evaluation import EvaluationComponent
 
 
 DEFAULT_POSITION = 10
@@ -20,12 +25,14 @@ DEFAULT_POSITION = 10
 class SFT:
     """Supervised next-token training on demonstrations: the loss is on the completion alone."""
 
-    model: Any = shared("model", "tiny")
-    tokenizer: Any = shared("tokenizer", "auto")
-    data: Any = shared("data", "arithmetic")
-    engine: Any = shared("engine", "in_process")
-    evaluation: Any = shared("evaluation", "greedy")
-    export: Any = shared("export", "huggingface")
+    provides: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    model: "ModelComponent" = shared("model", "tiny")
+    tokenizer: "TokenizerComponent" = shared("tokenizer", "auto")
+    data: "DataComponent" = shared("data", "arithmetic")
+    engine: "EngineComponent" = shared("engine", "in_process")
+    evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
+    export: "ExportComponent" = shared("export", "huggingface")
 
     steps: int = 1000
     """Optimizer steps."""
@@ -52,10 +59,13 @@ class SFT:
         if self.max_length < 2:
             raise ConfigError(f"max_length={self.max_length} must be at least 2: a prompt and a completion")
 
-    def check(self, jax: "JaxConfig") -> None:
+    def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
-        self.data.build(self.split)
-        self.training.check(self.rows_per_step, jax.mesh)
+        from burnish.platform.data.source import DataContext
+
+        if context.can_build(self.data):
+            self.data.build(DataContext(split=self.split))
+        self.training.check(self.rows_per_step, context.jax.mesh)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

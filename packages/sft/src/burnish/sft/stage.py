@@ -7,8 +7,9 @@ from typing import Any
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
-from burnish.platform.runs.stage import Artifacts
+from burnish.platform.data.source import DataContext
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
@@ -68,7 +69,7 @@ class SFTStage:
         return {**model, **plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
-        source = bench.data.build(self.config.split)
+        source = bench.data.build(DataContext(split=self.config.split, artifacts=bench.received.artifacts))
         where = f"stages.{self.stage_run.name}"
         demonstrations = encode(source, bench.received.bundle.tokenizer, self.config.max_length, where)
         if demonstrations.num_truncated:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from burnish.llm.export import HuggingFaceWriter
-    from burnish.platform.configuration.config import JaxConfig
+    from burnish.llm.export import Export, ExportContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +16,9 @@ class HuggingFaceExport:
     dtype: Literal["compute", "float32", "bfloat16"] = "compute"
     """Type of the written weights; `compute` is `jax.compute_dtype`, what was evaluated."""
 
-    def build(self, jax_config: JaxConfig) -> HuggingFaceWriter:
+    def build(self, context: ExportContext) -> Export:
         """Return the writer."""
         from burnish.llm.export import HuggingFaceWriter
 
-        dtype = jax_config.compute_dtype if self.dtype == "compute" else self.dtype
+        dtype = context.jax.compute_dtype if self.dtype == "compute" else self.dtype
         return HuggingFaceWriter(dtype=dtype)

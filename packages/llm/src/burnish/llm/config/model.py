@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.llm.bundle import Bundle
-    from burnish.platform.configuration.config import JaxConfig
+    from burnish.llm.bundle import Bundle, ModelContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +63,25 @@ class Tiny:
         """Return the model that an earlier stage left in `directory`, computed with the options of this."""
         return Pretrained(name_or_path=directory, remat=self.remat, scan_unroll=self.scan_unroll)
 
-    def build(self, tokenizer: Any, jax_config: JaxConfig | None, seed: int) -> Bundle:
-        """Return the model with its tokenizer; the parameters are a function of `seed` alone."""
-        from burnish.llm.bundle import tiny_bundle
+    def build(self, context: ModelContext) -> Bundle:
+        """Return the model with its tokenizer; the parameters are a function of the seed alone."""
+        from burnish.llm.tiny import tiny_bundle
 
-        return tiny_bundle(self, tokenizer, jax_config, seed)
+        return tiny_bundle(
+            context,
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            num_key_value_heads=self.num_kv_heads,
+            intermediate_size=self.intermediate_size,
+            rope_theta=self.rope_theta,
+            rms_norm_eps=self.rms_norm_eps,
+            initializer_range=self.initializer_range,
+            tie_word_embeddings=self.tie_word_embeddings,
+            max_position_embeddings=self.max_position_embeddings,
+            remat=self.remat,
+            scan_unroll=self.scan_unroll,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +115,15 @@ class Pretrained:
         """Return the model that an earlier stage left in `directory`, computed with the options of this."""
         return replace(self, name_or_path=directory)
 
-    def build(self, tokenizer: Any, jax_config: JaxConfig | None, seed: int) -> Bundle:
-        """Return the model with its tokenizer; nothing is random, `seed` is not used."""
-        del seed
-        from burnish.llm.bundle import pretrained_bundle
+    def build(self, context: ModelContext) -> Bundle:
+        """Return the model that `name_or_path` stands for, with the tokenizer beside it."""
+        from burnish.llm.model_source import locate
+        from burnish.llm.pretrained import pretrained_bundle
 
-        return pretrained_bundle(self, tokenizer, jax_config)
+        return pretrained_bundle(
+            locate(self.name_or_path, self.revision),
+            context,
+            trust_remote_code=self.trust_remote_code,
+            remat=self.remat,
+            scan_unroll=self.scan_unroll,
+        )

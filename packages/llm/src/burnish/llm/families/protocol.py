@@ -1,12 +1,13 @@
-"""What a model family promises: a causal LM as a hashable description and pure functions over parameters."""
+"""The slot `family`: from a `config.json` to a causal LM, a hashable description with pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.kv_cache import KVCache
+from burnish.platform.configuration.config import JaxConfig
 
 
 @dataclass(frozen=True)
@@ -94,4 +95,33 @@ class CausalLM(Protocol):
 
     def head(self, params: dict[str, Any]) -> Float[Array, "d v"]:
         """Return the matrix that maps hidden states to logits."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyContext:
+    """What a `family` component may use."""
+
+    hf_config: Mapping[str, Any]
+    """The `config.json` of the model."""
+
+    jax: JaxConfig | None = None
+    """Devices and number formats of the run; None where there is no run."""
+
+    remat: Literal["none", "dots", "full"] = "none"
+    """What the backward pass recomputes."""
+
+    scan_unroll: int = 1
+    """Layers per iteration of the compiled loop over layers."""
+
+
+class FamilyComponent(Protocol):
+    """A family of models, made without options."""
+
+    def match(self, hf_config: Mapping[str, Any], /) -> bool:
+        """Say whether a `config.json` is of this family."""
+        ...
+
+    def build(self, context: FamilyContext, /) -> CausalLM:
+        """Return the model of the `config.json`, computed in the dtype of its parameters."""
         ...

@@ -1,9 +1,15 @@
-"""What a checkpoint backend is: array trees in and out of a directory of its own."""
+"""The slot `checkpoint`: array trees in and out of a directory of their own."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from burnish.platform.checkpoint.snapshot import Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointContext:
+    """What a checkpoint backend may use: nothing of a run, since a checkpoint is also read without one."""
 
 
 @runtime_checkable
@@ -27,4 +33,12 @@ class CheckpointBackend(Protocol):
 
     def wait(self) -> None:
         """Return when the files of every earlier `save` are complete; raise what went wrong in them."""
+        ...
+
+
+class CheckpointComponent(Protocol):
+    """Options of a checkpoint backend."""
+
+    def build(self, context: CheckpointContext, /) -> CheckpointBackend:
+        """Return the backend."""
         ...

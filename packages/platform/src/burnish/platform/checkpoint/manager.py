@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.platform import atomic
 from burnish.platform.checkpoint import step_directory
-from burnish.platform.checkpoint.backend import CheckpointBackend
+from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointContext
 from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
 from burnish.platform.checkpoint.retention import best_step, improves, steps_to_remove
 from burnish.platform.checkpoint.snapshot import Stateful
@@ -170,10 +170,10 @@ class CheckpointManager:
     def _backend_of(self, tree: str) -> CheckpointBackend:
         """Return a backend per tree, so that one tree's save does not wait for another's."""
         if tree not in self._backends:
-            self._backends[tree] = self._config.backend.build()
+            self._backends[tree] = self._config.backend.build(CheckpointContext())
         return self._backends[tree]
 
     def _reader(self, name: str) -> CheckpointBackend:
         if name == self._backend_name:
-            return self._config.backend.build()
+            return self._config.backend.build(CheckpointContext())
         return step_directory.build_installed_backend(name)

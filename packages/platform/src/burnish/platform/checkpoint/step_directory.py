@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from burnish.platform import atomic
-from burnish.platform.checkpoint.backend import CheckpointBackend
+from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointContext
 from burnish.platform.checkpoint.manifest import MANIFEST, Verified, verify
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful, Tree
 from burnish.platform.errors import CheckpointError
@@ -53,15 +53,14 @@ def build_installed_backend(name: str) -> CheckpointBackend:
     from burnish.platform.configuration.registry import resolve
 
     component = cast("Callable[[], Any]", resolve("checkpoint", name, allow_import_paths=False))
-    return component().build()
+    return component().build(CheckpointContext())
 
 
 def backend_name(component: object) -> str:
     """Return the name a backend's options are installed under, or their import path where they are not."""
-    from burnish.platform.configuration.registry import available
+    from burnish.platform.configuration.registry import name_of
 
-    value = f"{type(component).__module__}:{type(component).__qualname__}"
-    return next((name for name, found in available("checkpoint").items() if found.value == value), value)
+    return name_of("checkpoint", component)
 
 
 def write_payload(

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from burnish.platform.errors import ConfigError
+
+Fact = TypeVar("Fact")
 
 
 class Component(Protocol):
@@ -12,7 +14,7 @@ class Component(Protocol):
 
     @property
     def build(self) -> Callable[..., Any]:
-        """Return what makes the thing from these options and its collaborators."""
+        """Return what makes the thing from these options and the context of its slot."""
         ...
 
 
@@ -28,3 +30,18 @@ class FunctionComponent:
             name = self.function.__name__
             raise ConfigError(f"{name}.{next(iter(options))}: '{name}' is a function and has no options")
         return self.function
+
+
+def fact(component: object, name: str, default: Fact) -> Fact:
+    """Return what a component says of itself by an attribute, `default` where it says nothing.
+
+    A dataclass says it by a `ClassVar`, or a property where it follows from the options; a plain function by
+    an attribute of its own.
+    """
+    said_by = component.function if isinstance(component, FunctionComponent) else component
+    return getattr(said_by, name, default)
+
+
+def source_of(component: object) -> object:
+    """Return what a component's author has written: the dataclass, or the function."""
+    return component.function if isinstance(component, FunctionComponent) else type(component)

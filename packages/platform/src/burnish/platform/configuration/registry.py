@@ -15,6 +15,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any, cast
 
+from burnish.platform.configuration.component import source_of
 from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import BurnishError, ComponentError
 
@@ -94,6 +95,13 @@ def provider(slot: str, name: str) -> Provider:
                 f"{slot} '{name}' is provided by more than one distribution: {owners}; uninstall one, "
                 "or name the one you want as 'package.module:Symbol'"
             )
+
+
+def name_of(slot: str, component: object) -> str:
+    """Return the name a component is installed under, or its import path where it is not."""
+    source: Any = source_of(component)
+    value = f"{source.__module__}:{source.__qualname__}"
+    return next((name for name, found in sorted(claims(slot).items()) if found[0].value == value), value)
 
 
 def resolve(slot: str, name: str, allow_import_paths: bool = True) -> type[Any] | Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from burnish.platform.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from burnish.platform.data.source import DataSource
+    from burnish.platform.data.source import DataContext, DataSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +48,13 @@ class Arithmetic:
         """Return the splits there are."""
         return ("demonstrations", "prompts", "validation", "test")
 
-    def build(self, split: str) -> "DataSource":
+    def build(self, context: "DataContext") -> "DataSource":
         """Return the records of one split; DataError names the splits there are."""
         from burnish.platform.data.arithmetic import build_split
 
-        _require_split("arithmetic", split, self.splits())
+        _require_split("arithmetic", context.split, self.splits())
         return build_split(
-            split,
+            context.split,
             num_problems=self.num_problems,
             num_digits=self.num_digits,
             num_demonstrations=self.num_demonstrations,
@@ -105,10 +105,11 @@ class Jsonl:
         """Return the splits that a file is given for."""
         return tuple(self._paths())
 
-    def build(self, split: str) -> "DataSource":
+    def build(self, context: "DataContext") -> "DataSource":
         """Return the records of one split; DataError names file and line of what cannot be read."""
         from burnish.platform.data.jsonl import build_source
 
+        split = context.split
         missing = {name: f": set data.{name}_path" for name in ("validation", "test")}
         _require_split("jsonl", split, self.splits(), missing.get(split, ""))
         return build_source(

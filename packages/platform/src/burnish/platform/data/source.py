@@ -1,7 +1,10 @@
-"""What a source of records is: a length, records by index, and a fingerprint of the content."""
+"""The slot `data`: what a component is built from, and the records by index that it builds."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from burnish.platform.artifacts import Artifacts
 
 Record = Mapping[str, Any]
 """One row of data.
@@ -32,4 +35,27 @@ class Source(Protocol[Item]):
 
 
 DataSource = Source[Record]
-"""What `build(split)` of a `data` component returns."""
+"""What a `data` component builds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataContext:
+    """What a `data` component may use."""
+
+    split: str
+    """Which of its records are asked for: one of `splits()`."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+
+class DataComponent(Protocol):
+    """Options of a `data` component."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits there are."""
+        ...
+
+    def build(self, context: DataContext, /) -> DataSource:
+        """Return the records of one split; DataError names the splits there are."""
+        ...

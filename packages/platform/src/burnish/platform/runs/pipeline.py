@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.slot_fields import shared_slot
@@ -13,12 +14,12 @@ from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.device.processes import is_primary
 from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
-from burnish.platform.runs import report
+from burnish.platform.runs import report, supply
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
-from burnish.platform.runs.stage import Artifacts, SupportsCheck, SupportsPlan
+from burnish.platform.runs.stage import CheckContext, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger, open_logger
 from burnish.platform.statistics.rows import read_rows
@@ -61,19 +62,23 @@ def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
     chain = _Chain(config, RunDirectory(locate(config)), FRESH)
     plans: dict[str, Mapping[str, int | float | str]] = {}
     for index, name in enumerate(config.stages, 1):
+        if awaited := supply.awaited(config, name):
+            plans[name] = {"known once the stages before have run": ", ".join(awaited)}
+            continue
         stage = chain.build(index, chain.stage_run(index, StatsLogger({})))
         plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
     return plans
 
 
 def _check(config: Config) -> None:
-    """Raise ConfigError where devices and stages do not go together; nothing is written yet."""
+    """Raise ConfigError where devices, stages and components do not go together; nothing is written yet."""
     apply_jax_config(config.jax)
     build_mesh(config.jax.mesh)
+    supply.require_supply(config)
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
             try:
-                stage_config.check(config.jax)
+                stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
             except ConfigError as error:
                 raise ConfigError(f"stages.{name}: {error}") from error
 
@@ -160,6 +165,7 @@ class _Chain:
     def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
         run = self.stage_run(index, logger, before.next_global_step)
         artifacts = self.build(index, run).run(before.artifacts)
+        supply.require_provided(name, self.config.stages[name], artifacts)
         finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)
         self.root.finish_stage(index, name, finished)
         return finished

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from burnish.platform import atomic
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.errors import RunError
-from burnish.platform.runs.stage import Artifacts
 
 
 @dataclass(frozen=True)

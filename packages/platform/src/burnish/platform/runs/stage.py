@@ -1,26 +1,12 @@
-"""What a stage is to the pipeline: it takes directories and hands over directories, never memory."""
+"""The slot `stage`: what takes directories from the one before and hands over directories, never memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Artifacts:
-    """Directories that stages hand to each other, by name: `model` is the one every training stage writes."""
-
-    directories: Mapping[str, Path] = field(default_factory=dict[str, Path])
-
-    def get(self, name: str) -> Path | None:
-        """Return the directory called `name`, or None when no stage before has written one."""
-        return self.directories.get(name)
-
-    def including(self, name: str, directory: Path) -> "Artifacts":
-        """Return these artifacts with the directory `name` added or replaced."""
-        return replace(self, directories={**self.directories, name: directory})
+from burnish.platform.configuration.parts import needs_of
 
 
 class Stage(Protocol):
@@ -31,11 +17,39 @@ class Stage(Protocol):
         ...
 
 
+class StageComponent(Protocol):
+    """Options of a stage.
+
+    It declares the artifacts that its `run` adds by a class attribute `provides`, and those it cannot do
+    without by `needs`, as any component does; both are empty where it says nothing.
+    """
+
+    @property
+    def build(self) -> Any:
+        """Return what makes the stage from a `StageRun` and the components of the shared fields, by name."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckContext:
+    """What a stage's options are held against."""
+
+    jax: JaxConfig
+    """Devices and number formats of the run."""
+
+    coming: frozenset[str] = frozenset()
+    """Artifacts that earlier blocks will provide: there when the stage runs, and not before."""
+
+    def can_build(self, component: object) -> bool:
+        """Whether nothing that the component needs is still to come."""
+        return not needs_of(component) & self.coming
+
+
 @runtime_checkable
 class SupportsCheck(Protocol):
     """Options of a stage that can be held against the rest of the config before anything is written."""
 
-    def check(self, jax: JaxConfig) -> None:
+    def check(self, context: CheckContext) -> None:
         """Raise ConfigError where they do not go together."""
         ...
 

@@ -1,11 +1,13 @@
-"""What an advantage estimator is, and the step from one number per completion to one per token."""
+"""The slot `advantage`: groups to one number per completion token."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
 
+from burnish.platform.artifacts import Artifacts
 from burnish.rl.groups import Group
 
 TokenAdvantages = Float[np.ndarray, " t"]
@@ -17,6 +19,35 @@ class Advantage(Protocol):
 
     def __call__(self, groups: Sequence[Group]) -> list[list[TokenAdvantages]]:
         """Return, per group and scored sample, the advantage of each of its tokens."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdvantageContext:
+    """What an `advantage` component may use."""
+
+    samples_per_prompt: int
+    """Completions of each prompt, failed ones included."""
+
+    seed: int = 0
+    """The run's seed."""
+
+    stage: str = ""
+    """The block of the chain that learns."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+
+class AdvantageComponent(Protocol):
+    """Options of an advantage estimator, or a plain function.
+
+    One that compares within a group says how many completions that takes by a class attribute
+    `min_group_size`; 1 where it says nothing.
+    """
+
+    def build(self, context: AdvantageContext, /) -> Advantage:
+        """Return the estimator."""
         ...
 
 

@@ -1,20 +1,23 @@
 """The advantage estimators of this package as plain data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
-    from burnish.rl.advantages.protocol import Advantage
+    from burnish.rl.advantages.protocol import Advantage, AdvantageContext
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupMean:
     """GRPO: a reward against the mean of its group, in units of the group's standard deviation."""
 
+    min_group_size: ClassVar[int] = 2
+    """Completions of a prompt that it takes to compare one."""
+
     scale: Literal["std", "none"] = "std"
     """Divide by the group's standard deviation (GRPO), or not (Dr. GRPO)."""
 
-    def build(self) -> "Advantage":
+    def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""
         from burnish.rl.advantages.group_mean import GroupMeanAdvantage
 
@@ -25,7 +28,10 @@ class GroupMean:
 class LeaveOneOut:
     """RLOO: a reward against the mean of the others in its group."""
 
-    def build(self) -> "Advantage":
+    min_group_size: ClassVar[int] = 2
+    """Completions of a prompt that it takes to compare one."""
+
+    def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""
         from burnish.rl.advantages.leave_one_out import leave_one_out
 
@@ -39,7 +45,7 @@ class BatchMean:
     scale: Literal["std", "none"] = "std"
     """Divide by the standard deviation of the step's rewards, or not."""
 
-    def build(self) -> "Advantage":
+    def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""
         from burnish.rl.advantages.batch_mean import BatchMeanAdvantage
 

@@ -2,16 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from burnish.platform.configuration.component import fact
+from burnish.platform.configuration.registry import name_of
 from burnish.platform.configuration.slot_fields import shared, slot, slots
 from burnish.platform.errors import ConfigError
-from burnish.rl.config.advantage import GroupMean, LeaveOneOut
 
 if TYPE_CHECKING:
-    from burnish.platform.configuration.config import JaxConfig
-    from burnish.platform.runs.stage import Stage
+    from burnish.llm.bundle import ModelComponent
+    from burnish.llm.export import ExportComponent
+    from burnish.llm.tokenizer import TokenizerComponent
+    from burnish.platform.data.source import DataComponent
+    from burnish.platform.runs.stage import CheckContext, Stage
     from burnish.platform.runs.stage_run import StageRun
+    from burnish.rl.advantages.protocol import AdvantageComponent
+    from burnish.rl.filters.protocol import FilterComponent
+    from burnish.rl.rollouts.protocol import RolloutComponent
+    from burnish.sample.engine import EngineComponent
+    from burnish.sample.evaluation import EvaluationComponent
+    from burnish.sample.rewards.protocol import RewardComponent
 
 
 DEFAULT_POSITION = 20
@@ -22,12 +32,14 @@ DEFAULT_POSITION = 20
 class RL:
     """Roll out, reward, compare, update: reinforcement learning with verifiable rewards."""
 
-    model: Any = shared("model", "tiny")
-    tokenizer: Any = shared("tokenizer", "auto")
-    data: Any = shared("data", "arithmetic")
-    engine: Any = shared("engine", "in_process")
-    evaluation: Any = shared("evaluation", "greedy")
-    export: Any = shared("export", "huggingface")
+    provides: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    model: "ModelComponent" = shared("model", "tiny")
+    tokenizer: "TokenizerComponent" = shared("tokenizer", "auto")
+    data: "DataComponent" = shared("data", "arithmetic")
+    engine: "EngineComponent" = shared("engine", "in_process")
+    evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
+    export: "ExportComponent" = shared("export", "huggingface")
 
     steps: int = 200
     """Rollouts, each followed by `updates_per_rollout` optimizer steps."""
@@ -60,10 +72,10 @@ class RL:
     """Factors of `rewards`, by their labels, in the sum that is learned from; 1 where none is named."""
     log_groups: int = 4
     """Prompts of each step whose completions are written to `samples/rollouts.jsonl`."""
-    rollout: Any = slot("rollout", "single_turn")
-    rewards: Mapping[str, Any] = slots("reward", ["exact_match"])
-    advantage: Any = slot("advantage", "group_mean")
-    filters: Mapping[str, Any] = slots("filter", [])
+    rollout: "RolloutComponent" = slot("rollout", "single_turn")
+    rewards: "Mapping[str, RewardComponent]" = slots("reward", ["exact_match"])
+    advantage: "AdvantageComponent" = slot("advantage", "group_mean")
+    filters: "Mapping[str, FilterComponent]" = slots("filter", [])
     objective: Any = slot("objective", "clipped_policy_gradient")
     optimizer: Any = slot("optimizer", "adamw")
     training: Any = slot("training", "jax")
@@ -99,23 +111,29 @@ class RL:
             raise ConfigError("rewards is empty: there is nothing to learn from; name one, as exact_match")
         if unknown := sorted(set(self.reward_weights) - set(self.rewards)):
             raise ConfigError(f"reward_weights names {unknown}; the rewards are {sorted(self.rewards)}")
-        if self.samples_per_prompt == 1 and isinstance(self.advantage, GroupMean | LeaveOneOut):
+        least = fact(self.advantage, "min_group_size", 1)
+        if self.samples_per_prompt < least:
             raise ConfigError(
-                "samples_per_prompt=1 leaves nothing to compare a completion with; raise it to 2 or more, or "
-                "choose advantage=batch_mean"
+                f"samples_per_prompt={self.samples_per_prompt} is too few for the advantage "
+                f"'{name_of('advantage', self.advantage)}', which compares {least} completions of a "
+                f"prompt at least; raise it to {least} or more, or choose advantage=batch_mean"
             )
-        most = getattr(self.objective, "max_updates_per_rollout", self.updates_per_rollout)
+        most = fact(self.objective, "max_updates_per_rollout", self.updates_per_rollout)
         if self.updates_per_rollout > most:
             raise ConfigError(
-                f"updates_per_rollout={self.updates_per_rollout} is more than the objective can learn from "
-                f"one rollout; set it to {most}, or choose objective=clipped_policy_gradient"
+                f"updates_per_rollout={self.updates_per_rollout} is more than the objective "
+                f"'{name_of('objective', self.objective)}' can learn from one rollout; set it to "
+                f"{most}, or choose objective=clipped_policy_gradient"
             )
 
-    def check(self, jax: "JaxConfig") -> None:
+    def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
-        self.data.build(self.split)
+        from burnish.platform.data.source import DataContext
+
+        if context.can_build(self.data):
+            self.data.build(DataContext(split=self.split))
         num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
-        self.training.check(num_rows, jax.mesh)
+        self.training.check(num_rows, context.jax.mesh)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jax.sharding import Mesh
-
-    from burnish.llm.families.protocol import CausalLM
-    from burnish.llm.tokenizer import Tokenizer
-    from burnish.sample.engine import Engine
+    from burnish.sample.engine import Engine, EngineContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +35,15 @@ class InProcess:
             if getattr(self, name) < 1:
                 raise ConfigError(f"`engine.{name}` is {getattr(self, name)}; it must be 1 or more")
 
-    def build(
-        self, *, model: "CausalLM", tokenizer: "Tokenizer", mesh: "Mesh", max_tokens: int, compute_dtype: str
-    ) -> "Engine":
-        """Return the engine, which waits for `update_weights` before it can generate.
-
-        `max_tokens` bounds prompt and completion together. Rows are spread over `dp` and `fsdp` of `mesh`.
-        """
+    def build(self, context: "EngineContext") -> "Engine":
+        """Return the engine; rows are spread over `dp` and `fsdp` of the mesh."""
         from burnish.sample.inprocess.engine import build_engine
 
         return build_engine(
-            self,
-            model,
-            tokenizer.eos_token_ids,
-            mesh=mesh,
-            max_tokens=max_tokens,
-            compute_dtype=compute_dtype,
+            context,
+            slots=self.slots,
+            decode_steps=self.decode_steps,
+            refill_slots=self.refill_slots,
+            prefill_rows=self.prefill_rows,
+            prefill_tokens=self.prefill_tokens,
         )

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from burnish.platform.configuration.slot_fields import slots
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.llm.tokenizer import Tokenizer
-    from burnish.sample.evaluation import Evaluation, SampleWriter
+    from burnish.sample.evaluation import Evaluation, EvaluationContext
+    from burnish.sample.rewards.protocol import RewardComponent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class GreedyEvaluation:
     reward_timeout_seconds: float = 60.0
     """Seconds an asynchronous reward may take for one sample before the sample counts as failed."""
 
-    rewards: Mapping[str, Any] = slots("reward", ["exact_match"])
+    rewards: "Mapping[str, RewardComponent]" = slots("reward", ["exact_match"])
     """What a completion is worth; the first one's mean is `eval/accuracy`."""
 
     def __post_init__(self) -> None:
@@ -44,10 +44,16 @@ class GreedyEvaluation:
                 f"`evaluation.reward_timeout_seconds` is {self.reward_timeout_seconds}; it must be positive"
             )
 
-    def build(
-        self, *, data: Any, tokenizer: "Tokenizer", writer: "SampleWriter | None" = None
-    ) -> "Evaluation":
-        """Return the evaluation over `data.build(split)`; rows go to `writer`, where there is one."""
+    def build(self, context: "EvaluationContext") -> "Evaluation":
+        """Return the evaluation over the first `num_problems` of the split."""
         from burnish.sample.greedy_evaluator import build_evaluation
 
-        return build_evaluation(self, data, tokenizer, writer)
+        return build_evaluation(
+            context,
+            split=self.split,
+            num_problems=self.num_problems,
+            every_steps=self.every_steps,
+            max_new_tokens=self.max_new_tokens,
+            rewards=self.rewards,
+            reward_timeout_seconds=self.reward_timeout_seconds,
+        )

@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
-    from burnish.sample.rewards.protocol import Reward
+    from burnish.sample.rewards.protocol import Reward, RewardContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ExactMatch:
                 f"`answer_pattern` is {self.answer_pattern!r}; put a group around the answer, as in '#(.*)'"
             )
 
-    def build(self, **_: Any) -> "Reward":
+    def build(self, _: "RewardContext") -> "Reward":
         """Return the reward."""
         from burnish.sample.rewards.exact_match import ExactMatchReward
 
@@ -46,7 +46,7 @@ class Format:
         """Refuse a pattern that is not one."""
         compile_pattern("pattern", self.pattern)
 
-    def build(self, **_: Any) -> "Reward":
+    def build(self, _: "RewardContext") -> "Reward":
         """Return the reward."""
         from burnish.sample.rewards.format import FormatReward
 

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 from burnish.platform.configuration.slot_fields import shared
 
 if TYPE_CHECKING:
+    from burnish.llm.bundle import ModelComponent
+    from burnish.llm.tokenizer import TokenizerComponent
+    from burnish.platform.data.source import DataComponent
     from burnish.platform.runs.stage_run import StageRun
+    from burnish.sample.engine import EngineComponent
+    from burnish.sample.evaluation import EvaluationComponent
     from burnish.sample.stage import EvalStage
 
 
@@ -14,19 +19,19 @@ if TYPE_CHECKING:
 class Eval:
     """The `eval` stage: evaluate the model that arrives, write one row, pass it on unchanged."""
 
-    model: Any = shared("model", "tiny")
+    model: "ModelComponent" = shared("model", "tiny")
     """The model, where no earlier stage hands one over."""
 
-    tokenizer: Any = shared("tokenizer", "auto")
+    tokenizer: "TokenizerComponent" = shared("tokenizer", "auto")
     """Text to tokens and back."""
 
-    data: Any = shared("data", "arithmetic")
+    data: "DataComponent" = shared("data", "arithmetic")
     """Where the problems come from."""
 
-    engine: Any = shared("engine", "in_process")
+    engine: "EngineComponent" = shared("engine", "in_process")
     """What completes the prompts."""
 
-    evaluation: Any = shared("evaluation", "greedy")
+    evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
     """Which problems, and how completions are scored."""
 
     def build(self, run: "StageRun", **shared_components: Any) -> "EvalStage":

@@ -10,13 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
-from burnish.llm.families.protocol import CausalLM
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.statistics.tracker import StatsTracker
-from burnish.sample.config.engine import InProcess
+from burnish.sample.engine import EngineContext
 from burnish.sample.inprocess.decode import decode
 from burnish.sample.inprocess.prefill import PromptChunk, admit, prefill
 from burnish.sample.inprocess.slot_table import SlotTable
@@ -28,27 +26,27 @@ NO_WEIGHTS = -1
 
 
 def build_engine(
-    config: InProcess,
-    model: CausalLM,
-    eos_token_ids: Sequence[int],
+    context: EngineContext,
     *,
-    mesh: Mesh,
-    max_tokens: int,
-    compute_dtype: str,
+    slots: int,
+    decode_steps: int,
+    refill_slots: int,
+    prefill_rows: int,
+    prefill_tokens: int,
 ) -> "InProcessEngine":
-    """Return an engine for requests of up to `max_tokens` tokens, prompt and completion together.
+    """Return an engine with room for the largest request that the context allows.
 
     Raises `ConfigError` when slots or prefill rows cannot be spread evenly over the mesh.
     """
     shape = EngineShape(
-        model=model,
-        slots=config.slots,
-        length=max_tokens,
-        decode_steps=config.decode_steps,
-        prefill_rows=config.prefill_rows,
-        prefill_tokens=config.prefill_tokens,
-        dtype=jnp.dtype(compute_dtype),
-        mesh=mesh,
+        model=context.model,
+        slots=slots,
+        length=context.limits.max_tokens,
+        decode_steps=decode_steps,
+        prefill_rows=prefill_rows,
+        prefill_tokens=prefill_tokens,
+        dtype=jnp.dtype(context.jax.compute_dtype),
+        mesh=context.mesh,
     )
     shards = shape.num_row_shards
     for name, rows in (("slots", shape.slots), ("prefill_rows", shape.prefill_rows)):
@@ -57,7 +55,7 @@ def build_engine(
                 f"`engine.{name}` is {rows}, not divisible by the {shards} devices of dp x fsdp; "
                 f"use {rows - rows % shards or shards} or {rows + shards - rows % shards}"
             )
-    return InProcessEngine(shape, eos_token_ids, config.refill_slots)
+    return InProcessEngine(shape, context.tokenizer.eos_token_ids, refill_slots)
 
 
 class InProcessEngine:

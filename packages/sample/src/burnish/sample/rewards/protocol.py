@@ -1,10 +1,13 @@
-"""What a reward is: samples in, one result per sample out, now or awaited."""
+"""The slot `reward`: samples in, one result per sample out, now or awaited."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from burnish.llm.sequence import Sample
+from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.config import JaxConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,34 @@ class AsyncReward(Protocol):
 
     async def __call__(self, samples: Sequence[Sample], /) -> Sequence[RewardResult]:
         """Return one result per sample, in order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardContext:
+    """What a `reward` component may use."""
+
+    tokenizer: Tokenizer
+    """What the samples' tokens were made with."""
+
+    jax: JaxConfig = field(default_factory=JaxConfig)
+    """Devices and number formats of the run."""
+
+    seed: int = 0
+    """The run's seed."""
+
+    stage: str = ""
+    """The block of the chain that asks."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
+
+class RewardComponent(Protocol):
+    """Options of a reward, or a plain function."""
+
+    def build(self, context: RewardContext, /) -> Reward | AsyncReward:
+        """Return the reward."""
         ...
 
 

@@ -1,0 +1,93 @@
+"""A model from files: its family found by its `config.json`, its parameters read when they are asked for."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from burnish.llm.bundle import Bundle, ModelContext
+from burnish.llm.export import export_facts
+from burnish.llm.families.protocol import CausalLM, FamilyComponent, FamilyContext
+from burnish.llm.model_source import ModelSource
+from burnish.llm.tokenizer import Tokenizer, TokenizerContext
+from burnish.llm.weights import load_huggingface
+from burnish.platform.checkpoint.step_directory import read_tree
+from burnish.platform.configuration.registry import available, resolve
+from burnish.platform.errors import CheckpointError, ConfigError
+
+
+def pretrained_bundle(
+    source: ModelSource,
+    context: ModelContext,
+    *,
+    trust_remote_code: bool,
+    remat: Literal["none", "dots", "full"],
+    scan_unroll: int,
+) -> Bundle:
+    """Return the model of these files, with the tokenizer beside it."""
+    hf_config = read_hf_config(source.directory)
+    family = find_family(hf_config, source.directory)
+    model = family.build(
+        FamilyContext(hf_config=hf_config, jax=context.jax, remat=remat, scan_unroll=scan_unroll)
+    )
+    built = context.tokenizer.build(
+        TokenizerContext(
+            directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
+        )
+    )
+    _check_recorded(source, built)
+    return Bundle(model, built, str(source.directory), lambda: _load_params(source, model))
+
+
+def read_hf_config(directory: Path) -> dict[str, Any]:
+    """Return a directory's `config.json`."""
+    path = directory / "config.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} does not read as JSON ({error}): restore the file") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object: restore the file")
+    return content
+
+
+def find_family(hf_config: Mapping[str, Any], directory: Path) -> FamilyComponent:
+    """Return the one installed family that matches; `ConfigError` lists what is installed."""
+    families = {name: resolve("family", name)() for name in available("family")}
+    matching = {name: family for name, family in families.items() if family.match(hf_config)}
+    if len(matching) != 1:
+        found = f"the families {sorted(matching)} all match" if matching else "no installed family matches"
+        raise ConfigError(
+            f"model.name_or_path: {found} model_type={hf_config.get('model_type')!r} in {directory}; "
+            f"installed: {', '.join(sorted(families))}"
+        )
+    return next(iter(matching.values()))
+
+
+def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:
+    """Refuse a tokenizer other than the one the manifest records; what is not recorded is not compared."""
+    facts = export_facts(tokenizer)
+    recorded = {} if source.verified is None else source.verified.facts
+    different = [name for name in facts if name in recorded and recorded[name] != facts[name]]
+    if different:
+        raise ConfigError(
+            f"tokenizer: not the one that the model in {source.directory} was written with "
+            f"({', '.join(different)} in its manifest differ); use the one beside it (tokenizer=auto)"
+        )
+
+
+def _load_params(source: ModelSource, model: CausalLM) -> dict[str, Any]:
+    """Read safetensors, or a checkpoint's parameters, whose masters may be of either type."""
+    if not source.is_checkpoint:
+        return load_huggingface(source.directory, model)
+    assert source.verified is not None, "a checkpoint is verified when it is found"
+    try:
+        return read_tree(source.verified, "params", like=model.abstract("float32"))
+    except CheckpointError as error:
+        try:
+            halves = read_tree(source.verified, "params", like=model.abstract("bfloat16"))
+        except CheckpointError:
+            raise error from None
+    return jax.tree.map(lambda leaf: leaf.astype("float32"), halves)

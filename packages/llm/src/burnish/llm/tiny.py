@@ -1,0 +1,31 @@
+"""A freshly initialised Qwen2, whose parameters are a function of the run's seed."""
+
+from typing import Any, Literal
+
+from burnish.llm.bundle import Bundle, ModelContext
+from burnish.llm.families.qwen2 import from_hf_config
+from burnish.llm.tokenizer import Tokenizer, TokenizerContext
+
+
+def tiny_bundle(
+    context: ModelContext, *, remat: Literal["none", "dots", "full"], scan_unroll: int, **sizes: Any
+) -> Bundle:
+    """Return a model of these sizes, by their names in `config.json`, over the tokenizer's vocabulary."""
+    tokenizer = context.tokenizer.build(TokenizerContext(artifacts=context.artifacts))
+    model = from_hf_config(tiny_hf_config(tokenizer, **sizes), remat=remat, scan_unroll=scan_unroll)
+    return Bundle(model, tokenizer, f"tiny(seed={context.seed})", lambda: model.init(context.seed))
+
+
+def tiny_hf_config(tokenizer: Tokenizer, **sizes: Any) -> dict[str, Any]:
+    """Return the `config.json` of the tiny model."""
+    return {
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "vocab_size": tokenizer.vocab_size,
+        "hidden_act": "silu",
+        "rope_parameters": {"rope_theta": sizes["rope_theta"], "rope_type": "default"},
+        "use_sliding_window": False,
+        "eos_token_id": list(tokenizer.eos_token_ids),
+        "pad_token_id": tokenizer.pad_token_id,
+        **sizes,
+    }

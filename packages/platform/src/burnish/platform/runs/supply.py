@@ -1,0 +1,78 @@
+"""What the stages of a chain provide, held against what their components need, before anything is written."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.component import fact
+from burnish.platform.configuration.config import Config
+from burnish.platform.configuration.parts import Part, needs_of, parts
+from burnish.platform.configuration.registry import Provider, available, name_of, resolve
+from burnish.platform.errors import ComponentError, ConfigError
+
+
+def provides(stage: object) -> frozenset[str]:
+    """Return the artifacts that a stage's options declare by `provides`."""
+    return frozenset(fact(stage, "provides", frozenset[str]()))
+
+
+def coming(config: Config, block: str) -> frozenset[str]:
+    """Return the artifacts that the blocks before this one will provide."""
+    names = list(config.stages)
+    before = names[: names.index(block)]
+    return frozenset[str]().union(*(provides(config.stages[name]) for name in before))
+
+
+def awaited(config: Config, block: str) -> list[str]:
+    """Return the artifacts that a block cannot do without and that are made only as the chain runs."""
+    return sorted(needs_of(config.stages[block]) & coming(config, block))
+
+
+def require_supply(config: Config) -> None:
+    """Raise ConfigError for the first component that needs what no block before its own will provide."""
+    for block, stage in config.stages.items():
+        there = coming(config, block)
+        for part in parts(stage, f"stages.{block}", "stage"):
+            for artifact in sorted(part.needs - there):
+                what = f"the {part.slot} '{name_of(part.slot, part.component)}'"
+                raise ConfigError(
+                    f"{_place(config, part)}: {what} needs the artifact '{artifact}', which no stage before "
+                    f"stages.{block} provides; {_remedy(config, block, artifact)}"
+                )
+
+
+def require_provided(block: str, stage: object, artifacts: Artifacts) -> None:
+    """Raise ComponentError for a stage that ended without what it declares to provide."""
+    missing = sorted(provides(stage) - artifacts.directories.keys())
+    if missing:
+        raise ComponentError(
+            f"stages.{block}: the stage '{name_of('stage', stage)}' declares that it provides "
+            f"{', '.join(missing)} and did not; mend its `provides` or its `run`"
+        )
+
+
+def _place(config: Config, part: Part) -> str:
+    """Return where the user chooses the part: at the top for a shared one."""
+    return part.slot if config.shared.get(part.slot) is part.component else part.path
+
+
+def _remedy(config: Config, block: str, artifact: str) -> str:
+    able = list(_installed_providers(artifact))
+    if not able:
+        return "no installed stage does: install a package with one that does, or choose another component"
+    blocks = list(config.stages)
+    chain = [name_of("stage", stage) for stage in config.stages.values()]
+    at = blocks.index(block)
+    first, later = able[0].name, chain[at:]
+    if first in later:
+        later.remove(first)
+    told = ", ".join(f"{found.name} ({found.origin})" for found in able)
+    mended = "+".join([*chain[:at], first, *later])
+    return f"installed stages that do: {told}; put it in front, as in stage={mended}"
+
+
+def _installed_providers(artifact: str) -> Iterator[Provider]:
+    for name, found in available("stage").items():
+        with suppress(ComponentError):  # one that fails to import provides nothing
+            if artifact in getattr(resolve("stage", name), "provides", ()):
+                yield found

@@ -1,0 +1,166 @@
+"""What tests would else copy: devices, runs, data in memory, toy distributions, the command.
+
+For tests alone: it imports pytest, which no package depends on, and nothing imports it at run time. Fixtures
+are taken into a `conftest.py` by import: `from burnish.platform.testing import train as train`.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.configuration.config import CheckpointConfig, JaxConfig, MeshConfig
+from burnish.platform.data.source import DataContext, Record
+from burnish.platform.device.mesh import build_mesh
+from burnish.platform.runs.run_directory import RunDirectory
+from burnish.platform.runs.stage_run import StageRun
+from burnish.platform.statistics.logger import StatsLogger
+from burnish.platform.statistics.sink import RunEnd, SinkRow
+
+DEVICES = "JAX_NUM_CPU_DEVICES"
+
+
+def use_virtual_devices(count: int = 8) -> None:
+    """Give jax as many CPU devices, unless the environment has a number, and refuse rank promotion.
+
+    To be called by a `conftest.py`, before anything is computed; processes that tests start have the same.
+    """
+    import jax
+
+    if DEVICES not in os.environ:
+        os.environ[DEVICES] = str(count)
+        jax.config.update("jax_num_cpu_devices", count)  # pyright: ignore[reportUnknownMemberType] - jax's is partial
+    jax.config.update("jax_numpy_rank_promotion", "raise")  # pyright: ignore[reportUnknownMemberType] - jax's is partial
+
+
+@pytest.fixture
+def make_mesh() -> Callable[..., Any]:
+    """Return a maker of meshes over the virtual devices, by the sizes of their axes."""
+    return _mesh
+
+
+def _mesh(dp: int = 1, fsdp: int = 1, tp: int = 1) -> Any:
+    return build_mesh(MeshConfig(dp=dp, fsdp=fsdp, tp=tp))
+
+
+class KeptRows:
+    """A sink that keeps its rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def commit(self, row: SinkRow, stats: Mapping[str, float]) -> None:
+        """Keep the statistics with their step."""
+        self.rows.append({"step": row.step, **stats})
+
+    def close(self, end: RunEnd) -> None:
+        """Have nothing to let go of."""
+
+
+def make_run(directory: Path, stage: str, sink: KeptRows) -> StageRun:
+    """Return the only stage's hold on a run in `directory`; its rows go to `sink`."""
+    root = RunDirectory(directory)
+    return StageRun(
+        root=root,
+        index=1,
+        name=stage,
+        seed=0,
+        jax=JaxConfig(),
+        logger=StatsLogger({"kept": sink}),
+        manager=CheckpointManager(root.stage(1, stage) / "checkpoints", CheckpointConfig()),
+    )
+
+
+@dataclass(frozen=True)
+class InMemoryData:
+    """Records in memory: a source, and a data component whose splits all hold them."""
+
+    rows: tuple[Record, ...]
+    names: tuple[str, ...] = ("demonstrations", "prompts", "test")
+    fingerprint: str = "rows"
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int, /) -> Record:
+        """Return the record at `index`."""
+        return self.rows[index]
+
+    def splits(self) -> tuple[str, ...]:
+        """Return the splits there are."""
+        return self.names
+
+    def build(self, context: DataContext) -> "InMemoryData":
+        """Return the records."""
+        assert context.split in self.names
+        return self
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Install a distribution for one test: metadata, entry points and files on the import path."""
+    roots: list[str] = []
+
+    def install(
+        name: str,
+        entry_points: Mapping[str, Mapping[str, str]],
+        files: Mapping[str, str] | None = None,
+        version: str = "1.0",
+    ) -> None:
+        root = tmp_path / f"site-{name}"
+        _write_distribution(root, name, version, entry_points)
+        for path, text in (files or {}).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8")
+        monkeypatch.syspath_prepend(root)  # pyright: ignore[reportUnknownMemberType] - pytest's is partial
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
+        roots.append(str(root))
+
+    yield install
+    for name, module in list(sys.modules.items()):
+        if any(root in str(getattr(module, "__file__", "")) for root in roots):
+            del sys.modules[name]
+
+
+def _write_distribution(
+    root: Path, name: str, version: str, entry_points: Mapping[str, Mapping[str, str]]
+) -> None:
+    info = root / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (info / "METADATA").write_text(metadata, encoding="utf-8")
+    groups = [
+        f"[burnish.{slot}]\n" + "".join(f"{key} = {value}\n" for key, value in names.items())
+        for slot, names in entry_points.items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(groups), encoding="utf-8")
+
+
+@pytest.fixture
+def train(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run `train` in this process and in an empty directory: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: call_train(words, monkeypatch, capsys)
+
+
+def call_train(
+    words: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str, str]:
+    """Run `train` in this process and return its exit status and what it printed."""
+    from burnish.platform import cli
+
+    monkeypatch.setattr(sys, "argv", ["train", *words])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.train()
+    printed = capsys.readouterr()
+    return int(ended.value.code or 0), printed.out, printed.err
