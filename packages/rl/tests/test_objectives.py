@@ -93,9 +93,13 @@ def test_clip_ranges_are_scalars_of_one_objective():
     tight = ClippedPolicyGradientObjective(0.01, 0.02)
     assert tight == CLIPPED
     assert tight.scalars == {"clip_low": 0.01, "clip_high": 0.02}
-    same, _ = tight(GivenLogprobs(NEW), batch())
-    np.testing.assert_array_equal(same, CLIPPED(GivenLogprobs(NEW), batch())[0])
-    assert not np.allclose(same, tight(GivenLogprobs(NEW), batch(scalars=tight.scalars))[0])
+
+    def values(objective, scalars):
+        """Every ratio is 1.65, beyond both ranges."""
+        return objective(GivenLogprobs(NEW), batch(np.abs(ADVANTAGES), NEW - 0.5, scalars))[0]
+
+    np.testing.assert_array_equal(values(tight, CLIPPED.scalars), values(CLIPPED, CLIPPED.scalars))
+    assert not np.allclose(values(tight, tight.scalars), values(tight, CLIPPED.scalars))
 
 
 def test_objectives_name_the_columns_they_read():
