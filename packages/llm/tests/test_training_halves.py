@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.aggregation import BatchTotals
-from burnish.llm.config.tokenizer import ByteTokenizer
+from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.objective import cross_entropy
 from burnish.llm.scoring import OUTPUTS, Scorer
 from burnish.llm.tokenizer import load_tokenizer
@@ -187,7 +187,7 @@ def test_statistics_when_they_are_maxima_then_the_largest_of_all_micro_batches_i
 def test_weights_when_exported_twice_then_are_written_once_and_read_back(
     make_training, model, tmp_path, batch_of, assert_bit_equal
 ):
-    training = make_training(tokenizer=ByteTokenizer().build())
+    training = make_training(tokenizer=ByteTokenizer())
     training.step(batch_of(), cross_entropy)
     weights = training.weights()
     directory = weights.export(tmp_path)
