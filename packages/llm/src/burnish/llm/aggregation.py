@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from burnish.llm.sequence import Sample
+from burnish.llm.sequence import LOSS_WEIGHTS, Sample
 
 Aggregation = Literal["token_mean", "sequence_mean", "constant"]
 
@@ -37,7 +37,7 @@ class BatchTotals:
         num_whole, tokens = 0, 0.0
         by_trajectory: dict[Hashable, float] = {}
         for sample in samples:
-            weight = _total(sample)
+            weight = sample.total_weight
             tokens += weight
             if sample.trajectory is None:
                 num_whole += weight > 0
@@ -56,8 +56,9 @@ def token_weights(
     w / N, `sequence_mean` w / (B sum(w over the trajectory)), `constant` w / (B max_length) (Dr. GRPO). The
     first token, which nothing precedes, counts as 0.
     """
-    weights = sample.loss_weights.astype(np.float64)
-    total = _total(sample)
+    weights = sample.columns[LOSS_WEIGHTS].astype(np.float64)
+    weights[:1] = 0.0
+    total = sample.total_weight
     if total == 0:
         return weights.astype(np.float32)
     if sample.trajectory is not None:
@@ -68,7 +69,3 @@ def token_weights(
         "constant": totals.sequences * max_length,
     }
     return (weights / denominators[aggregation]).astype(np.float32)
-
-
-def _total(sample: Sample) -> float:
-    return float(sample.loss_weights.sum(dtype=np.float64))

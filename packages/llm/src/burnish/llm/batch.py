@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from burnish.llm.aggregation import Aggregation, BatchTotals, token_weights
-from burnish.llm.packing import NONE, Row, lay_out
+from burnish.llm.packing import NONE, Place, Row, lay_out, shifted
 from burnish.llm.sequence import TEMPERATURE, Sample
 from burnish.platform.errors import DataError
 
@@ -99,71 +99,73 @@ def make_batch(
         raise DataError(f"a row of {most} samples is beyond max_sequences={max_sequences}; raise it")
     samples = [sample for row in packed for sample in row]
     totals = totals or BatchTotals.of(samples)
-    filling = _Filling((num_rows, length), pad_token_id, samples, columns)
+    filling = _Filling((num_rows, length), samples, columns, is_tree=shares_prefixes)
     for row, members in enumerate(packed):
         weights = [token_weights(each, aggregation, totals, max_length or length) for each in members]
         laid = lay_out(members, shares_prefixes=shares_prefixes)
-        filling.add(row, _offset(laid, length, padding_side), laid)
-        filling.add_columns(row, members, weights)
-    return filling.batch(max_sequences or most, is_tree=shares_prefixes)
+        offset = _offset(laid, length, padding_side)
+        filling.add(row, offset, laid)
+        places = [shifted(place, offset) for place in laid.places]
+        filling.add_samples(row, members, places, weights)
+    return filling.batch(pad_token_id, max_sequences or most)
 
 
 class _Filling:
     """Arrays of a batch on their way; what no row fills is padding."""
 
     def __init__(
-        self, shape: tuple[int, int], pad_token_id: int, samples: Sequence[Sample], columns: Sequence[str]
+        self, shape: tuple[int, int], samples: Sequence[Sample], columns: Sequence[str], *, is_tree: bool
     ) -> None:
         carried = [name for name in (TEMPERATURE,) if any(name in sample.columns for sample in samples)]
         self._names = list(dict.fromkeys([*columns, *carried]))
-        self._arrays = {name: np.full(shape, fill, np.int32) for name, fill in _FILLS.items()}
-        self._arrays["tokens"][:] = pad_token_id
+        fills = {**_FILLS, **(_TREE_FILLS if is_tree else {})}
+        self._arrays: dict[str, Any] = {name: np.full(shape, fill, np.int32) for name, fill in fills.items()}
+        self._sample_ids = np.zeros(shape, np.int32)
         self._columns = {
             name: np.zeros((*shape, *_trailing(samples, name)), np.float32)
             for name in (*self._names, WEIGHTS)
         }
-        self._places: list[Int[np.ndarray, " t"]] = []
+        self._is_tree = is_tree
         self._num_samples = 0
 
     def add(self, row: int, offset: int, laid: Row) -> None:
-        """Put the tokens of a row at `offset`, and remember where its samples went."""
+        """Put the tokens of a row at `offset`."""
         where = slice(offset, offset + len(laid))
-        for name in _FILLS.keys() - {"sample_ids"}:
-            self._arrays[name][row, where] = getattr(laid, name)
-        self._arrays["predecessors"][row, where] += np.where(laid.predecessors == NONE, 0, offset)
-        self._arrays["visible_until"][row, where] += offset
-        self._places = [offset + places for places in laid.places]
-        for number in reversed(range(len(self._places))):
-            self._arrays["sample_ids"][row, self._places[number]] = self._num_samples + number
-        self._num_samples += len(self._places)
+        for name, array in self._arrays.items():
+            array[row, where] = getattr(laid, name)
+        if self._is_tree and offset:
+            self._arrays["predecessors"][row, where] += np.where(laid.predecessors == NONE, 0, offset)
+            self._arrays["visible_until"][row, where] += offset
 
-    def add_columns(
-        self, row: int, samples: Sequence[Sample], weights: Sequence[Float[np.ndarray, " t"]]
+    def add_samples(
+        self,
+        row: int,
+        samples: Sequence[Sample],
+        places: Sequence[Place],
+        weights: Sequence[Float[np.ndarray, " t"]],
     ) -> None:
-        """Put the columns of the row added last, whose samples have these weights."""
-        for sample, places, of_sample in zip(samples, self._places, weights, strict=True):
+        """Put the columns of samples whose tokens lie at `places` of a row; a shared one is the first's."""
+        for sample, where, of_sample in zip(samples, places, weights, strict=True):
             for name in self._names:
-                self._columns[name][row, places] = _column(sample, name)
-            self._columns[WEIGHTS][row, places] = of_sample
+                self._columns[name][row, where] = _column(sample, name)
+            self._columns[WEIGHTS][row, where] = of_sample
+        for number in reversed(range(len(samples))):
+            self._sample_ids[row, places[number]] = self._num_samples + number
+        self._num_samples += len(samples)
 
-    def batch(self, max_sequences: int, *, is_tree: bool) -> TokenBatch:
-        """Return the batch; without a tree what follows from the segments is left out."""
-        assert max_sequences < self._arrays["tokens"].shape[1], "a sequence has a token before its first"
-        left_out = set() if is_tree else {"predecessors", "visible_until"}
-        arrays: dict[str, Any] = {name: array for name, array in self._arrays.items() if name not in left_out}
-        return TokenBatch(**arrays, columns=self._columns, max_sequences=max_sequences)
+    def batch(self, pad_token_id: int, max_sequences: int) -> TokenBatch:
+        """Return the batch."""
+        assert max_sequences < self._sample_ids.shape[1], "a sequence has a token before its first"
+        arrays = dict(self._arrays)
+        arrays["tokens"] = np.where(arrays["segment_ids"] == 0, np.int32(pad_token_id), arrays["tokens"])
+        return TokenBatch(
+            **arrays, sample_ids=self._sample_ids, columns=self._columns, max_sequences=max_sequences
+        )
 
 
-_FILLS = {
-    "tokens": 0,
-    "positions": 0,
-    "segment_ids": 0,
-    "sequences": 0,
-    "sample_ids": 0,
-    "predecessors": NONE,
-    "visible_until": 0,
-}
-"""The integer arrays of a batch and what padding holds."""
+_FILLS = {"tokens": 0, "positions": 0, "segment_ids": 0, "sequences": 0}
+_TREE_FILLS = {"predecessors": NONE, "visible_until": 0}
+"""The integer arrays of a batch and what padding holds; without a tree two follow from the segments."""
 
 
 def round_up_rows(num_rows: int, multiple: int) -> int:

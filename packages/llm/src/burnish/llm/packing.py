@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
@@ -18,6 +20,10 @@ from burnish.platform.errors import DataError
 
 NONE = -1
 """The predecessor of a token that nothing precedes."""
+
+
+Place = slice | Int32[np.ndarray, " t"]
+"""Indices of a row: a stretch where they follow each other, which numpy copies faster, else one by one."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Row:
 
     predecessors: Int32[np.ndarray, " t"]
     visible_until: Int32[np.ndarray, " t"]
-    places: tuple[Int32[np.ndarray, " t"], ...]
-    """For each sample, the index in the row of each of its tokens."""
+    places: tuple[Place, ...]
+    """For each sample, where in the row its tokens are."""
 
     def __len__(self) -> int:
         """Return the tokens of the row; a shared one counts once."""
@@ -49,6 +55,8 @@ def lay_out(samples: Sequence[Sample], *, shares_prefixes: bool = False) -> Row:
 
     With `shares_prefixes`, neighbors whose prefixes (`Sample.prefix_length`) are equal hold it once.
     """
+    if len(samples) == 1 and not shares_prefixes:
+        return Row(tokens=samples[0].tokens, **_alone(len(samples[0])))
     trees: list[list[Sample]] = [[sample] for sample in samples]
     if shares_prefixes:
         trees = [list(tree) for _, tree in groupby(samples, key=_prefix)]
@@ -64,6 +72,27 @@ def lay_out(samples: Sequence[Sample], *, shares_prefixes: bool = False) -> Row:
         for name in ("tokens", "positions", "segment_ids", "sequences", "predecessors", "visible_until")
     }
     return Row(**joined, places=tuple(place for row in segments for place in row.places))
+
+
+@lru_cache(maxsize=4096)
+def _alone(length: int) -> dict[str, Any]:
+    """Return the row of one sample but for its tokens, which depends on nothing but its length."""
+    indices, ones = np.arange(length, dtype=np.int32), np.ones(length, np.int32)
+    arrays = {
+        "positions": indices,
+        "segment_ids": ones,
+        "sequences": ones,
+        "predecessors": indices - 1,
+        "visible_until": np.full(length, length, np.int32),
+    }
+    for array in arrays.values():
+        array.flags.writeable = False
+    return {**arrays, "places": (slice(0, length),)}
+
+
+def shifted(place: Place, offset: int) -> Place:
+    """Return the place in a row that begins at `offset`."""
+    return slice(place.start + offset, place.stop + offset) if isinstance(place, slice) else place + offset
 
 
 def _prefix(sample: Sample) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -81,6 +82,11 @@ class Sample:
         weights = self.columns[LOSS_WEIGHTS].copy()
         weights[:1] = 0
         return weights
+
+    @cached_property
+    def total_weight(self) -> float:
+        """The sum of the loss weights."""
+        return float(self.columns[LOSS_WEIGHTS][1:].sum(dtype=np.float64))
 
     @property
     def sampled(self) -> Bool[np.ndarray, " t"]:
