@@ -8,6 +8,7 @@ Every operation on a disk is made by `perform`, so whoever counts, delays or fai
 function. Libraries that write arrays do so inside a directory begun here, and are flushed with it.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Generator
@@ -83,9 +84,9 @@ def make_directory(path: Path) -> None:
     make_directory(path.parent)
     try:
         perform(os.mkdir, path)
-    except FileExistsError:
-        if not path.is_dir():  # somebody else has made it meanwhile
-            raise
+    except FileExistsError as error:
+        if not path.is_dir():  # else somebody has made it meanwhile
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     _flush(path.parent)
 
 
