@@ -11,19 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from sft_loop import END, LENGTH, MAX_NEW_TOKENS, PAD, accuracy, hidden_states, model, tokenizer
+from jax.sharding import Mesh
+from sft_loop import END, LENGTH, MAX_NEW_TOKENS, PAD, accuracy, data, hidden_states, model, tokenizer
 from sft_loop import main as train_sft
 
-from burnish.llm.logprobs import linear_logprobs
-from burnish.llm.versioned_weights import Weights
-from burnish.platform.configuration.config import JaxConfig, MeshConfig
-from burnish.platform.data.config import Arithmetic
-from burnish.platform.data.source import DataContext
-from burnish.platform.device.mesh import build_mesh
-from burnish.platform.randomness import Purpose, key_words
-from burnish.sample.config.engine import InProcess
-from burnish.sample.engine import EngineContext, EngineLimits
-from burnish.sample.request import Completion, Request
+from burnish.llm import Weights, linear_logprobs
+from burnish.platform import DataContext
+from burnish.sample import Completion, EngineContext, EngineLimits, InProcess, Request
 
 PROMPTS, GROUP, UPDATES, CLIP = 32, 8, 4, 0.2
 
@@ -31,9 +25,8 @@ engine = InProcess().build(
     EngineContext(
         model=model,
         tokenizer=tokenizer,
-        mesh=build_mesh(MeshConfig()),
+        mesh=Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1), ("dp", "fsdp", "tp")),
         limits=EngineLimits(max_tokens=LENGTH),
-        jax=JaxConfig(),
     )
 )
 
@@ -45,7 +38,7 @@ def roll_out(problems: list, step: int) -> list[Completion]:
             id=i,
             prompt_tokens=tokenizer.encode(problems[i // GROUP]["prompt"]),
             max_new_tokens=MAX_NEW_TOKENS,
-            key_words=key_words(0, 1, step, Purpose.ROLLOUT, i),
+            key_words=(0, 1, step, 2, i),  # seed, stage, step, purpose, id
         )
         for i in range(len(problems) * GROUP)
     ]
@@ -101,7 +94,7 @@ def main(sft_steps: int = 700, rl_steps: int = 40) -> None:
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), state
 
-    prompts = Arithmetic().build(DataContext(split="prompts"))
+    prompts = data.build(DataContext(split="prompts"))
     for step in range(1, rl_steps + 1):
         problems = [prompts[(step * PROMPTS + i) % len(prompts)] for i in range(PROMPTS)]
         engine.update_weights(Weights(step, params))

@@ -12,24 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from burnish.llm.bundle import ModelContext
-from burnish.llm.config.model import Tiny
-from burnish.llm.config.tokenizer import ByteTokenizer
-from burnish.llm.logprobs import linear_logprobs
-from burnish.llm.optimizer import decay_mask
-from burnish.platform.data.config import Arithmetic
-from burnish.platform.data.source import DataContext
+from burnish.llm import AutoTokenizer, ModelContext, Tiny, linear_logprobs
+from burnish.platform import DataContext, resolve
 
 ROWS, LENGTH, MAX_NEW_TOKENS, NUM_PROBLEMS = 64, 24, 12, 256
 
-bundle = Tiny().build(ModelContext(tokenizer=ByteTokenizer(), seed=0))
+data = resolve("data", "arithmetic")()
+bundle = Tiny().build(ModelContext(tokenizer=AutoTokenizer(), seed=0))
 model, tokenizer = bundle.model, bundle.tokenizer
 END, PAD = tokenizer.eos_token_ids[0], tokenizer.pad_token_id
 
 
 def batches(seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield tokens [b t] and the mask [b t] of what is learned: the completion and the end after it."""
-    demonstrations = Arithmetic().build(DataContext(split="demonstrations"))
+    demonstrations = data.build(DataContext(split="demonstrations"))
     random = np.random.default_rng(seed)
     while True:
         order = random.permutation(len(demonstrations))
@@ -57,6 +53,13 @@ def loss(params: dict, tokens_bt: jax.Array, mask_bt: jax.Array) -> jax.Array:
     return -jnp.sum(logprobs * mask_bt[:, 1:]) / jnp.sum(mask_bt)
 
 
+def decayed(params: dict) -> dict:
+    """Return which parameters decay: all but norms and biases."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: not any(word in jax.tree_util.keystr(path) for word in ("norm", "bias")), params
+    )
+
+
 @jax.jit
 def complete(params: dict, tokens_bt: jax.Array, prompt_length: int) -> jax.Array:
     """Complete every row greedily, one whole forward pass per token: slow, and plainly right."""
@@ -70,7 +73,7 @@ def complete(params: dict, tokens_bt: jax.Array, prompt_length: int) -> jax.Arra
 
 def accuracy(params: dict) -> float:
     """Return the share of held-out problems whose answer, after the last `#`, is right."""
-    problems = [Arithmetic().build(DataContext(split="test"))[index] for index in range(NUM_PROBLEMS)]
+    problems = [data.build(DataContext(split="test"))[index] for index in range(NUM_PROBLEMS)]
     prompts = np.array([tokenizer.encode(problem["prompt"]) for problem in problems], np.int32)
     padded = np.pad(prompts, ((0, 0), (0, MAX_NEW_TOKENS)), constant_values=PAD)
     completed = np.asarray(complete(params, jnp.asarray(padded), prompts.shape[1]))[:, prompts.shape[1] :]
@@ -92,7 +95,7 @@ def main(steps: int = 700) -> dict:
     )
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, b2=0.99, weight_decay=0.01, mask=decay_mask),
+        optax.adamw(schedule, b2=0.99, weight_decay=0.01, mask=decayed),
     )
     state = optimizer.init(params)
 

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,35 @@ def test_parameter_that_loses_its_default_is_noticed():
 
     assert described("f", before) == "f(path, *, dry_run=...)"
     assert described("f", after) != described("f", before)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_package_lists_twenty_names_at_most_and_nothing_else_is_found(package):
+    module = importlib.import_module(f"burnish.{package}")
+    assert 1 <= len(module.__all__) <= 20
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in ("annotations", "no_such_name"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(module, name)
+
+
+def contexts() -> set[str]:
+    """Return the names of what our components are built from: whoever writes another has to import them."""
+    groups = [group for group in entry_points().groups if group.startswith("burnish.")]
+    found = [point.load() for group in groups for point in entry_points(group=group)]
+    builds = [component.build for component in found if hasattr(component, "build")]
+    annotations = [
+        each.annotation for build in builds for each in inspect.signature(build).parameters.values()
+    ]
+    words = {str(getattr(annotation, "__name__", annotation)).strip('"') for annotation in annotations}
+    return {word for word in words if word.endswith("Context")}
+
+
+def test_context_of_every_slot_is_public_but_one():
+    """Twenty names do not hold them all; a checkpoint backend is the rarest of components."""
+    public = {name for package in PACKAGES for name in importlib.import_module(f"burnish.{package}").__all__}
+    assert len(contexts()) >= 10
+    assert contexts() - public == {"CheckpointContext"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

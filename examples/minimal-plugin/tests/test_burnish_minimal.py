@@ -1,9 +1,8 @@
 import numpy as np
 from burnish_minimal.engine import DeduplicatedEngine
 
-from burnish.platform import run
-from burnish.platform.statistics.tracker import StatsTracker
-from burnish.sample.request import Completion, Request
+from burnish.platform import StatsTracker, run
+from burnish.sample import Completion, Request
 
 
 class CountingEngine:

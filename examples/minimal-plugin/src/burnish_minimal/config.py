@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burnish.platform.configuration.slot_fields import shared, slot
-from burnish.platform.errors import ConfigError
+from burnish.platform import ConfigError, shared, slot
 
 if TYPE_CHECKING:
-    from burnish.platform.data.source import DataComponent
-    from burnish.platform.runs.stage import Stage
-    from burnish.platform.runs.stage_run import StageRun
-    from burnish.sample.engine import Engine, EngineComponent, EngineContext
+    from burnish.platform import DataComponent, StageRun
+    from burnish.sample import Engine, EngineComponent, EngineContext
+    from burnish_minimal.stage import CensusStage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +29,7 @@ class Census:
         if self.max_records < 1:
             raise ConfigError(f"`max_records` is {self.max_records}; it must be 1 or more")
 
-    def build(self, run: "StageRun", *, data: "DataComponent") -> "Stage":
+    def build(self, run: "StageRun", *, data: "DataComponent") -> "CensusStage":
         """Return the stage."""
         from burnish_minimal.stage import CensusStage
 

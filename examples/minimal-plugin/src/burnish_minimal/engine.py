@@ -7,10 +7,9 @@ those of the inner engine, bit for bit where its shapes are equal.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from burnish.llm.versioned_weights import Weights
-from burnish.platform.statistics.tracker import StatsTracker
-from burnish.sample.engine import Engine
-from burnish.sample.request import Completion, Request
+from burnish.llm import Weights
+from burnish.platform import StatsTracker
+from burnish.sample import Completion, Engine, Request
 
 
 class DeduplicatedEngine:

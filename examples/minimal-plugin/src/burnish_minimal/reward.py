@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from burnish.llm.sequence import Sample
-from burnish.sample.rewards.protocol import RewardResult
+from burnish.llm import Sample
+from burnish.sample import RewardResult
 
 
 def brief(samples: Sequence[Sample]) -> list[RewardResult]:

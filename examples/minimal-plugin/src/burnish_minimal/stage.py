@@ -1,9 +1,6 @@
 """The `census` stage."""
 
-from burnish.platform.artifacts import Artifacts
-from burnish.platform.data.source import DataComponent, DataContext
-from burnish.platform.runs.stage_run import StageRun
-from burnish.platform.statistics.tracker import StatsTracker
+from burnish.platform import Artifacts, DataComponent, DataContext, StageRun, StatsTracker
 from burnish_minimal.config import Census
 
 

@@ -1,4 +1,4 @@
-"""A freshly initialised Qwen2, whose parameters are a function of the run's seed."""
+"""A freshly initialized Qwen2, whose parameters are a function of the run's seed."""
 
 from typing import Any, Literal
 

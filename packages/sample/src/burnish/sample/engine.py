@@ -64,7 +64,7 @@ class EngineContext:
     limits: EngineLimits
     """What there has to be room for."""
 
-    jax: JaxConfig
+    jax: JaxConfig = field(default_factory=JaxConfig)
     """Devices and number formats of the run."""
 
     artifacts: Artifacts = field(default_factory=Artifacts)

@@ -1,0 +1,97 @@
+"""Examples, the smallest plugin and the blocks of READMEs import what packages promise, and nothing else."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ("llm", "minionerec", "platform", "rl", "sample", "sft")
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROMISED = {
+    f"burnish.{package}": set(importlib.import_module(f"burnish.{package}").__all__) for package in PACKAGES
+}
+OF_TESTS = {f"burnish.{package}.testing" for package in PACKAGES}
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
+    """Yield the module and, where one is taken from it, the name: imported, or an attribute of a package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "burnish":
+            yield from ((f"burnish.{alias.name}", None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in PROMISED:
+            yield ast.unparse(node.value), node.attr
+
+
+def unpromised(source: str, *, is_test: bool = False) -> list[str]:
+    """Return what a piece of Python takes from burnish although no package promises it."""
+    found = [(module, name) for module, name in imported(ast.parse(source)) if module.startswith("burnish.")]
+    return [
+        module if name is None else f"{module}: {name}"
+        for module, name in found
+        if not (is_test and module in OF_TESTS)
+        and (module not in PROMISED or (name is not None and name not in PROMISED[module]))
+    ]
+
+
+def sources(root: Path) -> dict[str, str]:
+    """Return the examples and the Python blocks of the READMEs, by where they stand."""
+    readmes = [root / "README.md", *root.glob("packages/*/README.md"), *root.glob("examples/**/README.md")]
+    files = {str(file.relative_to(root)): file.read_text("utf-8") for file in root.glob("examples/**/*.py")}
+    texts = {
+        str(file.relative_to(root)): "\n".join(BLOCK.findall(file.read_text("utf-8"))) for file in readmes
+    }
+    return files | texts
+
+
+def test_examples_and_readmes_import_public_names_alone(root):
+    found = sources(root)
+
+    assert {"examples/rl_loop.py", "README.md", "packages/rl/README.md"} <= set(found)
+    assert {
+        where: names
+        for where, text in found.items()
+        if (names := unpromised(text, is_test="/tests/" in where))
+    } == {}
+
+
+@pytest.mark.parametrize(
+    ("public", "private", "reported"),
+    [
+        (
+            "from burnish.rl import AdvantageContext,",
+            "from burnish.rl.groups import ",
+            "burnish.rl.groups: Group",
+        ),
+        ("from burnish.rl import ", "from burnish.rl import Accounting, ", "burnish.rl: Accounting"),
+        (
+            "from burnish.rl import ",
+            "import burnish.rl.batches\nfrom burnish.rl import ",
+            "burnish.rl.batches",
+        ),
+        ("from burnish.rl import ", "from burnish import cli\nfrom burnish.rl import ", "burnish.cli"),
+    ],
+)
+def test_twin_an_import_of_what_is_not_promised_is_found(root, public, private, reported):
+    text = sources(root)["packages/rl/README.md"]
+    assert public in text
+    assert unpromised(text.replace(public, private))[0] == reported
+
+
+def test_twin_an_attribute_that_is_not_promised_is_found(root):
+    text = sources(root)["README.md"]
+    assert unpromised(text.replace("burnish.platform.run(", "burnish.platform.launch(")) == [
+        "burnish.platform: launch"
+    ]
+
+
+def test_twin_testing_is_for_tests():
+    source = "from burnish.platform.testing import call_train"
+    assert unpromised(source, is_test=True) == []
+    assert unpromised(source) == ["burnish.platform.testing: call_train"]
