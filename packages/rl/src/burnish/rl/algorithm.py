@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from burnish.llm.objective import Objective
 from burnish.rl.advantages.protocol import Advantage
 from burnish.rl.batches import BatchLayout
+from burnish.rl.filtering import Filtering
 from burnish.rl.limits import Limits
 from burnish.rl.rollouts.protocol import Rollout
-from burnish.rl.selection import Selection
+from burnish.rl.scoring import Scoring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,8 @@ class Algorithm:
     """How completions come about, what they are worth, and what is learned from them."""
 
     rollout: Rollout
-    selection: Selection
+    scoring: Scoring
+    filtering: Filtering
     advantage: Advantage
     objective: Objective
     layout: BatchLayout
@@ -28,10 +30,9 @@ class Algorithm:
 
         An objective has none: it is traced into the update, and what moves reaches it with the batch.
         """
-        rewards, filters = self.selection.rewards, self.selection.filters
         return {
             "rollout": self.rollout,
             "advantage": self.advantage,
-            **{f"rewards.{label}": reward for label, reward in rewards.items()},
-            **{f"filters.{label}": rule for label, rule in filters.items()},
+            **{f"rewards.{label}": reward for label, reward in self.scoring.rewards.items()},
+            **{f"filters.{label}": rule for label, rule in self.filtering.filters.items()},
         }

@@ -34,7 +34,7 @@ def run_rl(
     log_groups: int = 4,
 ) -> None:
     """Improve the policy by `steps` rollouts; `log_groups` prompts of each go to `samples/rollouts.jsonl`."""
-    layout, selection, limits = algorithm.layout, algorithm.selection, algorithm.limits
+    layout, limits = algorithm.layout, algorithm.limits
     parts = {"engine": engine, "evaluation": evaluation, **algorithm.parts}
     for step in run.steps(steps, training=training, data=prompts, **parts):
         stats = StatsTracker()
@@ -45,8 +45,8 @@ def run_rl(
                 records = prompts.take(layout.prompts_per_step)
                 groups = algorithm.rollout(engine, records, layout.samples_per_prompt, step)
             with run.span("reward"):
-                groups = selection.score(groups, stats)
-                kept = selection.keep(groups, layout.completions_per_step, stats)
+                groups = algorithm.scoring(groups, stats)
+                kept = algorithm.filtering(groups, layout.completions_per_step, stats)
             with run.span("update"):
                 updates, reason = learn(run, training, algorithm, kept, step)
             if reason := reason or limits.unrewarded(groups, stats):

@@ -14,13 +14,14 @@ from burnish.rl.advantages.protocol import AdvantageContext
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import BatchLayout
 from burnish.rl.config.stage import RL
+from burnish.rl.filtering import Filtering
 from burnish.rl.filters.protocol import FilterContext
 from burnish.rl.limits import Limits, mismatch_limit
 from burnish.rl.loop import run_rl
 from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.prompts import Prompts, prompts_that_fit
 from burnish.rl.rollouts.protocol import RolloutContext
-from burnish.rl.selection import Selection
+from burnish.rl.scoring import Scoring
 from burnish.sample.rewards.protocol import RewardContext
 from burnish.sample.workbench import Workbench
 
@@ -110,7 +111,8 @@ class RLStage:
         objective = config.objective.build(ObjectiveContext(jax=run.jax))
         return Algorithm(
             rollout=config.rollout.build(self._rollout_context(bench)),
-            selection=self._selection(bench),
+            scoring=self._scoring(bench),
+            filtering=self._filtering(bench),
             advantage=config.advantage.build(
                 AdvantageContext(
                     samples_per_prompt=config.samples_per_prompt,
@@ -140,21 +142,27 @@ class RLStage:
             artifacts=bench.received.artifacts,
         )
 
-    def _selection(self, bench: Workbench) -> Selection:
-        config, run, artifacts = self.config, self.stage_run, bench.received.artifacts
-        for_rewards = RewardContext(
+    def _scoring(self, bench: Workbench) -> Scoring:
+        config, run = self.config, self.stage_run
+        context = RewardContext(
             tokenizer=bench.received.bundle.tokenizer,
             jax=run.jax,
             seed=run.seed,
             stage=run.name,
-            artifacts=artifacts,
+            artifacts=bench.received.artifacts,
         )
-        for_filters = FilterContext(
-            samples_per_prompt=config.samples_per_prompt, seed=run.seed, stage=run.name, artifacts=artifacts
-        )
-        return Selection(
-            rewards={name: reward.build(for_rewards) for name, reward in config.rewards.items()},
+        return Scoring(
+            rewards={name: reward.build(context) for name, reward in config.rewards.items()},
             reward_weights=config.reward_weights,
             timeout_seconds=config.reward_timeout_seconds,
-            filters={name: rule.build(for_filters) for name, rule in config.filters.items()},
         )
+
+    def _filtering(self, bench: Workbench) -> Filtering:
+        config, run = self.config, self.stage_run
+        context = FilterContext(
+            samples_per_prompt=config.samples_per_prompt,
+            seed=run.seed,
+            stage=run.name,
+            artifacts=bench.received.artifacts,
+        )
+        return Filtering({name: rule.build(context) for name, rule in config.filters.items()})

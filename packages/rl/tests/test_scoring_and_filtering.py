@@ -9,9 +9,10 @@ import pytest
 from burnish.llm.sequence import make_sample
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.advantages.group_mean import GroupMeanAdvantage
+from burnish.rl.filtering import Filtering
 from burnish.rl.filters.uniform_reward import uniform_reward
 from burnish.rl.groups import Group, rows
-from burnish.rl.selection import Selection
+from burnish.rl.scoring import Scoring
 from burnish.sample.rewards.protocol import RewardResult
 
 COLUMNS = {"behavior_logprobs": [-1.0]}
@@ -40,15 +41,15 @@ async def slow_on_s(samples):
     return digits(samples)
 
 
-def selection(reward=digits, **changes) -> Selection:
-    defaults = {"rewards": {"digit": reward}, "reward_weights": {}, "timeout_seconds": 0.05, "filters": {}}
-    return Selection(**(defaults | changes))
+def selection(reward=digits, *, filters=(), **changes) -> tuple[Scoring, Filtering]:
+    defaults = {"rewards": {"digit": reward}, "reward_weights": {}, "timeout_seconds": 0.05}
+    return Scoring(**(defaults | changes)), Filtering(dict(filters))
 
 
-def scored_and_kept(chosen: Selection, groups: list[Group]):
-    stats = StatsTracker()
-    scored = chosen.score(groups, stats)
-    kept = chosen.keep(scored, sum(len(group.samples) for group in groups), stats)
+def scored_and_kept(chosen: tuple[Scoring, Filtering], groups: list[Group]):
+    stats, (scoring, filtering) = StatsTracker(), chosen
+    scored = scoring(groups, stats)
+    kept = filtering(scored, sum(len(group.samples) for group in groups), stats)
     return scored, kept, stats.summary()
 
 
@@ -130,7 +131,7 @@ def test_rows_say_what_was_asked_written_and_worth():
 
 def test_twin_a_completion_that_the_rollout_loses_breaks_the_identity():
     stats = StatsTracker()
-    chosen = selection()
-    scored = chosen.score(unscored("123"), stats)
+    scoring, filtering = selection()
+    scored = scoring(unscored("123"), stats)
     with pytest.raises(AssertionError, match="4 submitted, 3 accounted for"):
-        chosen.keep(scored, 4, stats)
+        filtering(scored, 4, stats)
