@@ -12,7 +12,7 @@ from burnish.llm.export import HuggingFaceWriter, export_facts
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
 from burnish.llm.pretrained import find_family
-from burnish.llm.tokenizer import save_tokenizer
+from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform.checkpoint.backend import CheckpointContext
 from burnish.platform.checkpoint.config import Msgpack

@@ -3,7 +3,7 @@ import pytest
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.chat import render, render_prompt
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
-from burnish.llm.tokenizer import save_tokenizer
+from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.platform.errors import DataError
 
 BYTES = ByteTokenizer()

@@ -4,7 +4,8 @@ import pytest
 
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
-from burnish.llm.tokenizer import fingerprint_of, load_tokenizer, save_tokenizer
+from burnish.llm.tokenizer import fingerprint_of
+from burnish.llm.tokenizer_files import load_tokenizer, save_tokenizer
 from burnish.platform.errors import ConfigError, DataError
 
 TEMPLATE = (

@@ -11,7 +11,7 @@ from burnish.llm.aggregation import BatchTotals
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.objective import cross_entropy
 from burnish.llm.scoring import OUTPUTS, Scorer
-from burnish.llm.tokenizer import load_tokenizer
+from burnish.llm.tokenizer_files import load_tokenizer
 from burnish.llm.weights import load_huggingface
 from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.errors import ConfigError

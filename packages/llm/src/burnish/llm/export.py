@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from burnish.llm.families.protocol import CausalLM
-from burnish.llm.tokenizer import Tokenizer, save_tokenizer
+from burnish.llm.tokenizer import Tokenizer
+from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform import atomic
 from burnish.platform.artifacts import Artifacts

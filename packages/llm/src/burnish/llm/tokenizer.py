@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from burnish.platform import atomic
 from burnish.platform.artifacts import Artifacts
-from burnish.platform.errors import ConfigError
 
 
 @runtime_checkable
@@ -90,32 +88,6 @@ class TokenizerComponent(Protocol):
         ...
 
 
-def load_tokenizer(directory: Path | None, *, trust_remote_code: bool = False) -> Tokenizer:
-    """Return the tokenizer saved in a directory, the byte tokenizer when there is no directory.
-
-    The byte tokenizer is recognized by its files, so that it loads without transformers.
-    """
-    from burnish.llm.byte_tokenizer import ByteTokenizer
-
-    if directory is None or _holds(directory, ByteTokenizer()):
-        return ByteTokenizer()
-    known = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
-    if not any((directory / name).is_file() for name in known):
-        raise ConfigError(
-            f"tokenizer=auto: {directory} holds no tokenizer ({', '.join(known)}); "
-            "put the model's tokenizer files there or set tokenizer=bytes"
-        )
-    from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
-
-    return HuggingFaceTokenizer(directory, trust_remote_code=trust_remote_code)
-
-
-def save_tokenizer(tokenizer: Tokenizer, directory: Path) -> None:
-    """Write the tokenizer's files into an existing directory."""
-    for name, content in tokenizer.files().items():
-        atomic.write_file(directory / name, content)
-
-
 def fingerprint_of(files: Mapping[str, bytes]) -> str:
     """Return the sha256 over names and contents of files, in the order of the names."""
     digest = hashlib.sha256()
@@ -123,11 +95,3 @@ def fingerprint_of(files: Mapping[str, bytes]) -> str:
         digest.update(f"{name}\0{len(files[name])}\0".encode())
         digest.update(files[name])
     return digest.hexdigest()
-
-
-def _holds(directory: Path, tokenizer: Tokenizer) -> bool:
-    """Whether the directory's tokenizer is this one, byte for byte and with nothing added."""
-    if (directory / "chat_template.jinja").exists():
-        return False
-    paths = {directory / name: content for name, content in tokenizer.files().items()}
-    return all(path.is_file() and path.read_bytes() == content for path, content in paths.items())

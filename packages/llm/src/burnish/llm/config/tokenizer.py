@@ -15,7 +15,7 @@ class AutoTokenizer:
 
     def build(self, context: TokenizerContext) -> Tokenizer:
         """Return the tokenizer saved in the model's directory, or the byte tokenizer when there is none."""
-        from burnish.llm.tokenizer import load_tokenizer
+        from burnish.llm.tokenizer_files import load_tokenizer
 
         return load_tokenizer(context.directory, trust_remote_code=context.trust_remote_code)
 
