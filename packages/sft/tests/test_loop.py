@@ -1,6 +1,6 @@
 """The whole stage over a real tiny model: its rows, that it trains, and that nothing compiles later."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from burnish.llm.training import TrainingContext
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
-from burnish.platform.errors import LimitExceeded
+from burnish.platform.errors import ConfigError, LimitExceeded
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
 from burnish.sft.formats import encode
@@ -154,3 +154,21 @@ def test_a_run_whose_updates_are_not_finite_stops(run, shared):
     )
     with pytest.raises(LimitExceeded, match="2 updates in a row were not finite"):
         diverging.build(run, **shared).run(Artifacts())
+
+
+def test_an_objective_of_another_stage_is_refused_by_the_column_it_misses(run, shared):
+    @dataclass(frozen=True)
+    class Advantaged:
+        columns = frozenset({"advantages"})
+
+        def __call__(self, policy, batch):
+            return policy.logprobs() * batch.columns["advantages"], {}
+
+    @dataclass(frozen=True)
+    class Component:
+        def build(self, _):
+            return Advantaged()
+
+    said = r"objective: .*Advantaged\(\) needs the batch column 'advantages', .* fills only loss_weights"
+    with pytest.raises(ConfigError, match=said):
+        replace(OPTIONS, objective=Component()).build(run, **shared).run(Artifacts())

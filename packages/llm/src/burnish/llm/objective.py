@@ -7,7 +7,7 @@ are components of their own package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Float32
 
 from burnish.llm.batch import TokenBatch
 from burnish.llm.policy import Policy
+from burnish.llm.sequence import Sample
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.kinds import Maximum
@@ -64,6 +65,19 @@ class Objective(Protocol):
 def columns_of(objective: Objective) -> frozenset[str]:
     """Return the sample columns that an objective reads."""
     return frozenset(getattr(objective, "columns", ()))
+
+
+def columns_for(objective: Objective, samples: Sequence[Sample]) -> list[str]:
+    """Return the names of the columns that a batch of these samples has to carry for an objective.
+
+    Raises `ConfigError` for one that no sample has.
+    """
+    names = sorted(columns_of(objective))
+    for sample in samples[:1]:
+        for name in names:
+            if name not in sample.columns:
+                raise ConfigError(_lacks(objective, name, sample.columns))
+    return names
 
 
 def scalars_of(objective: Objective) -> Mapping[str, float]:
@@ -123,7 +137,11 @@ def _missing_column(error: KeyError, objective: Objective, batch: TokenBatch) ->
     column = error.args[0] if error.args else None
     if not isinstance(column, str) or column in batch.columns:
         return None
+    return _lacks(objective, column, batch.columns)
+
+
+def _lacks(objective: Objective, column: str, there: Iterable[str]) -> str:
     return (
         f"objective: {name_of(objective)} needs the batch column '{column}', and this stage fills only "
-        f"{', '.join(sorted(batch.columns))}; choose an objective of this stage, such as its default"
+        f"{', '.join(sorted(there))}; choose an objective of this stage, such as its default"
     )

@@ -1,10 +1,11 @@
 """From kept groups to the batches of a rollout's updates; every batch has the same shape."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from burnish.llm.aggregation import Aggregation
 from burnish.llm.batch import TokenBatch, make_batch
+from burnish.llm.objective import Objective, columns_for
 from burnish.llm.sequence import Sample
 from burnish.rl.advantages.protocol import TokenAdvantages
 from burnish.rl.groups import Group
@@ -41,11 +42,11 @@ def make_batches(
     layout: BatchLayout,
     groups: Sequence[Group],
     advantages: Sequence[Sequence[TokenAdvantages]],
-    columns: Collection[str],
+    objective: Objective,
 ) -> Iterator[TokenBatch]:
     """Yield one batch per update that has samples; those left out are padding rows of weight 0.
 
-    `columns` are those that the objective reads, of the samples' own and `advantages`. Each batch is an
+    A batch carries the columns that the objective reads, of the samples' own and `advantages`. It is an
     optimizer step of its own and is normalized by its own trained tokens.
     """
     for update in range(layout.updates_per_rollout):
@@ -62,7 +63,7 @@ def make_batches(
                 length=layout.length,
                 pad_token_id=layout.pad_token_id,
                 aggregation=layout.aggregation,
-                columns=sorted(columns),
+                columns=columns_for(objective, samples),
                 max_length=layout.max_new_tokens,
             )
 

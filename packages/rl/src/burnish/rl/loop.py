@@ -5,7 +5,7 @@ A step: roll out, reward, keep, compare, update, sync, evaluate, commit.
 
 from collections.abc import Sequence
 
-from burnish.llm.objective import Statistics, columns_of
+from burnish.llm.objective import Statistics
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
@@ -72,7 +72,7 @@ def learn(
     """
     updates: list[Statistics] = []
     objective, advantages = algorithm.objective, algorithm.advantage(groups)
-    for batch in make_batches(algorithm.layout, groups, advantages, columns_of(objective)):
+    for batch in make_batches(algorithm.layout, groups, advantages, objective):
         words = key_words(run.seed, run.index, step, Purpose.TRAINING, len(updates))
         updates.append(training.step(batch, objective, key_words=words).statistics)
         if len(updates) == 1 and (reason := algorithm.limits.mismatched(updates[0])):

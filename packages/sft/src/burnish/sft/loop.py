@@ -1,9 +1,9 @@
 """Supervised fine-tuning as a loop over built collaborators; usable without configuration files."""
 
 from burnish.llm.aggregation import Aggregation
-from burnish.llm.batch import make_batch
+from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.limits import SkippedUpdates
-from burnish.llm.objective import Objective, columns_of
+from burnish.llm.objective import Objective, Statistics, columns_for
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
@@ -37,20 +37,28 @@ def run_sft(
         stats = StatsTracker()
         if step > 0:
             with run.span("train"):
+                samples = demonstrations.take(rows_per_step)
                 batch = make_batch(
-                    demonstrations.take(rows_per_step),
+                    samples,
                     num_rows=rows_per_step,
                     length=length,
                     pad_token_id=pad_token_id,
                     aggregation=aggregation,
                     max_length=max_length,
-                    columns=sorted(columns_of(objective)),
+                    columns=columns_for(objective, samples),
                 )
-                words = key_words(run.seed, run.index, step, Purpose.TRAINING, 0)
-                statistics = training.step(batch, objective, key_words=words).statistics
+                statistics = learn(run, training, objective, batch, step)
             run.stop_if(skipped.exceeded, statistics)
             stats += statistics
         if evaluation.due(step, steps):
             engine.update_weights(training.weights())
             stats += evaluation(engine, step)
         run.commit(step, stats)
+
+
+def learn(
+    run: StageRun, training: TrainingBackend, objective: Objective, batch: TokenBatch, step: int
+) -> Statistics:
+    """Make the update of one step, with noise that is a function of the step."""
+    words = key_words(run.seed, run.index, step, Purpose.TRAINING, 0)
+    return training.step(batch, objective, key_words=words).statistics
