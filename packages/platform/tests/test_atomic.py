@@ -177,9 +177,9 @@ def test_make_directory_in_the_place_of_a_file_is_refused(tmp_path):
     (tmp_path / "f").write_text("")
     atomic.make_directory(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
-    with pytest.raises(OSError, match="exists"):
+    with pytest.raises(OSError, match="Not a directory"):
         atomic.make_directory(tmp_path / "f")
-    with pytest.raises(OSError, match="exists"):
+    with pytest.raises(OSError, match="Not a directory"):
         atomic.make_directory(tmp_path / "f" / "below")
 
 

@@ -86,7 +86,7 @@ def _alone(length: int) -> dict[str, Any]:
         "visible_until": np.full(length, length, np.int32),
     }
     for array in arrays.values():
-        array.flags.writeable = False
+        array.setflags(write=False)
     return {**arrays, "places": (slice(0, length),)}
 
 
