@@ -67,10 +67,13 @@ class Sample:
         """Hold parts and columns to the tokens."""
         assert self.tokens.ndim == 1, "tokens of a sample are one row"
         assert LOSS_WEIGHTS in self.columns, "a sample says how much each of its tokens counts"
-        assert all(len(column) == len(self.tokens) for column in self.columns.values())
-        bounds = [0, *(part.stop for part in self.parts)]
-        assert [part.start for part in self.parts] == bounds[:-1], "parts follow each other without a gap"
-        assert bounds[-1] == len(self.tokens), "parts cover the tokens"
+        length, stop = len(self.tokens), 0
+        for column in self.columns.values():
+            assert len(column) == length, "a column has an entry per token"
+        for part in self.parts:
+            assert part.start == stop, "parts follow each other without a gap"
+            stop = part.stop
+        assert stop == length, "parts cover the tokens"
 
     def __len__(self) -> int:
         """Return the number of tokens, of all parts together."""
