@@ -52,21 +52,31 @@ import pytest
         ("stage=rl +stages.rl.optimizer.lr=1", ["stages.rl.optimizer.lr: unknown key", "learning_rate"]),
         ("stage=sft stages.sft.steps=many", ["stages.sft.steps: expected a whole number, got 'many'"]),
         ("stage=sft stages.sft.steps=1.5", ["stages.sft.steps: expected a whole number, got 1.5"]),
-        ("stage=sft stages.sft.steps=0", ["stages.sft", "steps=0 must be at least 1"]),
+        ("stage=sft stages.sft.steps=0", ["stages.sft.steps=0 is out of range; legal: 1 or more"]),
         (
             "stage=sft stages.sft.aggregation=mean",
             ["stages.sft.aggregation", "'mean'", "token_mean", "sequence_mean"],
         ),
         ("stage=sft jax.deterministic=perhaps", ["jax.deterministic", "'perhaps'", "true"]),
-        ("stage=sft jax.mesh.dp=0", ["jax.mesh", "dp=0 must be 1 or more"]),
+        ("stage=sft jax.mesh.dp=0", ["jax.mesh.dp=0 is out of range; legal: 1 or more"]),
         ("stage=sft logging=loud", ["logging"]),
+        ("stage=sft engine.slots=0", ["engine.slots=0 is out of range; legal: 1 or more"]),
+        (
+            "stages.rl.training.frozen=[nope]",
+            ["stages.rl.training.frozen: 'nope' matches no parameter", "embed"],
+        ),
+        ("stages.sft.training.frozen=['*']", ["stages.sft.training.frozen=['*'] freezes every parameter"]),
+        (
+            "stage=rl stages.rl.objective.clip_low=1",
+            ["stages.rl.objective.clip_low=1.0 is out of range; legal: above 0 and below 1"],
+        ),
         ("stage=sft data=jsonl", ["data.path: a value is required; set data.path=..."]),
         ("absent.yaml", ["cannot read 'absent.yaml': there is no such file"]),
         (
             "stage=rl stages.rl.updates_per_rollout=5",
-            ["stages.rl", "does not divide prompts_per_step=32", "[1, 2, 4"],
+            ["stages.rl.updates_per_rollout=5 does not divide prompts_per_step=32", "[1, 2, 4"],
         ),
-        ("stage=sft run.name=../outside", ["run: name='../outside'", "run.output_dir"]),
+        ("stage=sft run.name=../outside", ["run.name='../outside'", "run.output_dir"]),
         ("stage=sft checkpoint.resume_from=latest", ["checkpoint.resume_from=latest", "set run.name="]),
         ("stage=sft checkpoint.resume_from=absent/step_2", ["checkpoint.resume_from", "absent/step_2"]),
         (
@@ -161,7 +171,7 @@ def test_a_name_whose_run_was_refused_before_its_first_row_is_free(command, tmp_
     [
         (
             "stages.sft.training.micro_batch_rows=3",
-            ["stages.sft: training.micro_batch_rows=3 ", "1, 2, 4, all"],
+            ["stages.sft.training.micro_batch_rows=3 ", "1, 2, 4, all"],
         ),
         ("jax.mesh.dp=3", ["jax.mesh: dp=3", "must be one of 1"]),
     ],
@@ -174,7 +184,7 @@ def test_what_does_not_divide_is_refused_with_what_would(refused, words, said, o
 
 def test_rl_of_a_chain_is_checked_before_sft_begins(refused, short):
     line = refused(*short, "stages.rl.training.micro_batch_rows=5")
-    assert "stages.rl: training.micro_batch_rows=5 cannot divide a batch of 8 rows" in line
+    assert "stages.rl.training.micro_batch_rows=5 cannot divide a batch of 8 rows" in line
 
 
 def test_rows_that_the_devices_do_not_divide_are_refused_with_what_would(train, one_stage, only_line):

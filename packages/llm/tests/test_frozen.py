@@ -68,7 +68,7 @@ def test_frozen_gradients_when_compared_with_a_full_step_then_the_trained_ones_a
 @pytest.mark.parametrize(
     ("patterns", "message"),
     [
-        (("layers/nothing",), "training.frozen: 'layers/nothing' matches no parameter; there are embed"),
+        (("layers/nothing",), "frozen: 'layers/nothing' matches no parameter; there are embed"),
         (("*",), "freezes every parameter"),
     ],
 )

@@ -32,13 +32,13 @@ def test_check_rows_when_not_divisible_then_says_what_would_be(
         (
             JaxTraining,
             {"micro_batch_rows": 0},
-            "training.micro_batch_rows=0` is out of range; legal: 1 or more",
+            "micro_batch_rows=0 is out of range; legal: 1 or more",
         ),
-        (JaxTraining, {"max_grad_norm": 0.0}, "training.max_grad_norm"),
-        (JaxTraining, {"logprob_chunk": 0}, "training.logprob_chunk"),
-        (AdamW, {"learning_rate": 0.0}, "optimizer.learning_rate"),
-        (AdamW, {"decay_fraction": 1.5}, "optimizer.decay_fraction"),
-        (AdamW, {"b2": 1.0}, "optimizer.b2"),
+        (JaxTraining, {"max_grad_norm": 0.0}, r"^max_grad_norm="),
+        (JaxTraining, {"logprob_chunk": 0}, r"^logprob_chunk="),
+        (AdamW, {"learning_rate": 0.0}, r"^learning_rate="),
+        (AdamW, {"decay_fraction": 1.5}, r"^decay_fraction="),
+        (AdamW, {"b2": 1.0}, r"^b2="),
     ],
 )
 def test_options_when_out_of_range_then_are_named(component, options, message):

@@ -1,12 +1,12 @@
-import dataclasses
 import re
 import sys
 
 import pytest
 
 from burnish.platform.configuration.component import FunctionComponent
+from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.registry import available, known_slots, provider, resolve
-from burnish.platform.configuration.slot_fields import default_component, shared_slot
+from burnish.platform.configuration.slot_fields import default_component
 from burnish.platform.errors import ComponentError, ConfigError
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -148,8 +148,8 @@ def test_fields_when_built_without_arguments_then_hold_their_defaults():
     assert type(stage.advantage).__name__ == "Mean"
     assert stage.judge is None
     assert isinstance(stage.rewards["length"], FunctionComponent)
-    slots = {field.name: shared_slot(field) for field in dataclasses.fields(stage)}
-    assert {name for name, slot in slots.items() if slot} == {"engine", "data"}
+    kinds = {name: option.slot.kind for name, option in options_of(type(stage)).items() if option.slot}
+    assert {name for name, kind in kinds.items() if kind == "shared"} == {"engine", "data"}
 
 
 def test_allow_list_when_a_component_only_looks_like_ours_then_is_hidden(distribution, monkeypatch):

@@ -36,7 +36,7 @@ def test_config_imports_no_jax():
     "option", ["slots", "decode_steps", "refill_slots", "prefill_rows", "prefill_tokens"]
 )
 def test_engine_shape_below_one_is_refused(option):
-    with pytest.raises(ConfigError, match=rf"`engine.{option}` is 0; it must be 1 or more"):
+    with pytest.raises(ConfigError, match=f"{option}=0 is out of range; legal: 1 or more"):
         InProcess(**{option: 0})
 
 

@@ -9,12 +9,12 @@ from burnish.sft.config import SFT
 
 @pytest.mark.parametrize("name", ["steps", "rows_per_step"])
 def test_counts_below_one_are_refused(name):
-    with pytest.raises(ConfigError, match=f"{name}=0 must be at least 1"):
+    with pytest.raises(ConfigError, match=f"{name}=0 is out of range; legal: 1 or more"):
         SFT(**{name: 0})
 
 
 def test_a_length_without_room_for_a_completion_is_refused():
-    with pytest.raises(ConfigError, match="max_length=1 must be at least 2"):
+    with pytest.raises(ConfigError, match="max_length=1 is out of range; legal: 2 or more"):
         SFT(max_length=1)
     assert SFT(max_length=2).max_length == 2
 

@@ -82,7 +82,7 @@ def check_rows(num_rows: int, micro_batch_rows: int | str, num_shards: int) -> i
     if rows < 1 or num_rows % rows or rows % num_shards:
         legal = ", ".join(str(n) for n in range(num_shards, num_rows + 1, num_shards) if num_rows % n == 0)
         raise ConfigError(
-            f"training.micro_batch_rows={micro_batch_rows} cannot divide a batch of {num_rows} rows on "
+            f"micro_batch_rows={micro_batch_rows} cannot divide a batch of {num_rows} rows on "
             f"dp * fsdp = {num_shards} devices; legal values: {legal}, all"
         )
     return rows

@@ -8,7 +8,7 @@ are components of their own package.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Float32
 from burnish.llm.batch import TokenBatch
 from burnish.llm.policy import Policy
 from burnish.llm.sequence import Sample
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.kinds import Maximum
@@ -32,6 +33,8 @@ class ObjectiveContext:
     """What an objective may be built from."""
 
     jax: JaxConfig
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
 
 
 class ObjectiveComponent(Protocol):

@@ -48,11 +48,9 @@ class Partition:
         for pattern in self.frozen:
             if not any(Partition((pattern,)).is_frozen(path) for path in paths):
                 legal = ", ".join("/".join(path) for path in paths)
-                raise ConfigError(f"training.frozen: '{pattern}' matches no parameter; there are {legal}")
+                raise ConfigError(f"frozen: '{pattern}' matches no parameter; there are {legal}")
         if all(map(self.is_frozen, paths)):
-            raise ConfigError(
-                f"training.frozen={list(self.frozen)} freezes every parameter: leave one to be trained"
-            )
+            raise ConfigError(f"frozen={list(self.frozen)} freezes every parameter: leave one to be trained")
 
 
 def _leaves(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:

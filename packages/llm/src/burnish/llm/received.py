@@ -11,14 +11,39 @@ import jax
 
 from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
 from burnish.llm.export import ExportComponent, ExportContext
+from burnish.llm.families.protocol import CausalLM
 from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.tokenizer import TokenizerComponent
-from burnish.llm.training import TrainingBackend, TrainingContext
+from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
 from burnish.platform.artifacts import Artifacts
+from burnish.platform.errors import placed
+from burnish.platform.runs.stage import CheckContext
 from burnish.platform.runs.stage_run import StageRun
 
 MODEL = "model"
 """The name of the artifact that holds a model directory."""
+
+
+def check_training(
+    training: TrainingComponent,
+    model: ModelComponent,
+    tokenizer: TokenizerComponent,
+    *,
+    num_rows: int,
+    context: CheckContext,
+) -> None:
+    """Raise ConfigError where a stage could not train its model on batches of `num_rows` rows.
+
+    The model is of the kind that `model` builds, whichever stage hands it over; nobody looks at one that
+    waits for an artifact.
+    """
+
+    def build() -> CausalLM:
+        return load_bundle(model, ModelContext(tokenizer=tokenizer, jax=context.jax)).model
+
+    is_known = context.can_build(model) and context.can_build(tokenizer)
+    with placed("training"):
+        training.check(num_rows, context.jax.mesh, build if is_known else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +78,7 @@ class ReceivedModel:
             mesh=self.run.mesh,
             jax=self.run.jax,
             tokenizer=bundle.tokenizer,
+            artifacts=self.artifacts,
         )
 
     def hand_over(self, training: TrainingBackend) -> Artifacts:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.configuration.config import JaxConfig, MeshConfig
 
@@ -38,6 +39,9 @@ class TrainingContext:
     tokenizer: Tokenizer | None = None
     """Lies beside the weights in a checkpoint and an export."""
 
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
+
 
 class Computed(NamedTuple):
     """What a step returns, and has not waited for."""
@@ -50,8 +54,11 @@ class Computed(NamedTuple):
 class TrainingComponent(Protocol):
     """The options of a backend, and what can be said of it before it is built."""
 
-    def check(self, num_rows: int, mesh: MeshConfig) -> None:
-        """Raise ConfigError where batches of `num_rows` rows cannot be trained on this mesh."""
+    def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
+        """Raise ConfigError where batches of `num_rows` rows cannot be trained on this mesh, or not so.
+
+        `model` finds the model and its shapes for options that speak of them; None where it is not there yet.
+        """
         ...
 
     def plan(

@@ -4,7 +4,12 @@ An error under `BurnishError` is printed as one line: what, where, the legal val
 else is a bug of ours and keeps its traceback.
 """
 
+import re
 import signal
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+
+_OWN_OPTION = re.compile(r"[a-z]\w*(\.\w+)*(=|: )")
 
 
 class BurnishError(Exception):
@@ -15,6 +20,26 @@ class BurnishError(Exception):
 
 class ConfigError(BurnishError, ValueError):
     """A value, key or combination in the configuration that is not legal."""
+
+
+@contextmanager
+def placed(
+    path: str, kind: type[ValueError] = ConfigError, *, at_top: Collection[str] = ()
+) -> Generator[None]:
+    """Put where a component stands in front of what an error of this kind says.
+
+    A component knows its options and not its place, so its messages begin with the option: `steps=0 is ...`
+    becomes `stages.sft.steps=0 is ...`, and a message about the whole comes after a colon. What `at_top`
+    names does not stand below the path, and messages that begin with it stay as they are.
+    """
+    try:
+        yield
+    except kind as error:
+        message = " ".join(str(error).split())
+        if re.split(r"\W", message, maxsplit=1)[0] in at_top:
+            raise
+        joint = "." if _OWN_OPTION.match(message) else ": "
+        raise ConfigError(f"{path}{joint}{message}") from error
 
 
 class ComponentError(BurnishError, LookupError):

@@ -108,7 +108,7 @@ class RLStage:
 
     def _algorithm(self, bench: Workbench, layout: BatchLayout) -> Algorithm:
         config, run = self.config, self.stage_run
-        objective = config.objective.build(ObjectiveContext(jax=run.jax))
+        objective = config.objective.build(ObjectiveContext(jax=run.jax, artifacts=bench.received.artifacts))
         return Algorithm(
             rollout=config.rollout.build(self._rollout_context(bench)),
             scoring=self._scoring(bench),

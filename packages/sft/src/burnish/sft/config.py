@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from burnish.platform.configuration.ranges import require_at_least
 from burnish.platform.configuration.slot_fields import shared, slot
-from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
     from burnish.llm.bundle import ModelComponent
@@ -53,19 +53,19 @@ class SFT:
 
     def __post_init__(self) -> None:
         """Refuse counts that train nothing."""
-        for name in ("steps", "rows_per_step", "max_skipped_updates"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.max_length < 2:
-            raise ConfigError(f"max_length={self.max_length} must be at least 2: a prompt and a completion")
+        require_at_least(1, self, "steps", "rows_per_step", "max_skipped_updates")
+        require_at_least(2, self, "max_length")
 
     def check(self, context: "CheckContext") -> None:
-        """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
+        """Refuse data that cannot be read, and a model or a batch that cannot be trained."""
+        from burnish.llm.received import check_training
         from burnish.platform.data.source import DataContext
 
         if context.can_build(self.data):
             self.data.build(DataContext(split=self.split))
-        self.training.check(self.rows_per_step, context.jax.mesh)
+        check_training(
+            self.training, self.model, self.tokenizer, num_rows=self.rows_per_step, context=context
+        )
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

@@ -39,7 +39,7 @@ class SFTStage:
             run,
             training=training,
             demonstrations=RecordStream(demonstrations, run.data_seed),
-            objective=config.objective.build(ObjectiveContext(jax=run.jax)),
+            objective=config.objective.build(ObjectiveContext(jax=run.jax, artifacts=artifacts)),
             engine=bench.make_engine(),
             evaluation=bench.evaluator,
             steps=config.steps,

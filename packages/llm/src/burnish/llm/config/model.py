@@ -55,7 +55,7 @@ class Tiny:
         """Refuse sizes that do not fit together."""
         if self.hidden_size % (2 * self.num_heads) or self.num_heads % self.num_kv_heads:
             raise ConfigError(
-                f"`model`: hidden_size={self.hidden_size} must be a multiple of 2 * num_heads="
+                f"hidden_size={self.hidden_size} must be a multiple of 2 * num_heads="
                 f"{2 * self.num_heads}, and num_heads a multiple of num_kv_heads={self.num_kv_heads}"
             )
 
@@ -107,7 +107,7 @@ class Pretrained:
         """Refuse a model without a source."""
         if not self.name_or_path:
             raise ConfigError(
-                "`model.name_or_path` is required with model=pretrained: set it to a model directory, "
+                "name_or_path= is required with model=pretrained: set it to a model directory, "
                 "an earlier run's directory, or a Hugging Face hub name"
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from burnish.llm.config.ranges import check_range
+from burnish.platform.configuration.ranges import require_range
 
 if TYPE_CHECKING:
     from burnish.llm.optimizer import OptimizerContext, TracedOptimizer
@@ -41,13 +41,13 @@ class AdamW:
 
     def __post_init__(self) -> None:
         """Refuse rates and decays out of range."""
-        check_range("optimizer.learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
-        check_range("optimizer.warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "0 or more")
-        check_range("optimizer.decay_fraction", self.decay_fraction, 0 <= self.decay_fraction <= 1, "0 to 1")
-        check_range("optimizer.b1", self.b1, 0 <= self.b1 < 1, "0 to below 1")
-        check_range("optimizer.b2", self.b2, 0 <= self.b2 < 1, "0 to below 1")
-        check_range("optimizer.eps", self.eps, self.eps > 0, "above 0")
-        check_range("optimizer.weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
+        require_range("learning_rate", self.learning_rate, self.learning_rate > 0, "above 0")
+        require_range("warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "0 or more")
+        require_range("decay_fraction", self.decay_fraction, 0 <= self.decay_fraction <= 1, "0 to 1")
+        require_range("b1", self.b1, 0 <= self.b1 < 1, "0 to below 1")
+        require_range("b2", self.b2, 0 <= self.b2 < 1, "0 to below 1")
+        require_range("eps", self.eps, self.eps > 0, "above 0")
+        require_range("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
 
     def build(self, context: OptimizerContext) -> TracedOptimizer:
         """Return the optimizer, whose schedule ends with the stage's last step."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from burnish.llm.config.ranges import check_range
+from burnish.platform.configuration.ranges import require_range
 
 if TYPE_CHECKING:
+    from burnish.llm.families.protocol import CausalLM
     from burnish.llm.training import TrainingBackend, TrainingContext
     from burnish.platform.configuration.config import MeshConfig
 
@@ -33,15 +34,18 @@ class JaxTraining:
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         rows = self.micro_batch_rows
-        check_range("training.micro_batch_rows", rows, rows == "all" or rows >= 1, "1 or more, or all")
-        check_range("training.max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0, "above 0")
-        check_range("training.logprob_chunk", self.logprob_chunk, self.logprob_chunk >= 1, "1 or more")
+        require_range("micro_batch_rows", rows, rows == "all" or rows >= 1, "1 or more, or all")
+        require_range("max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0, "above 0")
+        require_range("logprob_chunk", self.logprob_chunk, self.logprob_chunk >= 1, "1 or more")
 
-    def check(self, num_rows: int, mesh: MeshConfig) -> None:
-        """Refuse batches of `num_rows` rows that do not divide into micro-batches and devices."""
+    def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
+        """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
         from burnish.llm.micro_batches import check_rows
+        from burnish.llm.partition import Partition
 
         check_rows(num_rows, self.micro_batch_rows, mesh.dp * mesh.fsdp)
+        if self.frozen and model is not None:
+            Partition(self.frozen).check(model().abstract("float32"))
 
     def plan(
         self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int

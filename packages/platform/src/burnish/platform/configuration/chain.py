@@ -1,13 +1,12 @@
 """The chain: which blocks a config has, which stage each one is, and what they share."""
 
-import dataclasses
 import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.registry import DEFAULT_STAGES, available, load, resolve
-from burnish.platform.configuration.slot_fields import slot_field
 from burnish.platform.errors import ComponentError, ConfigError
 
 DEFAULT = "default"
@@ -47,9 +46,9 @@ def shared_slots(blocks: Mapping[str, str]) -> dict[str, str]:
     """Return the slots that the blocks share, each with the component that the first of them defaults to."""
     shared: dict[str, str] = {}
     for stage in blocks.values():
-        for declared in map(slot_field, dataclasses.fields(stage_type(stage))):
-            if declared is not None and declared.kind == "shared":
-                shared.setdefault(declared.slot, declared.default[0])
+        for option in options_of(stage_type(stage)).values():
+            if option.slot is not None and option.slot.kind == "shared":
+                shared.setdefault(option.slot.slot, option.slot.default[0])
     return shared
 
 

@@ -1,6 +1,5 @@
 """From the words of a command to a typed config, by Hydra's compose call."""
 
-import dataclasses
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
+from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import resolve
 from burnish.platform.configuration.user_file import user_file
@@ -100,7 +100,7 @@ def _drop_inherited(
     keys = [f"{word.lstrip('+~').partition('=')[0]}." for word in words]
     legal = {"use"}
     if isinstance(component, type):
-        legal |= {field.name for field in dataclasses.fields(component)}
+        legal |= options_of(component).keys()
     with open_dict(own):
         for name in [name for name in own if name not in legal and name in top]:
             # The copy was made before the command line changed the component at the top.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from burnish.platform.configuration.component import Component
+from burnish.platform.configuration.ranges import require_at_least, require_range
 from burnish.platform.configuration.registry import Provider
 from burnish.platform.configuration.slot_fields import slot, slots
 from burnish.platform.errors import ConfigError
@@ -30,8 +31,7 @@ class RunConfig:
         """Refuse a name that is no directory of its own under `output_dir`, and a seed beyond 32 bits."""
         if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
             raise ConfigError(f"name='{self.name}' must be one directory's name; run.output_dir says where")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"seed={self.seed} is out of range: legal are 0 to {2**32 - 1}")
+        require_range("seed", self.seed, 0 <= self.seed < 2**32, f"0 to {2**32 - 1}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,7 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         """Refuse an axis without a device."""
-        for name in ("dp", "fsdp", "tp"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be 1 or more")
+        require_at_least(1, self, "dp", "fsdp", "tp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +99,9 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         """Refuse intervals and limits that keep nothing."""
-        if self.save_every_steps < 0:
-            raise ConfigError(f"save_every_steps={self.save_every_steps} must be 0 (never) or more")
-        if self.save_total_limit is not None and self.save_total_limit < 1:
-            raise ConfigError(f"save_total_limit={self.save_total_limit} must be 1 or more, or null for all")
+        require_at_least(0, self, "save_every_steps")
+        kept = self.save_total_limit
+        require_range("save_total_limit", kept, kept is None or kept >= 1, "1 or more, or null for all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +119,7 @@ class LoggingConfig:
 
     def __post_init__(self) -> None:
         """Refuse an interval without steps."""
-        if self.print_every_steps < 1:
-            raise ConfigError(f"print_every_steps={self.print_every_steps} must be 1 or more")
+        require_at_least(1, self, "print_every_steps")
 
 
 @dataclass(frozen=True, kw_only=True)

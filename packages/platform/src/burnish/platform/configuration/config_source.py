@@ -18,9 +18,9 @@ from omegaconf import OmegaConf
 
 from burnish.platform.configuration.chain import chain_blocks, shared_slots, stage_type
 from burnish.platform.configuration.config import Sections
+from burnish.platform.configuration.options import MISSING, options_of
 from burnish.platform.configuration.presets import PRIMARY, preset_packages
 from burnish.platform.configuration.registry import NAME, available, known_slots, resolve
-from burnish.platform.configuration.slot_fields import MISSING, slot_field
 from burnish.platform.configuration.user_file import load_user_file
 
 _GROUPS = ("stage", "stages", "burnish", "file")
@@ -128,22 +128,20 @@ def _options(component: Any) -> dict[str, Any]:
 def _body(component: type[Any], instance: Any, prefix: str, nested: list[Any]) -> dict[str, Any]:
     """Return the options of a dataclass, with the values of an instance where a default is one."""
     body: dict[str, Any] = {}
-    for field in dataclasses.fields(component):
-        declared, path = slot_field(field), f"{prefix}{field.name}"
-        if declared is None and field.init:
-            value = field.default if instance is None else getattr(instance, field.name)
-            if value is dataclasses.MISSING:
-                factory = field.default_factory
-                value = MISSING if factory is dataclasses.MISSING else factory()
+    for name, option in options_of(component).items():
+        declared, path = option.slot, f"{prefix}{name}"
+        if declared is None:
+            default = MISSING if option.default is None else option.default()
+            value = default if instance is None else getattr(instance, name)
             kind = cast("type[Any]", type(value))
             is_nested = dataclasses.is_dataclass(kind)
-            body[field.name] = _body(kind, value, f"{path}.", nested) if is_nested else _plain(value)
-        elif declared is not None:
+            body[name] = _body(kind, value, f"{path}.", nested) if is_nested else _plain(value)
+        else:
             several, shared = declared.kind == "slots", declared.kind == "shared"
-            body[field.name] = {} if several else f"${{{declared.slot}}}" if shared else None
+            body[name] = {} if several else f"${{{declared.slot}}}" if shared else None
             if not shared:
                 where = f"/{declared.slot}@{path}"
-                nested += [{f"{where}.{name}" if several else where: name} for name in declared.default]
+                nested += [{f"{where}.{label}" if several else where: label} for label in declared.default]
     return body
 
 

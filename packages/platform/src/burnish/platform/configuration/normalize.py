@@ -4,7 +4,6 @@ Hydra refuses unknown keys only in plain overrides; here every mapping's keys ar
 its dataclass, the top level's too, every component form is read, every value is checked against its type.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
@@ -15,6 +14,7 @@ from burnish.platform.configuration.chain import chain_blocks, stage_type
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.option_types import check, show
+from burnish.platform.configuration.options import MISSING, Option, options_of
 from burnish.platform.configuration.registry import (
     IMPORT_PATH,
     Provider,
@@ -23,9 +23,9 @@ from burnish.platform.configuration.registry import (
     provider,
     resolve,
 )
-from burnish.platform.configuration.slot_fields import MISSING, SlotField, annotation_of, slot_field
+from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.configuration.suggestion import suggestion
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import ConfigError, placed
 
 
 class Checked(NamedTuple):
@@ -50,7 +50,7 @@ def normalize(
     reader = _Reader(composed, choices, allow_import_paths)
     blocks = chain_blocks(str(choices["stage"]))
     chain = "+".join(blocks.values())
-    names = [section.name for section in dataclasses.fields(Sections)]
+    names = list(options_of(Sections))
     slots = set(known_slots()).intersection(composed).difference(names)
     _refuse_unknown("", composed, [*names, *sorted(slots), "stages"])
     sections = reader.section(Sections, "", {name: composed.get(name, {}) for name in names})
@@ -117,35 +117,31 @@ class _Reader:
     def section(self, kind: type[Any], path: str, given: Any) -> Checked:
         """Check a mapping against a dataclass, field by field, and make it."""
         given = _mapping(path, given)
-        fields = {each.name: each for each in dataclasses.fields(kind) if each.init}
-        if not given.keys() <= fields.keys():
-            _refuse_unknown(path, given, list(fields))
+        options = options_of(kind)
+        if not given.keys() <= options.keys():
+            _refuse_unknown(path, given, list(options))
         checked: dict[str, Checked] = {}
-        for name, each in fields.items():
-            declared, where = slot_field(each), f"{path}.{name}".lstrip(".")
-            if declared is not None:
-                checked[name] = self._held(declared, where, given.get(name, _ABSENT))
+        for name, option in options.items():
+            where = f"{path}.{name}".lstrip(".")
+            if option.slot is not None:
+                checked[name] = self._held(option.slot, where, given.get(name, _ABSENT))
             elif name in given:
-                checked[name] = self._option(annotation_of(kind, each), where, given[name])
-            elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+                checked[name] = self._option(option, where, given[name])
+            elif option.default is None:
                 raise ConfigError(_required(where))
         values, plain = _parted(checked)
-        try:
+        with placed(path, ValueError):
             value = kind(**values)
-        except ValueError as error:
-            message = " ".join(str(error).split())
-            is_placed = message.lstrip("`").startswith(path)
-            raise ConfigError(message if is_placed else f"{path}: {message}") from error
-        for name in fields.keys() - plain.keys():
+        for name in options.keys() - plain.keys():
             plain[name] = to_jsonable_python(getattr(value, name))
-        return Checked(value, {name: plain[name] for name in fields})
+        return Checked(value, {name: plain[name] for name in options})
 
-    def _option(self, annotation: Any, path: str, given: Any) -> Checked:
-        if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-            return self.section(annotation, path, given)
+    def _option(self, option: Option, path: str, given: Any) -> Checked:
+        if option.is_section:
+            return self.section(option.annotation, path, given)
         if given == MISSING:
             raise ConfigError(_required(path))
-        return Checked(check(path, annotation, given), given)
+        return Checked(check(path, option.annotation, given), given)
 
     def _held(self, declared: SlotField, path: str, given: Any) -> Checked:
         """Read what a field holds for its slot: the component at the top or its own, several, one, none."""

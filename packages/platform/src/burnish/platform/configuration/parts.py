@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 from burnish.platform.configuration.component import fact
-from burnish.platform.configuration.slot_fields import slot_field
+from burnish.platform.configuration.options import options_of
 
 
 class Part(NamedTuple):
@@ -26,11 +26,11 @@ def parts(component: object, path: str, slot: str) -> Iterator[Part]:
     yield Part(path, slot, component)
     if not dataclasses.is_dataclass(component):
         return
-    for field in dataclasses.fields(component):
-        declared, held = slot_field(field), getattr(component, field.name)
+    for name, option in options_of(type(component)).items():
+        declared, held = option.slot, getattr(component, name)
         if declared is None or held is None:
             continue
-        where = f"{path}.{field.name}"
+        where = f"{path}.{name}"
         members = cast("dict[str, Any]", held) if declared.kind == "slots" else {"": held}
         for label, member in members.items():
             yield from parts(member, f"{where}.{label}".rstrip("."), declared.slot)

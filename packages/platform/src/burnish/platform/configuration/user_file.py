@@ -5,7 +5,6 @@ the file names is lifted into the file's defaults list, where Hydra composes its
 `config.yaml` of a run is such a file.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -17,8 +16,9 @@ from yaml import YAMLError
 
 from burnish.platform.configuration.chain import stage_of_block, stage_type
 from burnish.platform.configuration.config import Sections
+from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.registry import IMPORT_PATH, NAME, known_slots, resolve
-from burnish.platform.configuration.slot_fields import SlotField, annotation_of, slot_field
+from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.errors import ConfigError
 
 user_file: ContextVar[Path | None] = ContextVar("user_file", default=None)
@@ -56,7 +56,7 @@ class _Lift:
         if not isinstance(written, list):
             raise ConfigError("defaults: expected a list, as in a Hydra preset")
         defaults = cast("list[Any]", written)
-        sections = [field.name for field in dataclasses.fields(Sections)]
+        sections = options_of(Sections)
         slots = known_slots()
         for key, value in self.content.items():
             if key in sections:
@@ -91,36 +91,28 @@ class _Lift:
 
     def _inside(self, component: type[Any], path: str, given: dict[str, Any]) -> dict[str, Any]:
         """Lift the components that a mapping names for the slots of its dataclass."""
-        fields = {field.name: field for field in dataclasses.fields(component)}
+        options = options_of(component)
         body: dict[str, Any] = {}
         for name, value in given.items():
-            field, where = fields.get(name), f"{path}.{name}".lstrip(".")
-            found = None if field is None else slot_field(field)
-            if field is None:
+            option, where = options.get(name), f"{path}.{name}".lstrip(".")
+            if option is not None and option.is_section and isinstance(value, dict):
+                body[name] = self._inside(option.annotation, where, cast("dict[str, Any]", value))
+            elif option is None or option.slot is None:
                 body[name] = value
-            elif found is None:
-                body[name] = self._option(annotation_of(component, field), where, value)
-            elif found.kind == "slots" and isinstance(value, dict):
-                members: dict[str, Any] = {}
-                for label, member in cast("dict[str, Any]", value).items():
-                    lifted = self._component(
-                        found, f"{found.slot}@{where}.{label}", f"{where}.{label}", member
-                    )
-                    self._put(members, label, lifted)
-                body[name] = members
-            elif found.kind != "shared" or value != self.content.get(found.slot):
-                self._put(body, name, self._component(found, f"{found.slot}@{where}", where, value))
+            elif option.slot.kind == "slots" and isinstance(value, dict):
+                body[name] = self._members(option.slot, where, cast("dict[str, Any]", value))
+            elif option.slot.kind != "shared" or value != self.content.get(option.slot.slot):
+                lifted = self._component(option.slot, f"{option.slot.slot}@{where}", where, value)
+                self._put(body, name, lifted)
         return body
 
-    def _option(self, annotation: Any, path: str, value: Any) -> Any:
-        """Lift what the options of a nested dataclass name."""
-        if not (isinstance(annotation, type) and dataclasses.is_dataclass(annotation)):
-            return value
-        return (
-            self._inside(annotation, path, cast("dict[str, Any]", value))
-            if isinstance(value, dict)
-            else value
-        )
+    def _members(self, declared: SlotField, path: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Lift several components of one slot, by their labels."""
+        members: dict[str, Any] = {}
+        for label, value in given.items():
+            where = f"{path}.{label}"
+            self._put(members, label, self._component(declared, f"{declared.slot}@{where}", where, value))
+        return members
 
     def _component(self, declared: SlotField, key: str, path: str, value: Any) -> Any:
         """Move the choice into the defaults list and return the options that are left."""

@@ -17,6 +17,7 @@ from burnish.platform.configuration.chain import (
     stage_type,
 )
 from burnish.platform.configuration.config import Sections
+from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.registry import (
     DEFAULT_STAGES,
     IMPORT_PATH,
@@ -25,7 +26,7 @@ from burnish.platform.configuration.registry import (
     known_slots,
     resolve,
 )
-from burnish.platform.configuration.slot_fields import SlotField, annotation_of, slot_field
+from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.errors import BurnishError
 
 
@@ -102,7 +103,7 @@ def _start(parts: list[str], chosen: Mapping[str, str]) -> tuple[Any, list[str],
         stage = chain_blocks(typed).get(parts[1]) if typed else None
         stage = stage or stage_of_block(parts[1])
         return stage and stage_type(stage), parts[2:], f"stages.{parts[1]}"
-    if head not in known_slots() or head in {section.name for section in dataclasses.fields(Sections)}:
+    if head not in known_slots() or head in options_of(Sections):
         return Sections, parts, ""
     # A file or a preset may choose the chain: where the default one lacks the slot, any stage will do.
     default = [DEFAULT] if available(DEFAULT_STAGES) else []
@@ -116,17 +117,16 @@ def _follow(kind: Any, parts: list[str], path: str, chosen: Mapping[str, str]) -
     """Return what the rest of a path stands for in a dataclass."""
     if not parts or not isinstance(kind, type) or not dataclasses.is_dataclass(kind):
         return None
-    field = next((field for field in dataclasses.fields(kind) if field.name == parts[0]), None)
-    if field is None:
+    option = options_of(kind).get(parts[0])
+    if option is None:
         return None
     path, rest = f"{path}.{parts[0]}".lstrip("."), parts[1:]
-    declared, label = slot_field(field), None
+    declared, label = option.slot, None
     if declared is None:
-        annotation = annotation_of(kind, field)
-        is_whole = not rest and dataclasses.is_dataclass(annotation)
-        if is_whole or get_origin(annotation) in (dict, Mapping):
+        is_whole = not rest and option.is_section
+        if is_whole or get_origin(option.annotation) in (dict, Mapping):
             return _MAPPING
-        return _follow(annotation, rest, path, chosen)
+        return _follow(option.annotation, rest, path, chosen)
     if declared.kind == "slots":
         if not rest:
             return _MAPPING

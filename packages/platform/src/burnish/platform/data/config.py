@@ -1,11 +1,12 @@
 """The data components of this package as plain data, importable without jax."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from burnish.platform.errors import ConfigError, DataError
+from burnish.platform.configuration.patterns import compiled
+from burnish.platform.configuration.ranges import require_at_least, require_range
+from burnish.platform.errors import DataError
 
 if TYPE_CHECKING:
     from burnish.platform.data.source import DataContext, DataSource
@@ -38,11 +39,9 @@ class Arithmetic:
 
     def __post_init__(self) -> None:
         """Refuse sizes without a problem in them."""
-        for name in ("num_problems", "num_digits", "num_demonstrations", "num_prompts"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be 1 or more")
-        if not 0.0 <= self.worked_fraction <= 1.0:
-            raise ConfigError(f"worked_fraction={self.worked_fraction} must be between 0 and 1")
+        require_at_least(1, self, "num_problems", "num_digits", "num_demonstrations", "num_prompts")
+        worked = self.worked_fraction
+        require_range("worked_fraction", worked, 0.0 <= worked <= 1.0, "0 to 1")
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits there are."""
@@ -92,14 +91,8 @@ class Jsonl:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none, or that captures nothing."""
-        if (pattern := self.answer_pattern) is None:
-            return
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ConfigError(f"answer_pattern={pattern!r} is no regular expression: {error}") from error
-        if groups < 1:
-            raise ConfigError(f"answer_pattern={pattern!r} needs a group, as in '#### (.+)'")
+        if self.answer_pattern is not None:
+            compiled("answer_pattern", self.answer_pattern, needs_group=True)
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits that a file is given for."""

@@ -2,18 +2,18 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.configuration.config import Config
-from burnish.platform.configuration.slot_fields import shared_slot
+from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.device.processes import is_primary
-from burnish.platform.errors import BurnishError, ConfigError, Interrupted, LimitExceeded
+from burnish.platform.errors import BurnishError, Interrupted, LimitExceeded, placed
 from burnish.platform.runs import report, supply
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
@@ -77,10 +77,14 @@ def _check(config: Config) -> None:
     supply.require_supply(config)
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
-            try:
+            with placed(f"stages.{name}", at_top=_shared_fields(stage_config)):
                 stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
-            except ConfigError as error:
-                raise ConfigError(f"stages.{name}: {error}") from error
+
+
+def _shared_fields(stage_config: object) -> list[str]:
+    """Return the fields of a stage that hold components of the top level."""
+    options = options_of(type(stage_config)).values()
+    return [option.name for option in options if option.slot is not None and option.slot.kind == "shared"]
 
 
 def _run_recorded(chain: "_Chain") -> None:
@@ -173,11 +177,7 @@ class _Chain:
     def build(self, index: int, run: StageRun) -> Any:
         """Return stage number `index`, built over the components of its shared fields."""
         stage_config = list(self.config.stages.values())[index - 1]
-        shared = {
-            declared.name: getattr(stage_config, declared.name)
-            for declared in fields(stage_config)  # pyright: ignore[reportArgumentType] - components are dataclasses
-            if shared_slot(declared) is not None
-        }
+        shared = {name: getattr(stage_config, name) for name in _shared_fields(stage_config)}
         return stage_config.build(run, **shared)
 
     def stage_run(self, index: int, logger: StatsLogger, first_global_step: int = 0) -> StageRun:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from burnish.platform.errors import ConfigError
+from burnish.platform.configuration.ranges import require_above_zero, require_range
 
 if TYPE_CHECKING:
     from burnish.llm.objective import Objective, ObjectiveContext
@@ -20,10 +20,8 @@ class ClippedPolicyGradient:
 
     def __post_init__(self) -> None:
         """Refuse ranges that are empty."""
-        if not 0 < self.clip_low < 1 or self.clip_high <= 0:
-            raise ConfigError(
-                f"clip_low={self.clip_low} must lie between 0 and 1 and clip_high={self.clip_high} be above 0"
-            )
+        require_range("clip_low", self.clip_low, 0 < self.clip_low < 1, "above 0 and below 1")
+        require_above_zero(self, "clip_high")
 
     def build(self, context: "ObjectiveContext") -> "Objective":
         """Return the objective; its clip range may move from step to step."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from burnish.platform.configuration.component import fact
+from burnish.platform.configuration.ranges import require_above_zero, require_at_least, require_range
 from burnish.platform.configuration.registry import name_of
 from burnish.platform.configuration.slot_fields import shared, slot, slots
 from burnish.platform.errors import ConfigError
@@ -82,25 +83,16 @@ class RL:
 
     def __post_init__(self) -> None:
         """Refuse counts that train nothing or do not divide."""
-        counts = ("steps", "prompts_per_step", "samples_per_prompt", "updates_per_rollout", "max_new_tokens")
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("max_skipped_updates", "max_prompt_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.log_groups < 0:
-            raise ConfigError(f"log_groups={self.log_groups} must be 0 or more")
-        for name in ("max_mismatch", "reward_timeout_seconds"):
-            value = getattr(self, name)
-            if value != "auto" and value <= 0:
-                raise ConfigError(f"{name}={value} must be above 0")
+        require_at_least(1, self, "steps", "prompts_per_step", "samples_per_prompt", "updates_per_rollout")
+        require_at_least(1, self, "max_new_tokens", "max_prompt_tokens", "max_skipped_updates")
+        require_at_least(0, self, "log_groups")
+        require_above_zero(self, "reward_timeout_seconds", "temperature")
+        limit = self.max_mismatch
+        require_range("max_mismatch", limit, limit == "auto" or limit > 0, "above 0, or auto")
         self._check_algorithm()
 
     def _check_algorithm(self) -> None:
         """Refuse parts that cannot learn together."""
-        if self.temperature <= 0:
-            raise ConfigError(f"temperature={self.temperature} must be above 0: RL learns from samples")
         if self.prompts_per_step % self.updates_per_rollout:
             legal = [n for n in range(1, self.prompts_per_step + 1) if self.prompts_per_step % n == 0]
             raise ConfigError(
@@ -127,13 +119,14 @@ class RL:
             )
 
     def check(self, context: "CheckContext") -> None:
-        """Refuse data that cannot be read, and a batch that micro-batches and devices do not divide."""
+        """Refuse data that cannot be read, and a model or a batch that cannot be trained."""
+        from burnish.llm.received import check_training
         from burnish.platform.data.source import DataContext
 
         if context.can_build(self.data):
             self.data.build(DataContext(split=self.split))
         num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
-        self.training.check(num_rows, context.jax.mesh)
+        check_training(self.training, self.model, self.tokenizer, num_rows=num_rows, context=context)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burnish.platform.errors import ConfigError
+from burnish.platform.configuration.ranges import require_at_least
 
 if TYPE_CHECKING:
     from burnish.sample.engine import Engine, EngineContext
@@ -31,9 +31,7 @@ class InProcess:
 
     def __post_init__(self) -> None:
         """Refuse shapes without an element."""
-        for name in ("slots", "decode_steps", "refill_slots", "prefill_rows", "prefill_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`engine.{name}` is {getattr(self, name)}; it must be 1 or more")
+        require_at_least(1, self, "slots", "decode_steps", "refill_slots", "prefill_rows", "prefill_tokens")
 
     def build(self, context: "EngineContext") -> "Engine":
         """Return the engine; rows are spread over `dp` and `fsdp` of the mesh."""

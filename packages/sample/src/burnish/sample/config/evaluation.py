@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from burnish.platform.configuration.ranges import require_above_zero, require_at_least
 from burnish.platform.configuration.slot_fields import slots
-from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
     from burnish.sample.evaluation import Evaluation, EvaluationContext
@@ -36,13 +36,9 @@ class GreedyEvaluation:
 
     def __post_init__(self) -> None:
         """Refuse numbers that select nothing."""
-        for name, least in (("num_problems", 1), ("every_steps", 0), ("max_new_tokens", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"`evaluation.{name}` is {getattr(self, name)}; it must be {least} or more")
-        if self.reward_timeout_seconds <= 0:
-            raise ConfigError(
-                f"`evaluation.reward_timeout_seconds` is {self.reward_timeout_seconds}; it must be positive"
-            )
+        require_at_least(1, self, "num_problems", "max_new_tokens")
+        require_at_least(0, self, "every_steps")
+        require_above_zero(self, "reward_timeout_seconds")
 
     def build(self, context: "EvaluationContext") -> "Evaluation":
         """Return the evaluation over the first `num_problems` of the split."""

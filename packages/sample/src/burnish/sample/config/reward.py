@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burnish.platform.errors import ConfigError
+from burnish.platform.configuration.patterns import compiled
 
 if TYPE_CHECKING:
     from burnish.sample.rewards.protocol import Reward, RewardContext
@@ -23,10 +23,7 @@ class ExactMatch:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is not one, or that has no group."""
-        if compile_pattern("answer_pattern", self.answer_pattern).groups < 1:
-            raise ConfigError(
-                f"`answer_pattern` is {self.answer_pattern!r}; put a group around the answer, as in '#(.*)'"
-            )
+        compiled("answer_pattern", self.answer_pattern, needs_group=True)
 
     def build(self, _: "RewardContext") -> "Reward":
         """Return the reward."""
@@ -44,18 +41,10 @@ class Format:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is not one."""
-        compile_pattern("pattern", self.pattern)
+        compiled("pattern", self.pattern)
 
     def build(self, _: "RewardContext") -> "Reward":
         """Return the reward."""
         from burnish.sample.rewards.format import FormatReward
 
         return FormatReward(re.compile(self.pattern))
-
-
-def compile_pattern(name: str, pattern: str) -> re.Pattern[str]:
-    """Return the compiled expression, or say in one line what is wrong with the field `name`."""
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"`{name}` is {pattern!r}, no regular expression: {error}") from error
