@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -109,3 +111,27 @@ def test_token_batch_when_mapped_as_a_tree_then_keeps_its_type():
 
 def test_round_up_rows_when_not_a_multiple_then_takes_the_next():
     assert [round_up_rows(n, 4) for n in (1, 4, 5)] == [4, 4, 8]
+
+
+def test_make_batch_when_only_some_samples_were_drawn_then_the_others_have_no_temperature():
+    written = make_sample([1], [2])
+    drawn = make_sample([1], [2], {"temperature": [0.5]}, is_sampled=True)
+    batch = make_batch([written, drawn], num_rows=2, length=3, pad_token_id=0)
+    np.testing.assert_array_equal(batch.columns["temperature"], [[0, 0, 0], [0, 0.5, 0]])
+
+
+def test_make_batch_when_a_prefix_is_shared_then_its_columns_are_the_first_sample_s():
+    rows = [make_sample([7], [number], {"loss_weights": [1.0]}) for number in (1, 2)]
+    rows = [
+        replace(sample, columns={**sample.columns, "mark": np.full(2, mark, np.float32)})
+        for mark, sample in enumerate(rows, 1)
+    ]
+    batch = make_batch([rows], num_rows=1, length=3, pad_token_id=0, columns=["mark"], shares_prefixes=True)
+    np.testing.assert_array_equal(batch.columns["mark"], [[1, 1, 2]])
+    np.testing.assert_array_equal(batch.sample_ids, [[0, 0, 1]])
+
+
+@pytest.mark.parametrize("weights", [[-1.0, 2.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_sample_when_a_loss_weight_is_no_finite_number_from_zero_on_then_is_refused(weights):
+    with pytest.raises(AssertionError, match="loss weights are"):
+        make_sample([1], [2, 3], {"loss_weights": weights})

@@ -97,9 +97,9 @@ def test_step_when_an_objective_has_a_fault_of_its_own_then_it_stays_as_it_is(tr
     batch = make_batch(ragged_samples(), num_rows=4, length=12, pad_token_id=60)
 
     def faulty(policy, batch):
-        return {1: policy.logprobs() * batch.weights}[2], {}
+        return {"this": policy.logprobs() * batch.weights}["that"], {}
 
-    with pytest.raises(KeyError, match="2"):
+    with pytest.raises(KeyError, match="that"):
         training.step(batch, faulty)
 
 

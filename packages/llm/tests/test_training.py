@@ -218,6 +218,13 @@ def test_load_state_when_continued_then_equals_uninterrupted_bit_for_bit(backend
         assert_bit_equal(without_optimizer.weights().tree, uninterrupted.weights().tree)
 
 
+@pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_load_state_when_saved_before_the_first_step_then_the_weights_are_the_same(backend, dtypes):
+    begun, resumed = backend(dtypes=dtypes), backend(dtypes=dtypes, seed=7)
+    resumed.load_state(restored_from(begun.save_state()))
+    assert_bit_equal(resumed.weights().tree, begun.weights().tree)
+
+
 def test_load_state_when_the_mesh_is_another_then_continues_up_to_rounding(backend):
     one = backend()
     one.step(batch_of(0), cross_entropy)

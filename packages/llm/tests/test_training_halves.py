@@ -198,3 +198,25 @@ def test_weights_when_exported_twice_then_are_written_once_and_read_back(
     assert load_tokenizer(directory).vocab_size == 260
     training.step(batch_of(1), cross_entropy)
     assert training.weights().export(tmp_path) == tmp_path / "version_2"
+
+
+def test_weights_when_another_trainer_has_written_that_version_then_they_replace_it(
+    make_training, model, tmp_path, batch_of, assert_bit_equal
+):
+    for seed in (0, 1):
+        training = make_training(tokenizer=ByteTokenizer())
+        training.step(batch_of(seed), cross_entropy)
+        directory = training.weights().export(tmp_path)
+        assert_bit_equal(load_huggingface(directory, model), jax.device_get(training.weights().tree))
+
+
+def test_gradient_when_it_waits_for_its_update_then_nothing_is_saved_and_other_weights_drop_it(
+    make_training, batch_of
+):
+    training = make_training()
+    training.forward_backward(batch_of(), cross_entropy)
+    with pytest.raises(RuntimeError, match="would lose the gradient"):
+        training.save_state()
+    training.load_weights(jax.device_get(training.weights().tree))
+    with pytest.raises(RuntimeError, match="no gradient to apply"):
+        training.optim_step()

@@ -33,7 +33,7 @@ class BatchTotals:
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> BatchTotals:
-        """Add up `samples`; with several processes, add their totals before using them."""
+        """Add up the samples of a global batch, those of other processes included."""
         num_whole, tokens = 0, 0.0
         by_trajectory: dict[Hashable, float] = {}
         for sample in samples:

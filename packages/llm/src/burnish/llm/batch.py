@@ -39,7 +39,7 @@ class TokenBatch:
     """The number of a token's sequence in its row, from 1; 0 where several share it, and in padding."""
 
     sample_ids: Int[Any, "*m b t"]
-    """The number of a token's sample in the whole batch, from 0: noise is keyed by it, never by a place."""
+    """The number of a token's sample in its step, from 0: noise is keyed by it, never by a place."""
 
     columns: Mapping[str, Float[Any, "*m b t ..."]]
     predecessors: Int[Any, "*m b t"] | None = None
@@ -144,13 +144,13 @@ class _Filling:
         places: Sequence[Place],
         weights: Sequence[Float[np.ndarray, " t"]],
     ) -> None:
-        """Put the columns of samples whose tokens lie at `places` of a row; a shared one is the first's."""
-        for sample, where, of_sample in zip(samples, places, weights, strict=True):
+        """Put the columns of samples whose tokens lie at `places` of a row; a shared token is the first's."""
+        for number in reversed(range(len(samples))):
+            sample, where, place = samples[number], places[number], self._num_samples + number
             for name in self._names:
                 self._columns[name][row, where] = _column(sample, name)
-            self._columns[WEIGHTS][row, where] = of_sample
-        for number in reversed(range(len(samples))):
-            self._sample_ids[row, places[number]] = self._num_samples + number
+            self._columns[WEIGHTS][row, where] = weights[number]
+            self._sample_ids[row, where] = place if sample.sample_id is None else sample.sample_id
         self._num_samples += len(samples)
 
     def batch(self, pad_token_id: int, max_sequences: int) -> TokenBatch:
@@ -184,7 +184,9 @@ def _trailing(samples: Sequence[Sample], name: str) -> tuple[int, ...]:
     return next(found, ())
 
 
-def _column(sample: Sample, name: str) -> Float[np.ndarray, "t ..."]:
+def _column(sample: Sample, name: str) -> Float[np.ndarray, "t ..."] | float:
+    if name == TEMPERATURE:
+        return sample.columns.get(name, 0.0)
     if name not in sample.columns:
         raise DataError(
             f"column {name!r} is not in the sample, which has {', '.join(sorted(sample.columns))}"

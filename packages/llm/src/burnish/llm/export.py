@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
+
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.tokenizer_files import save_tokenizer
@@ -67,6 +69,11 @@ class HuggingFaceWriter:
         write_manifest(aside, export_facts(tokenizer))
         atomic.publish_directory(directory)
         return directory
+
+
+def write_weights(directory: Path, params: Any, model: CausalLM, tokenizer: Tokenizer, dtype: str) -> Path:
+    """Write the parameters on a device as an export, for an engine of another process to read."""
+    return HuggingFaceWriter(dtype=dtype)(directory, model, jax.device_get(params), tokenizer)
 
 
 def export_facts(tokenizer: Tokenizer) -> dict[str, Any]:

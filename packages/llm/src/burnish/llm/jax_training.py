@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from burnish.llm.batch import TokenBatch
-from burnish.llm.export import HuggingFaceWriter
+from burnish.llm.export import write_weights
 from burnish.llm.micro_batches import check_rows, place, row_shards
 from burnish.llm.objective import Objective, Statistics, scalars_of
 from burnish.llm.partition import Partition
@@ -60,6 +60,7 @@ class JaxTrainingBackend:
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
         self._shardings = self._layout.state_shardings()
         self._pending: Pending | None = None
+        self._written: set[Path] = set()
         masters = self._adopt(context.load_params())
         self._state: State = start(self._layout)(masters)
 
@@ -123,15 +124,24 @@ class JaxTrainingBackend:
     def weights(self) -> Weights:
         """Return the copies in the compute dtype that the next step will read; they are never overwritten."""
         tree = self._layout.partition.merge(*self._weights)
-        return Weights(self.weight_version, tree, self._write)
+        return Weights(self.weight_version, tree, self._write, self._written)
 
     def load_weights(self, params: Any) -> None:
-        """Train on from `params`, a tree of arrays; moments and schedule stay where they are."""
+        """Train on from `params`, a tree of arrays; moments and schedule stay where they are.
+
+        A gradient of the weights before goes with them.
+        """
         self._state["params"] = self._adopt(params)
+        self._pending = None
         self.weight_version += 1
 
     def save_state(self) -> Snapshot:
-        """Return masters and optimizer; the arrays must be written before the next step donates them."""
+        """Return masters and optimizer; the arrays must be written before the next step donates them.
+
+        RuntimeError between `forward_backward` and `optim_step`: a gradient is no part of a checkpoint.
+        """
+        if self._pending is not None:
+            raise RuntimeError("save_state between forward_backward and optim_step would lose the gradient")
         context = self._context
         files = {"config.json": json.dumps(context.model.hf_config, indent=2, sort_keys=True).encode()}
         if context.tokenizer is not None:
@@ -159,6 +169,7 @@ class JaxTrainingBackend:
         masters = self._adopt(params)
         self._state = {"params": masters, **copy_of_rest(layout)(placed)}
         self._pending = None
+        self._written.clear()
         self.weight_version = int(restored.json["weight_version"])
 
     def _adopt(self, params: Any) -> Any:
@@ -202,8 +213,7 @@ class JaxTrainingBackend:
         context = self._context
         if context.tokenizer is None:
             raise ConfigError("engine: weights are written out with a tokenizer, and training was given none")
-        writer = HuggingFaceWriter(dtype=context.jax.compute_dtype)
-        return writer(directory, context.model, jax.device_get(tree), context.tokenizer)
+        return write_weights(directory, tree, context.model, context.tokenizer, context.jax.compute_dtype)
 
 
 def layout_of(context: TrainingContext, frozen: Sequence[str]) -> StateLayout:

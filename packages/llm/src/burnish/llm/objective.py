@@ -8,7 +8,7 @@ are components of their own package.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
 
@@ -73,14 +73,13 @@ def columns_of(objective: Objective) -> frozenset[str]:
 def columns_for(objective: Objective, samples: Sequence[Sample]) -> list[str]:
     """Return the names of the columns that a batch of these samples has to carry for an objective.
 
-    Raises `ConfigError` for one that no sample has.
+    Raises `ConfigError` for one that a sample lacks.
     """
-    names = sorted(columns_of(objective))
-    for sample in samples[:1]:
-        for name in names:
-            if name not in sample.columns:
-                raise ConfigError(_lacks(objective, name, sample.columns))
-    return names
+    names = columns_of(objective)
+    for sample in samples:
+        if missing := sorted(names - sample.columns.keys()):
+            raise ConfigError(_lacks(objective, missing[0], sample.columns))
+    return sorted(names)
 
 
 def scalars_of(objective: Objective) -> Mapping[str, float]:
@@ -104,12 +103,9 @@ def evaluate(
     shape that has no weights: what is the config's mistake is said as one.
     """
     try:
-        values, statistics = objective(policy, batch)
-    except KeyError as error:
-        said = _missing_column(error, objective, batch)
-        if said is None:
-            raise
-        raise ConfigError(said) from error
+        values, statistics = objective(policy, replace(batch, columns=_Columns(batch.columns)))
+    except _MissingColumnError as error:
+        raise ConfigError(_lacks(objective, str(error.args[0]), batch.columns)) from error
     return weighted_sum(values, batch, name_of(objective)), statistics
 
 
@@ -136,11 +132,24 @@ def name_of(objective: Objective) -> str:
     return objective.__name__ if isinstance(objective, FunctionType) else repr(objective)
 
 
-def _missing_column(error: KeyError, objective: Objective, batch: TokenBatch) -> str | None:
-    column = error.args[0] if error.args else None
-    if not isinstance(column, str) or column in batch.columns:
-        return None
-    return _lacks(objective, column, batch.columns)
+class _MissingColumnError(KeyError):
+    """A column that the batch does not have, told apart from every other key that an objective may miss."""
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class _Columns(dict[str, Any]):
+    """The columns of a batch while an objective reads them."""
+
+    def __missing__(self, name: str) -> Any:
+        raise _MissingColumnError(name)
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+        names = tuple(sorted(self))
+        return [(jax.tree_util.DictKey(name), self[name]) for name in names], names
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], values: Sequence[Any]) -> _Columns:
+        return cls(zip(names, values, strict=True))
 
 
 def _lacks(objective: Objective, column: str, there: Iterable[str]) -> str:

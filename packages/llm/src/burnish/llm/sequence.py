@@ -56,6 +56,9 @@ class Sample:
     group_id: int = 0
     """The samples of one prompt share it, and whatever tells two prompts of a step apart differs in it."""
 
+    sample_id: int | None = None
+    """Its number among the samples of its step, which names its noise; None is its place in the batch."""
+
     trajectory: int | None = None
     """Samples with one number are pieces of one trajectory and count as one sequence; None is a whole."""
 
@@ -70,6 +73,8 @@ class Sample:
         length, stop = len(self.tokens), 0
         for column in self.columns.values():
             assert len(column) == length, "a column has an entry per token"
+        assert self.columns[LOSS_WEIGHTS].min(initial=0) >= 0, "loss weights are 0 or more"
+        assert self.total_weight < np.inf, "loss weights are finite"
         for part in self.parts:
             assert part.start == stop, "parts follow each other without a gap"
             stop = part.stop

@@ -91,7 +91,7 @@ def adopt(layout: StateLayout) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
         masters = compute_copy(to_train, layout.param_dtype)
         # Frozen ones go through the masters' dtype too: a checkpoint holds them in it and must be exact.
         kept = compute_copy(compute_copy(to_keep, layout.param_dtype), layout.compute_dtype)
-        return masters, compute_copy(to_train, layout.compute_dtype), kept
+        return masters, compute_copy(masters, layout.compute_dtype), kept
 
     return jax.jit(copies, out_shardings=(trainable, trainable, frozen))
 

@@ -109,7 +109,12 @@ class TrainingBackend(Protocol):
         hyper: Mapping[str, float] | None = None,
         key_words: KeyWords | None = None,
     ) -> Computed:
-        """Do both in one program, equal to them bit for bit."""
+        """Do both in one program, equal to them bit for bit.
+
+        Among its statistics are `train/tokens`, the trained tokens, and `train/skipped`, 1 where the update
+        was not finite and nothing has changed; those of the objective keep their names, below `train/` where
+        they have no slash.
+        """
         ...
 
     def weights(self) -> Weights:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from burnish.platform.errors import ConfigError
 
 Write = Callable[[Path, Any], Path]
-"""Writes a tree of parameters into a new directory and returns it."""
+"""Writes a tree of parameters into a directory, replacing what is there, and returns it."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Weights:
 
     tree: Any
     write: Write | None = None
+    written: set[Path] = field(default_factory=set[Path], repr=False, compare=False)
+    """Directories that their trainer has written; weights of another trainer may lie there just as well."""
 
     def export(self, parent: Path) -> Path:
         """Return `parent/version_<n>`, a directory in Hugging Face layout, written once per version.
@@ -29,8 +31,10 @@ class Weights:
         For engines elsewhere; whoever asks for it removes what it no longer needs.
         """
         directory = parent / f"version_{self.version}"
-        if directory.is_dir():
+        if directory in self.written and directory.is_dir():
             return directory
         if self.write is None:
             raise ConfigError("engine: these weights cannot be written out; use an engine of this process")
-        return self.write(directory, self.tree)
+        self.write(directory, self.tree)
+        self.written.add(directory)
+        return directory
