@@ -216,6 +216,8 @@ def test_run_when_called_from_python_then_returns_the_result(tmp_path, monkeypat
     assert finished.directory == Path("runs/x")
     with pytest.raises(ConfigError, match=r"stages\.toy\.steps: expected a whole number"):
         run(["stage=toy", "stages.toy.steps=abc"])
+    with pytest.raises(ConfigError, match=r"stages\.toy\.stepz: unknown key \(did you mean 'steps'\?\)"):
+        run(["stage=toy", "stages.toy.stepz=3"])
 
 
 def ended(error):

@@ -70,10 +70,3 @@ def test_verify_when_the_facts_are_edited_refuses(directory):
     path.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="altered"):
         verify(directory)
-
-
-def test_verify_of_some_files_ignores_the_others(directory):
-    (directory / "state.json").write_text("[]")
-    verify(directory, only={"params"})
-    with pytest.raises(CheckpointError):
-        verify(directory, only={"state.json"})

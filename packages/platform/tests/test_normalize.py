@@ -206,13 +206,6 @@ def test_normalize_when_a_bare_name_replaces_the_choice_then_it_is_taken():
     assert config.resolved["stages"]["toy"]["advantage"] == {"use": "burnish_toy:Mean", "scale": True}
 
 
-def test_normalize_when_config_came_with_artifact_then_import_paths_are_refused():
-    composed = changed("stages.toy.advantage", "burnish_toy:Mean")
-    with pytest.raises(ComponentError, match="is an import path"):
-        normalize(composed, CHOICES, allow_import_paths=False)
-    normalize(COMPOSED, CHOICES, allow_import_paths=False)
-
-
 def test_normalize_when_a_stage_has_its_own_shared_component_then_it_is_not_the_top_one():
     own = {"use": "echo", "repeat": 9}
     config = normalize(changed("stages.toy.engine", own), CHOICES | {"engine@stages.toy.engine": "echo"})

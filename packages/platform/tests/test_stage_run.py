@@ -10,24 +10,24 @@ import pytest
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.configuration.config import CheckpointConfig, JaxConfig
-from burnish.platform.errors import CheckpointError, ComponentError, LimitExceeded
+from burnish.platform.errors import CheckpointError, ComponentError, ConfigError, LimitExceeded
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.tracker import StatsTracker
+from burnish.platform.testing import KeptRows
+
+WAIT = 0.05
 
 
-class Kept:
-    """A sink that keeps its rows."""
+def slowly(commit):
+    """Return a sink's `commit` that takes its time."""
 
-    def __init__(self):
-        self.rows = []
+    def wait(*arguments):
+        time.sleep(WAIT)
+        commit(*arguments)
 
-    def commit(self, row, stats):
-        self.rows.append({"step": row.step, **stats})
-
-    def close(self, end):
-        pass
+    return wait
 
 
 class Counter:
@@ -58,7 +58,7 @@ def make_run(tmp_path):
     """Return a maker of runs in one directory; the rows of a run are in `run.rows`."""
 
     def make(*, resume_step=None, is_primary=True, **checkpoint):
-        sink = Kept()
+        sink = KeptRows()
         manager = CheckpointManager(tmp_path / "run/checkpoints", CheckpointConfig(**checkpoint))
         made = StageRun(
             root=RunDirectory(tmp_path / "run", is_primary=is_primary),
@@ -162,9 +162,10 @@ def test_a_checkpoint_has_its_own_rows_numbers(make_run, policy):
     assert [row["train/loss"] for row in run.rows] == [0, 1, 2, 3, 4]
 
 
-def test_step_seconds_count_each_second_of_the_loop_once(make_run):
-    run, started = make_run(), time.perf_counter()
-    events = []
+def test_step_seconds_count_each_second_of_the_loop_once(make_run, monkeypatch):
+    monkeypatch.setattr(KeptRows, "commit", slowly(KeptRows.commit))
+    run, events = make_run(), []
+    started = time.perf_counter()
     for step in run.steps(4):
         time.sleep(0.01)
         stats = StatsTracker()
@@ -174,6 +175,7 @@ def test_step_seconds_count_each_second_of_the_loop_once(make_run):
     seconds = [row["time/step_seconds"] for row in run.rows]
     assert min(seconds) >= 0.01
     assert sum(seconds) <= elapsed
+    assert sum(seconds) >= elapsed - 2 * WAIT, "what the sink took is counted, but for the last row"
 
 
 def limited(run, last, exceeded_at, finishes_at=-1):
@@ -269,3 +271,28 @@ def test_twin_the_primary_process_writes(make_run, tmp_path):
     run.root.release()
     written = {path.name for path in (tmp_path / "run").iterdir()}
     assert written == {"lock", "samples", "checkpoints", "status.json"}
+
+
+def test_fewer_steps_than_the_checkpoint_are_refused(make_run):
+    before = make_run()
+    for step in before.steps(4, counter=Counter()):
+        before.commit(step, StatsTracker())
+    resumed = make_run(resume_step=4)
+    with pytest.raises(ConfigError, match=r"^steps=3 is below step 4 of the checkpoint"):
+        next(resumed.steps(3, counter=Counter()))
+
+
+def test_the_last_step_is_the_one_at_hand_once_the_stage_is_to_finish(make_run):
+    run, found = make_run(), []
+    for step in run.steps(4, counter=Counter()):
+        if step == 2:
+            run.finish("enough")
+        found.append(run.last_step)
+        run.commit(step, StatsTracker())
+    assert found == [4, 4, 2]
+
+
+@pytest.mark.parametrize("name", ["early_end", "sink.mine"])
+def test_a_part_with_a_name_that_is_taken_is_refused(make_run, name):
+    with pytest.raises(ValueError, match="cannot be called"):
+        next(make_run().steps(1, **{name: Counter()}))

@@ -69,6 +69,34 @@ indexed.needs = {"index"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Late:
+    needs: ClassVar[frozenset[str]] = frozenset({"problems"})
+
+    def build(self, context):
+        raise AssertionError("nobody opens it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    rewards: Any = slots("reward", [])
+
+    def build(self, context):
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boxes:
+    box: Any = shared("box", "boxed")
+
+    @property
+    def provides(self):
+        return frozenset({"boxes"})
+
+    def build(self, run, box):
+        raise AssertionError("nobody runs it")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Count:
     data: Any = shared("data", "arithmetic")
     rewards: Any = slots("reward", [])
@@ -107,7 +135,9 @@ def reader(distribution):
     distribution(
         "burnish-reader",
         {
-            "stage": {"count": "burnish_reader:Count"},
+            "stage": {"count": "burnish_reader:Count", "boxes": "burnish_reader:Boxes"},
+            "box": {"boxed": "burnish_reader:Box"},
+            "sink": {"late": "burnish_reader:Late"},
             "data": {"made": "burnish_reader:Made"},
             "reward": {"indexed": "burnish_reader:indexed"},
         },
@@ -178,6 +208,18 @@ def test_twin_where_nobody_could_is_refused_and_says_so(refused):
 def test_a_function_that_needs_an_artifact_is_refused_at_its_place(refused):
     line = refused("stage=make+count", "data=made", "+reward@stages.count.rewards.i=indexed")
     assert "stages.count.rewards.i: the reward 'indexed' needs the artifact 'index'" in line
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_part_of_a_shared_component_is_refused_where_it_is_chosen(refused):
+    line = refused("stage=boxes", "box.rewards.i=indexed")
+    assert line.startswith("train: box.rewards.i: the reward 'indexed' needs the artifact 'index'")
+
+
+@pytest.mark.usefixtures("maker")
+def test_a_sink_that_needs_an_artifact_is_refused(refused):
+    line = refused("stage=make+count", "data=made", "logging.sinks.late=late")
+    assert "logging.sinks.late: the sink 'late' needs the artifact 'problems'" in line
 
 
 @pytest.mark.usefixtures("maker")

@@ -61,20 +61,14 @@ def _train(words: Sequence[str]) -> None:
     if os.getcwd() not in sys.path:
         # A user's own `engine=my_module:MyEngine` lies where the command is typed.
         sys.path.append(os.getcwd())
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from burnish.platform.configuration.composition import printed_config
-    from burnish.platform.configuration.explain import explain
+    from burnish.platform.configuration.composition import explained, printed_config
     from burnish.platform.launch import launch
 
-    try:
-        if arguments.is_print:
-            sys.stdout.write(printed_config(arguments.overrides))
-        else:
+    if arguments.is_print:
+        sys.stdout.write(printed_config(arguments.overrides))
+    else:
+        with explained(arguments.overrides):
             launch(arguments)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error, arguments.overrides)) from error
 
 
 def _burnish(arguments: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ class ConfigError(BurnishError, ValueError):
 def placed(
     path: str, kind: type[ValueError] = ConfigError, *, at_top: Collection[str] = ()
 ) -> Generator[None]:
-    """Put where a component stands in front of what an error of this kind says.
+    """Put where a component stands in front of what a ConfigError, or an error of this kind, says.
 
     A component knows its options and not its place, so its messages begin with the option: `steps=0 is ...`
     becomes `stages.sft.steps=0 is ...`, and a message about the whole comes after a colon. What `at_top`

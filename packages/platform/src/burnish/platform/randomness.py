@@ -15,7 +15,7 @@ _WORD_LIMIT = 1 << 32
 
 
 class Purpose(IntEnum):
-    """What a key is used for; two purposes never share a key. Numbers are part of the checkpoint format."""
+    """What a key is used for; two purposes never share a key. Numbers stay, for resumed runs."""
 
     DATA = 1
     ROLLOUT = 2

@@ -117,7 +117,8 @@ class CheckpointManager:
     ) -> int:
         """Give every participant its state in a checkpoint that `verify` returned; return its step.
 
-        The `occasional` ones take part in some checkpoints and not in others.
+        The `occasional` ones take part in some checkpoints and not in others. So do all whose name begins as
+        `step_directory.FREE` says, whether they are here or not.
         """
         self.wait()
         step_directory.restore(checkpoint, participants, occasional or {}, self._reader)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -36,17 +36,14 @@ def write_manifest(directory: Path, facts: Mapping[str, Any]) -> None:
     atomic.write_file(directory / MANIFEST, (text + "\n").encode())
 
 
-def verify(directory: Path, only: Iterable[str] = ("",)) -> Verified:
+def verify(directory: Path) -> Verified:
     """Check `directory` against its manifest and return it with the manifest's facts.
 
-    `only` names files and directories to which the check is limited; the manifest itself is always checked.
     Raises `CheckpointError` naming the first file that is missing, truncated or altered.
     """
     content = _read(directory)
-    chosen = [Path(name) for name in only]
     for name, recorded in cast("Mapping[str, Mapping[str, Any]]", content["files"]).items():
-        if any(Path(name).is_relative_to(part) for part in chosen):
-            _check_file(directory, name, recorded)
+        _check_file(directory, name, recorded)
     return Verified(directory, cast("Mapping[str, Any]", content["facts"]))
 
 

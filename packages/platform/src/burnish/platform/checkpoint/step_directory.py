@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from burnish.platform import atomic
 from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointContext
-from burnish.platform.checkpoint.manifest import MANIFEST, Verified, verify
+from burnish.platform.checkpoint.manifest import MANIFEST, Verified
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful, Tree
 from burnish.platform.errors import CheckpointError
 
@@ -20,20 +20,15 @@ STATE = "state.json"
 AT_TOP = "training"
 """The participant whose trees and files lie beside `state.json`."""
 
+FREE = "sink."
+"""Participants whose names begin so may be left out of a resume: `logging` is free to change."""
+
 BuildBackend = Callable[[str], CheckpointBackend]
 """From the name that a checkpoint recorded to the backend that reads it."""
 
 
-def load_tree(directory: Path, name: str, like: Tree) -> Tree:
-    """Return a tree of the checkpoint in `directory`, after verifying the files it consists of.
-
-    `name` is a tree of `training`, or `<participant>/<tree>`. Otherwise as `read_tree`.
-    """
-    return read_tree(verify(directory, only={name}), name, like)
-
-
 def read_tree(checkpoint: Verified, name: str, like: Tree) -> Tree:
-    """Return a tree of a verified checkpoint; `name` as in `load_tree`.
+    """Return a tree of a verified checkpoint; `name` is one of `training`, or `<participant>/<tree>`.
 
     The backend is found by its recorded name among the installed ones; an import path is refused, since a
     checkpoint may come from anywhere. Raises `CheckpointError` for whatever does not fit `like`.
@@ -96,7 +91,8 @@ def restore(
     """Give every participant its share of a verified checkpoint, the occasional ones where they have one."""
     saved = read_state(checkpoint.directory)["participants"]
     participants = {**participants, **{name: occasional[name] for name in occasional.keys() & saved.keys()}}
-    if saved.keys() != participants.keys():
+    required = {name for name in saved if name in participants or not name.startswith(FREE)}
+    if required != participants.keys():
         raise CheckpointError(
             f"'{checkpoint.directory}' holds the state of {', '.join(sorted(saved)) or 'nothing'}, but the "
             f"stage has {', '.join(sorted(participants)) or 'nothing'} to restore: resume with the stage "

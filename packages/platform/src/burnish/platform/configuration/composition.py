@@ -1,7 +1,8 @@
 """From the words of a command to a typed config, by Hydra's compose call."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
+from burnish.platform.configuration.explain import explain
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import resolve
@@ -25,13 +27,28 @@ USER_FILE = "+file=user"
 
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
-    """Return the typed config of these arguments, as `train` takes them; the first may be a YAML file."""
-    return checked(compose_raw(overrides))
+    """Return the typed config of these arguments, as `train` takes them; the first may be a YAML file.
+
+    Raises:
+        BurnishError: they are no legal configuration, in one line.
+    """
+    with explained(overrides):
+        return checked(compose_raw(overrides))
 
 
 def printed_config(arguments: Sequence[str]) -> str:
     """Return every option with its value as YAML, and nothing of Hydra's own."""
-    return OmegaConf.to_yaml(settle(compose_raw(arguments)))
+    with explained(arguments):
+        return OmegaConf.to_yaml(settle(compose_raw(arguments)))
+
+
+@contextmanager
+def explained(arguments: Sequence[str]) -> Generator[None]:
+    """Say in one line what Hydra refuses in several: what it is, where, and what would be legal."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, arguments, compose_most)) from error
 
 
 def compose_raw(overrides: Sequence[str]) -> DictConfig:

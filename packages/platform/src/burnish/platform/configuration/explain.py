@@ -1,19 +1,22 @@
 """Hydra's errors as one line each: what, where, what would be legal, what to type instead."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
-from burnish.platform.configuration.composition import compose_most
 from burnish.platform.configuration.suggestion import suggestion
 
 NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
 
 
-def explain(error: Exception, arguments: Sequence[str]) -> str:
+Compose = Callable[[Sequence[str]], DictConfig | None]
+"""Composes what it can of arguments, to look things up in; None where that is nothing."""
+
+
+def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str:
     """Return one line about an error that Hydra raised on these arguments."""
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     no_match = NO_MATCH.match(str(error))
@@ -22,9 +25,9 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
     if isinstance(error, OverrideParseException):
         return f"'{error.override}': {_first_line(error)}; write key=value, special characters in quotes"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
-        return _unknown_key(str(cause.full_key), arguments) or _first_line(cause)
+        return _unknown_key(str(cause.full_key), arguments, compose) or _first_line(cause)
     if no_match is not None:
-        return _unknown_choice(no_match["key"], arguments)
+        return _unknown_choice(no_match["key"], arguments, compose)
     where = next((found for source in (error, cause) if (found := getattr(source, "full_key", None))), None)
     return f"{where}: {_first_line(error)}" if where else _first_line(error)
 
@@ -37,11 +40,11 @@ def _missing_option(error: MissingConfigException) -> str:
     return f"unknown {group} '{name}'{suggestion(name, options)}; available: {', '.join(options) or 'none'}"
 
 
-def _unknown_key(key: str, arguments: Sequence[str]) -> str | None:
+def _unknown_key(key: str, arguments: Sequence[str], compose: Compose) -> str | None:
     """Compose once more without the override at fault, to see what keys there are in its place."""
     above = tuple(f"{key[:dot]}={{" for dot, letter in enumerate(key) if letter == ".")
     words = [word for word in arguments if word.startswith((key, *above))]
-    composed = compose_most([word for word in arguments if word not in words])
+    composed = compose([word for word in arguments if word not in words])
     if composed is None:
         return None
     parts = key.split(".")
@@ -72,8 +75,8 @@ def _shared(path: str, name: str, word: str, composed: DictConfig) -> str:
     )
 
 
-def _unknown_choice(key: str, arguments: Sequence[str]) -> str:
-    composed = compose_most([word for word in arguments if not word.startswith(f"{key}=")])
+def _unknown_choice(key: str, arguments: Sequence[str], compose: Compose) -> str:
+    composed = compose([word for word in arguments if not word.startswith(f"{key}=")])
     choices = [] if composed is None else [str(choice) for choice in composed.hydra.runtime.choices]
     near = [choice for choice in choices if choice.partition("@")[0] == key.partition("@")[0]]
     if near:

@@ -35,9 +35,7 @@ class Checked(NamedTuple):
     resolved: Any
 
 
-def normalize(
-    composed: Mapping[str, Any], choices: Mapping[str, str | None], *, allow_import_paths: bool = True
-) -> Config:
+def normalize(composed: Mapping[str, Any], choices: Mapping[str, str | None]) -> Config:
     """Return the typed config of a composed mapping, whose interpolations are resolved.
 
     `choices` are Hydra's: config group (`engine`, `advantage@stages.rl.advantage`) to chosen option; `stage`
@@ -47,7 +45,7 @@ def normalize(
         ConfigError: an unknown key, an illegal value, a block outside of the chain, a contradiction.
         ComponentError: a component that is not there or fails to import.
     """
-    reader = _Reader(composed, choices, allow_import_paths)
+    reader = _Reader(composed, choices)
     blocks = chain_blocks(str(choices["stage"]))
     chain = "+".join(blocks.values())
     names = list(options_of(Sections))
@@ -90,7 +88,6 @@ class _Reader:
 
     composed: Mapping[str, Any]
     choices: Mapping[str, str | None]
-    allow_import_paths: bool
     shared: dict[str, Checked] = field(default_factory=dict[str, Checked])
     providers: dict[Provider, None] = field(default_factory=dict[Provider, None])
 
@@ -104,7 +101,7 @@ class _Reader:
         choice = self.choices.get(key)
         if choice not in (None, name) and not isinstance(given, str):
             self._refuse_other_choice(slot, path, name, key)
-        found = stage_type(name) if slot == "stage" else resolve(slot, name, self.allow_import_paths)
+        found = stage_type(name) if slot == "stage" else resolve(slot, name)
         self.providers.setdefault(provider(slot, name))
         if not isinstance(found, type):
             if options:

@@ -17,11 +17,6 @@ _ROUNDS = 8
 T = TypeVar("T")
 
 
-def index_at(seed: int, epoch: int, position: int, length: int) -> int:
-    """Return the record at `position` of an epoch's permutation of `range(length)`."""
-    return int(indices_at(seed, epoch, np.array([position]), length)[0])
-
-
 def indices_at(seed: int, epoch: int, positions: Int[np.ndarray, " n"], length: int) -> Int[np.ndarray, " n"]:
     """Return the records at `positions` of an epoch's permutation of `range(length)`.
 

@@ -7,6 +7,7 @@ from typing import cast
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful
+from burnish.platform.checkpoint.step_directory import FREE
 from burnish.platform.errors import ComponentError
 
 _STATE = ("save_state", "load_state")
@@ -17,19 +18,24 @@ _EARLY_END = "early_end"
 class Participants:
     """The parts of a loop that are `Stateful`, saved and restored together."""
 
-    def __init__(self, manager: CheckpointManager, parts: Mapping[str, object]) -> None:
-        """Take the parts that are `Stateful`, by name; the others have nothing to keep.
+    def __init__(
+        self, manager: CheckpointManager, parts: Mapping[str, object], sinks: Mapping[str, object]
+    ) -> None:
+        """Take the parts and sinks that are `Stateful`, by name; the others have nothing to keep.
 
-        Raises `ComponentError` for a part that has one half of the protocol: its state would be lost in
-        silence.
+        Raises `ComponentError` for one that has a half of the protocol, as its state would be lost in
+        silence, and `ValueError` for a part with a name that is taken.
         """
+        if taken := [name for name in parts if name == _EARLY_END or name.startswith(FREE)]:
+            raise ValueError(f"a part of a loop cannot be called '{taken[0]}': the run's own part is")
         self._manager = manager
-        self._stateful = _stateful(parts)
+        self._parts = _stateful(parts)
+        self._sinks = _stateful({f"{FREE}{label}": sink for label, sink in sinks.items()})
 
     @property
     def are_none(self) -> bool:
         """Whether nothing has a state, so that there is no checkpoint to write."""
-        return not self._stateful
+        return not self._parts and not self._sinks
 
     def may_be_due(self, step: int, last: int, metrics: Collection[str]) -> bool:
         """Return whether a checkpoint of `step` may be due, whatever the numbers of these metrics are."""
@@ -39,15 +45,16 @@ class Participants:
     def save(self, step: int, metrics: Mapping[str, float], early_end: str | None) -> None:
         """Save the checkpoint of `step`, with the reason why the stage ends with it, if it does."""
         ending = {} if early_end is None else {_EARLY_END: _EarlyEnd(early_end)}
-        self._manager.save(step, self._stateful | ending, metrics)
+        self._manager.save(step, self._parts | self._sinks | ending, metrics)
 
     def restore(self, checkpoint: Verified) -> tuple[int, str | None]:
         """Give every part the state it had; return the step, and why the stage ended with it, if it did.
 
-        Raises `CheckpointError` where other parts were saved than there are now.
+        A sink that was not there begins anew. Raises `CheckpointError` where other parts were saved than
+        there are now.
         """
         early_end = _EarlyEnd(None)
-        step = self._manager.restore(checkpoint, self._stateful, {_EARLY_END: early_end})
+        step = self._manager.restore(checkpoint, self._parts, {**self._sinks, _EARLY_END: early_end})
         return step, early_end.reason
 
 

@@ -2,13 +2,14 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manager import CheckpointManager
-from burnish.platform.configuration.config import Config
+from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.device.mesh import build_mesh
@@ -77,8 +78,13 @@ def _check(config: Config) -> None:
     supply.require_supply(config)
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
-            with placed(f"stages.{name}", at_top=_shared_fields(stage_config)):
+            with _placed(name, stage_config):
                 stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
+
+
+def _placed(name: str, stage_config: object) -> AbstractContextManager[None]:
+    """Put the stage in front of what its errors say, but for those about what it shares with others."""
+    return placed(f"stages.{name}", at_top={*_shared_fields(stage_config), *options_of(Sections), "stages"})
 
 
 def _shared_fields(stage_config: object) -> list[str]:
@@ -168,7 +174,8 @@ class _Chain:
 
     def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
         run = self.stage_run(index, logger, before.next_global_step)
-        artifacts = self.build(index, run).run(before.artifacts)
+        with _placed(name, self.config.stages[name]):
+            artifacts = self.build(index, run).run(before.artifacts)
         supply.require_provided(name, self.config.stages[name], artifacts)
         finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)
         self.root.finish_stage(index, name, finished)

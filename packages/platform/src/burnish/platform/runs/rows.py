@@ -36,8 +36,9 @@ class StageRows:
         """Begin before the first step."""
         self._logger = logger
         self._compiles = CompileCounter()
-        self._compiles.read()
         self._started = 0.0
+        self._late = 0.0
+        """Seconds that a sink took for a row after that row's clock was read."""
         self._waiting: _Waiting | None = None
         self._numbers: Mapping[str, float] = {}
 
@@ -70,7 +71,9 @@ class StageRows:
             row=row, stats=None if is_written else stats, machine=self._machine(), looks=looks
         )
         if is_written:
+            read = time.perf_counter()
             self._write(self._waiting, numbers)
+            self._late = time.perf_counter() - read
         return reason or (self.settle() if at_once else None)
 
     def settle(self) -> str | None:
@@ -83,12 +86,14 @@ class StageRows:
         return next((reason for look in waiting.looks if (reason := look())), None)
 
     def _write(self, waiting: _Waiting, numbers: Mapping[str, float]) -> None:
-        self._numbers = self._logger.commit(waiting.row, {**numbers, **waiting.machine})
+        self._numbers = {**numbers, **waiting.machine}
+        self._logger.commit(waiting.row, self._numbers)
 
     def _machine(self) -> dict[str, float]:
         compiles, seconds = self._compiles.read()
+        late, self._late = self._late, 0.0
         return {
-            "time/step_seconds": time.perf_counter() - self._started,
+            "time/step_seconds": time.perf_counter() - self._started + late,
             "compile/count": float(compiles),
             "compile/seconds": seconds,
             "memory/peak_bytes": float(peak_memory_bytes()),

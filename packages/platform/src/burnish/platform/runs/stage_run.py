@@ -23,6 +23,7 @@ from burnish.platform.runs.participants import Participants
 from burnish.platform.runs.rows import Look, StageRows
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.samples import SampleWriter
+from burnish.platform.runs.stage_end import StageEnd
 from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.sink import SinkRow
 from burnish.platform.statistics.summary import EVALUATION_SCOPE
@@ -55,15 +56,12 @@ class StageRun:
     first_global_step: int = 0
     """The global step of this stage's step 0: steps of the stages before it."""
 
-    _stop_reason: str | None = field(default=None, init=False)
-    _finish_reason: str | None = field(default=None, init=False)
+    _end: StageEnd = field(default_factory=StageEnd, init=False)
     _spans: StatsTracker = field(default_factory=StatsTracker, init=False)
     _rows: StageRows = field(init=False)
     _participants: Participants = field(init=False)
     _looks: list[Look] = field(default_factory=list[Look], init=False)
     _committed_step: int | None = field(default=None, init=False)
-    _last: int = field(default=0, init=False)
-    _end: int = field(default=0, init=False)
 
     @property
     def is_primary(self) -> bool:
@@ -73,14 +71,12 @@ class StageRun:
     @property
     def next_global_step(self) -> int:
         """The global step after this stage's last, where the next one starts counting."""
-        return self.first_global_step + self._end + 1
+        return self.first_global_step + self._end.last_step + 1
 
     @property
     def ended_early(self) -> str | None:
         """At which step and why the stage ended before its last one, None where it did not."""
-        if self._finish_reason is None:
-            return None
-        return f"finished at step {self._end} of {self._last}: {self._finish_reason}"
+        return self._end.early
 
     @property
     def stage_directory(self) -> Path:
@@ -131,21 +127,16 @@ class StageRun:
             Interrupted: a signal arrived; the state is saved.
             LimitExceeded: `stop` was called in the loop, or a limit exceeded; the state is saved.
         """
-        self._last = self._end = last
+        self._end.planned = last
         self._rows = StageRows(self.logger)
-        self._participants = Participants(self.manager, parts | self.logger.parts)
-        first = 0
-        if self.resume_from is not None:
-            restored, self._finish_reason = self._participants.restore(self.resume_from)
-            first = restored + 1
-            if self._finish_reason is not None:
-                self._end_early(restored)
-        for step in range(first, self._end + 1):
+        self._participants = Participants(self.manager, parts, self.logger.sinks)
+        for step in range(self._first_step(), self._end.last_step + 1):
+            self._end.step = step
             self._rows.begin_step()
             yield step
             assert self._committed_step == step, f"step {step} of '{self.name}' was not committed"
             self._after(step)
-            if self._end == step:
+            if self._end.last_step == step:
                 break
         self.manager.wait()
 
@@ -155,28 +146,29 @@ class StageRun:
         The row of the step before is written here, now that the device works on this one. This step's row is
         written at once where its numbers are ready, and where an evaluation, a checkpoint, a limit or the
         stage's end needs it. `time/step_seconds` counts from the step's beginning to the end of this call,
-        the wait for the row that is written here included: each second of the loop but those of saving is in
-        exactly one row, so that sums and means over steps are those of the loop.
+        the wait for the row that is written here included; what the sinks take for this very row counts in
+        the next. Each second of the loop, but those of saving and of the last row, is in exactly one row, so
+        that sums and means over steps are those of the loop.
         """
         row = SinkRow(
-            stage=self.name, step=step, last_step=self._last, global_step=self.first_global_step + step
+            stage=self.name, step=step, last_step=self._end.planned, global_step=self.first_global_step + step
         )
         looks, self._looks = self._looks, []
         stats += self._spans
         self._spans = StatsTracker()
         at_once = (
-            step == self._last
-            or self._is_ending
+            step == self._end.planned
+            or self._end.is_asked_for
             or any(name.startswith(EVALUATION_SCOPE) for name in stats.names)
-            or self._participants.may_be_due(step, self._last, stats.names)
+            or self._participants.may_be_due(step, self._end.planned, stats.names)
         )
         reason = self._rows.commit(row, stats, looks, at_once=at_once)
-        self._stop_reason = self._stop_reason or reason
+        self._end.stop_reason = self._end.stop_reason or reason
         self._committed_step = step
 
     def stop(self, reason: str) -> None:
         """End the run with exit status 3 once the step at hand is committed and saved."""
-        self._stop_reason = reason
+        self._end.stop_reason = reason
 
     def stop_if(self, exceeded: Callable[P, str | None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call a limit with these arguments when the next step is committed, and stop with its reason.
@@ -188,27 +180,43 @@ class StageRun:
 
     def finish(self, reason: str) -> None:
         """End the stage once the step at hand is committed and saved; it exports, and the chain goes on."""
-        self._finish_reason = reason
+        self._end.finish_reason = reason
+
+    @property
+    def last_step(self) -> int:
+        """The step that the stage ends with, as far as is known: the one at hand once it is to finish."""
+        return self._end.last_step
+
+    def _first_step(self) -> int:
+        """Restore what has a state and return the step to go on with; 0 for a fresh stage."""
+        if self.resume_from is None:
+            return 0
+        restored, reason = self._participants.restore(self.resume_from)
+        self._end.continue_after(restored, reason)
+        if self.ended_early is not None:
+            self.say(self.ended_early)
+        return restored + 1
 
     def _after(self, step: int) -> None:
         """Save and beat as the step wants it, and end the stage or the run where somebody asked for it."""
         pending = self.interrupts.pending
-        if pending is not None or self._is_ending:
+        if pending is not None or self._end.is_asked_for:
             reason = self._rows.settle()
-            self._stop_reason = self._stop_reason or reason
-        ends_here = pending is not None or self._is_ending
+            self._end.stop_reason = self._end.stop_reason or reason
+        ends_here = pending is not None or self._end.is_asked_for
         if self.is_primary and (ends_here or self._is_checkpoint_due(step)):
             self._save(step)
         if ends_here:
             self.manager.wait()
-        self.root.beat(self.name, step, self._last, force=step == self._last or ends_here)
-        if self._stop_reason is not None:
+        last = self._end.planned
+        self.root.beat(self.name, step, last, force=step == last or ends_here)
+        if self._end.stop_reason is not None:
             raise LimitExceeded(
-                f"stopped at step {step} of '{self.name}': {self._stop_reason}; "
+                f"stopped at step {step} of '{self.name}': {self._end.stop_reason}; "
                 f"saved under {self.stage_directory}"
             )
-        if self._finish_reason is not None:
-            self._end_early(step)
+        if self.ended_early is not None:
+            self.say(self.ended_early)
         if pending is not None:
             raise Interrupted(
                 f"stopped by a signal and saved at step {step} of '{self.name}'; "
@@ -216,21 +224,13 @@ class StageRun:
                 pending,
             )
 
-    @property
-    def _is_ending(self) -> bool:
-        return self._stop_reason is not None or self._finish_reason is not None
-
     def _is_checkpoint_due(self, step: int) -> bool:
-        return self._rows.is_settled and self.manager.is_due(step, self._last, self._rows.numbers)
+        return self._rows.is_settled and self.manager.is_due(step, self._end.planned, self._rows.numbers)
 
     def _save(self, step: int) -> None:
         if self._participants.are_none:
             return
         # A run that a limit stopped has not finished its stage, whoever said so.
-        early_end = self._finish_reason if self._stop_reason is None else None
+        early_end = self._end.finish_reason if self._end.stop_reason is None else None
         with self.span("save"):
             self._participants.save(step, self._rows.numbers, early_end)
-
-    def _end_early(self, step: int) -> None:
-        self._end = step
-        self.say(str(self.ended_early))

@@ -1,7 +1,8 @@
 """What the stages of a chain provide, held against what their components need, before anything is written."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from typing import Any
 
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.component import fact
@@ -30,14 +31,21 @@ def awaited(config: Config, block: str) -> list[str]:
 
 def require_supply(config: Config) -> None:
     """Raise ConfigError for the first component that needs what no block before its own will provide."""
+    for section in ("checkpoint", "logging"):
+        for part in parts(getattr(config, section), section, section):
+            for artifact in sorted(part.needs):
+                raise ConfigError(
+                    f"{part.path}: the {part.slot} '{name_of(part.slot, part.component)}' needs the artifact "
+                    f"'{artifact}', and what serves the whole run begins before any stage; choose another"
+                )
     for block, stage in config.stages.items():
         there = coming(config, block)
         for part in parts(stage, f"stages.{block}", "stage"):
             for artifact in sorted(part.needs - there):
-                what = f"the {part.slot} '{name_of(part.slot, part.component)}'"
+                where, what = _place(config, block, part), name_of(part.slot, part.component)
                 raise ConfigError(
-                    f"{_place(config, part)}: {what} needs the artifact '{artifact}', which no stage before "
-                    f"stages.{block} provides; {_remedy(config, block, artifact)}"
+                    f"{where}: the {part.slot} '{what}' needs the artifact '{artifact}', which no stage "
+                    f"before stages.{block} provides; {_remedy(config, block, artifact)}"
                 )
 
 
@@ -51,9 +59,12 @@ def require_provided(block: str, stage: object, artifacts: Artifacts) -> None:
         )
 
 
-def _place(config: Config, part: Part) -> str:
-    """Return where the user chooses the part: at the top for a shared one."""
-    return part.slot if config.shared.get(part.slot) is part.component else part.path
+def _place(config: Config, block: str, part: Part) -> str:
+    """Return where the user chooses the part: at the top for a shared one, and for what lies in it."""
+    within = part.path.removeprefix(f"stages.{block}.")
+    field = within.partition(".")[0]
+    held = getattr(config.stages[block], field, None)
+    return within if held is not None and config.shared.get(field) is held else part.path
 
 
 def _remedy(config: Config, block: str, artifact: str) -> str:
@@ -73,6 +84,9 @@ def _remedy(config: Config, block: str, artifact: str) -> str:
 
 def _installed_providers(artifact: str) -> Iterator[Provider]:
     for name, found in available("stage").items():
+        declared: Any = ()
         with suppress(ComponentError):  # one that fails to import provides nothing
-            if artifact in getattr(resolve("stage", name), "provides", ()):
-                yield found
+            declared = getattr(resolve("stage", name), "provides", ())
+        # What follows from a stage's options is known of a stage and not of its class.
+        if isinstance(declared, Collection) and artifact in declared:
+            yield found

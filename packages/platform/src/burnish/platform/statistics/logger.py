@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 
 from burnish.platform.statistics.sink import RunEnd, Sink, SinkComponent, SinkContext, SinkRow
-from burnish.platform.statistics.tracker import StatsTracker
 
 _log = logging.getLogger(__name__)
 
@@ -19,12 +18,12 @@ class StatsLogger:
         self._committed: set[tuple[str, int]] = set()
 
     @property
-    def parts(self) -> dict[str, Sink]:
-        """The sinks as parts of a checkpoint: those that are `Stateful` take part in it."""
-        return {f"sink.{label}": sink for label, sink in self._sinks.items()}
+    def sinks(self) -> Mapping[str, Sink]:
+        """The sinks by label; those that are `Stateful` take part in checkpoints."""
+        return self._sinks
 
-    def commit(self, row: SinkRow, stats: StatsTracker | Mapping[str, float]) -> dict[str, float]:
-        """Write one row to every sink and return its numbers.
+    def commit(self, row: SinkRow, numbers: Mapping[str, float]) -> None:
+        """Write one row to every sink.
 
         A sink that fails is warned about once and tried again at the next row. Raises `ValueError` when the
         step was committed before.
@@ -32,13 +31,11 @@ class StatsLogger:
         if (row.stage, row.step) in self._committed:
             raise ValueError(f"step {row.step} of '{row.stage}' is committed twice: collect into one tracker")
         self._committed.add((row.stage, row.step))
-        numbers = stats.summary() if isinstance(stats, StatsTracker) else dict(stats)
         for label, sink in self._sinks.items():
             try:
                 sink.commit(row, numbers)
             except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
                 self._warn(label, error)
-        return numbers
 
     def close(self, end: RunEnd) -> None:
         """Tell every sink how the run ended and close it, whatever becomes of the others."""

@@ -61,7 +61,7 @@ class Sink(Protocol):
     """A place for statistics. Making one that cannot work raises; a later failure costs rows, not the run.
 
     A sink that is `Stateful` takes part in checkpoints as `sink.<label>`. It is restored with the stage that
-    a run goes on in; a run that goes on at a stage's beginning has no checkpoint of it and starts it anew.
+    a run goes on in; where that checkpoint does not have it, and at a stage's beginning, it starts anew.
     """
 
     def commit(self, row: SinkRow, stats: Mapping[str, float]) -> None:

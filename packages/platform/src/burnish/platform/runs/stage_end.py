@@ -1,0 +1,48 @@
+"""Where a stage ends: with its last step, with the step at which somebody finishes it, or at a limit."""
+
+from dataclasses import dataclass
+
+from burnish.platform.errors import ConfigError
+
+
+@dataclass(kw_only=True)
+class StageEnd:
+    """How far a stage goes, and who wants it to end before."""
+
+    planned: int = 0
+    """The last step, unless somebody asks for an earlier end."""
+    step: int = 0
+    """The step at hand."""
+    stop_reason: str | None = None
+    """Why the run stops with the step at hand."""
+    finish_reason: str | None = None
+    """Why the stage, and not the run, ends with the step at hand."""
+
+    def continue_after(self, step: int, finish_reason: str | None) -> None:
+        """Go on after the step of a checkpoint, which ended the stage where it has a reason.
+
+        ConfigError where the stage has fewer steps than that: its rows and weights are past its end.
+        """
+        self.step, self.finish_reason = step, finish_reason
+        if step > self.last_step:
+            raise ConfigError(
+                f"steps={self.planned} is below step {step} of the checkpoint to go on from; raise it, or name "
+                "an earlier checkpoint by checkpoint.resume_from"
+            )
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether the step at hand is to be the last one."""
+        return self.stop_reason is not None or self.finish_reason is not None
+
+    @property
+    def last_step(self) -> int:
+        """The step that the stage ends with, as far as is known."""
+        return self.planned if self.finish_reason is None else self.step
+
+    @property
+    def early(self) -> str | None:
+        """At which step and why the stage ends before the planned one, None where it does not."""
+        if self.finish_reason is None:
+            return None
+        return f"finished at step {self.step} of {self.planned}: {self.finish_reason}"
