@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.limits import SKIPPED, SkippedUpdates
+from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.limits import MAX_MISMATCH, Limits, mismatch_limit
 from burnish.rl.objectives.mismatch import ABSOLUTE
@@ -47,3 +48,11 @@ def test_unrewarded_when_everything_failed_names_the_reasons(group):
 def test_mismatch_limit_when_auto_is_the_dtypes(dtype):
     assert mismatch_limit("auto", dtype) == MAX_MISMATCH[dtype]
     assert mismatch_limit(0.5, dtype) == 0.5
+
+
+def test_skipped_too_often_counts_on_after_a_restart():
+    before, after = SkippedUpdates(limit=3), SkippedUpdates(limit=3)
+    for _ in range(2):
+        assert before.exceeded(update(skipped=1.0)) is None
+    after.load_state(Restored(before.save_state().json, None, None))
+    assert "3 updates in a row" in str(after.exceeded(update(skipped=1.0)))

@@ -26,5 +26,5 @@ def test_pattern_must_match_from_end_to_end(make_samples):
 
 
 def test_broken_pattern_is_refused():
-    with pytest.raises(ConfigError, match="`pattern` is '\\('"):
+    with pytest.raises(ConfigError, match=r"pattern='\(' is no regular"):
         Format(pattern="(")

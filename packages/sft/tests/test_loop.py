@@ -13,7 +13,7 @@ from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
-from burnish.llm.training import TrainingContext
+from burnish.llm.training import Computed, TrainingContext
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
@@ -109,12 +109,14 @@ class Shortened:
         return self._training.step(batch, objective, **words)
 
 
-def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
+def run_watched(run, shared, watch, **evaluation):
+    """Train five steps over a wrapped backend."""
+    shared = shared | {"evaluation": replace(shared["evaluation"], **evaluation)}
     bench = Workbench.of(run, Artifacts(), shared)
     demonstrations = encode(bench.data, bench.received.bundle.tokenizer, OPTIONS.max_length, "stages.sft")
     run_sft(
         run,
-        training=Shortened(OPTIONS.training.build(bench.received.training_context(OPTIONS.optimizer, 5))),
+        training=watch(OPTIONS.training.build(bench.received.training_context(OPTIONS.optimizer, 5))),
         demonstrations=RecordStream(demonstrations, run.data_seed),
         objective=cross_entropy,
         engine=bench.make_engine(),
@@ -126,7 +128,60 @@ def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
         skipped=SkippedUpdates(limit=3),
         pad_token_id=bench.received.bundle.tokenizer.pad_token_id,
     )
+
+
+def test_twin_a_batch_of_another_shape_is_seen_to_compile(run, shared):
+    run_watched(run, shared, Shortened)
     assert [row["compile/count"] > 0 for row in run.rows[3:]] == [False, True, False]
+
+
+class Late:
+    """A number that a device has not computed before somebody reads it."""
+
+    def __init__(self, value, note):
+        self._value, self._note = value, note
+
+    def is_ready(self):
+        return False
+
+    def __float__(self):
+        self._note()
+        return float(self._value)
+
+
+class Watched:
+    """A training backend that records when steps are begun and when their numbers are read."""
+
+    def __init__(self, training, events):
+        self._training, self._events, self._step = training, events, 0
+
+    def __getattr__(self, name):
+        return getattr(self._training, name)
+
+    def step(self, batch, objective, **words):
+        self._step += 1
+        number = self._step
+        self._events.append(("begun", number))
+        statistics, columns = self._training.step(batch, objective, **words)
+        late = {
+            name: (Late(total, lambda: self._events.append(("read", number))), count)
+            for name, (total, count) in statistics.items()
+        }
+        return Computed(late, columns)
+
+
+def test_a_step_is_read_when_the_next_one_is_under_way(run, shared):
+    events = []
+    run_watched(run, shared, lambda training: Watched(training, events), every_steps=0)
+    at = {event: events.index(event) for event in events}
+    assert [at["begun", step + 1] < at["read", step] for step in (1, 2, 3, 4)] == [True, True, True, True]
+
+
+def test_twin_a_step_whose_row_is_read_at_once_is_not(run, shared):
+    events = []
+    run_watched(run, shared, lambda training: Watched(training, events), every_steps=1)
+    at = {event: events.index(event) for event in events}
+    assert [at["begun", step + 1] < at["read", step] for step in (1, 2, 3, 4)] == [False] * 4
 
 
 def test_a_cut_demonstration_is_said(run, shared, capsys):

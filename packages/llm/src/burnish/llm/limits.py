@@ -4,16 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+
 SKIPPED = "train/skipped"
 
 
 @dataclass(kw_only=True)
 class SkippedUpdates:
-    """Counts updates in a row that the train step skipped; a restart begins to count anew."""
+    """Counts updates in a row that the train step skipped; a part of checkpoints, so a restart counts on."""
 
     limit: int
     """Updates in a row after which `exceeded` gives a reason to stop."""
     _in_a_row: int = field(default=0, init=False)
+
+    def save_state(self) -> Snapshot:
+        """Return the count."""
+        return Snapshot(json={"in_a_row": self._in_a_row})
+
+    def load_state(self, restored: Restored) -> None:
+        """Count on."""
+        self._in_a_row = int(restored.json["in_a_row"])
 
     def exceeded(self, statistics: Mapping[str, Any]) -> str | None:
         """Look at one update's statistics, which waits for it; return the reason to stop, or None.

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
@@ -56,7 +57,7 @@ def join_rows(columns: Any, mesh: Mesh) -> Any:
 def place(batch: TokenBatch, mesh: Mesh) -> TokenBatch:
     """Put a batch onto the mesh: rows divided, everything else on every device."""
     rows = jax.device_put(replace(batch, scalars={}, noise_words=None), batch_sharding(mesh))
-    scalars = {name: jnp.float32(value) for name, value in batch.scalars.items()}
+    scalars = {name: np.float32(value) for name, value in batch.scalars.items()}
     others = jax.device_put((scalars, batch.noise_words), replicated(mesh))
     return replace(rows, scalars=others[0], noise_words=others[1])
 

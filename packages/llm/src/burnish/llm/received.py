@@ -6,15 +6,18 @@ do with it, not in how they come by it.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import jax
 
 from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
-from burnish.llm.export import ExportComponent, ExportContext
+from burnish.llm.export import ExportComponent, ExportContext, write_weights
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.errors import placed
 from burnish.platform.runs.stage import CheckContext
@@ -67,6 +70,15 @@ class ReceivedModel:
         )
         return load_bundle(model, context)
 
+    def weights(self) -> Weights:
+        """Return the parameters as they arrive, version 0, for an engine; nothing of them is kept here."""
+        bundle, dtype = self.bundle, self.run.jax.compute_dtype
+
+        def write(directory: Path, params: Any) -> Path:
+            return write_weights(directory, params, bundle.model, bundle.tokenizer, dtype)
+
+        return Weights(0, bundle.params, write)
+
     def training_context(self, optimizer: OptimizerComponent, total_steps: int) -> TrainingContext:
         """Return what a training backend may be built from; nothing is loaded yet."""
         bundle = self.bundle
@@ -84,12 +96,9 @@ class ReceivedModel:
     def hand_over(self, training: TrainingBackend) -> Artifacts:
         """Export the trained model into the stage's directory and return it as the `model` artifact."""
         assert self.export is not None, "a stage that trains has an `export`"
-        write = self.export.build(ExportContext(jax=self.run.jax, artifacts=self.artifacts))
-        with self.run.span("export"):
-            path = write(
-                self.run.stage_directory / "export",
-                self.bundle.model,
-                jax.device_get(training.weights().tree),
-                self.bundle.tokenizer,
-            )
-        return self.artifacts.including(MODEL, path)
+        directory = self.run.stage_directory / "export"
+        if self.run.is_primary:
+            write = self.export.build(ExportContext(jax=self.run.jax, artifacts=self.artifacts))
+            params = jax.device_get(training.weights().tree)
+            directory = write(directory, self.bundle.model, params, self.bundle.tokenizer)
+        return self.artifacts.including(MODEL, directory)

@@ -105,6 +105,11 @@ class Sample:
         return found
 
     @property
+    def num_sampled(self) -> int:
+        """The number of tokens that an engine drew."""
+        return sum(part.stop - part.start for part in self.parts if part.is_sampled)
+
+    @property
     def num_trained_tokens(self) -> int:
         """The number of tokens that carry loss."""
         return int(np.count_nonzero(self.loss_weights))

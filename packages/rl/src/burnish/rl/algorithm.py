@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from burnish.llm.objective import Objective
 from burnish.rl.advantages.protocol import Advantage
 from burnish.rl.batches import BatchLayout
 from burnish.rl.filtering import Filtering
 from burnish.rl.limits import Limits
+from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.rollouts.protocol import Rollout
 from burnish.rl.scoring import Scoring
 
@@ -20,7 +20,7 @@ class Algorithm:
     scoring: Scoring
     filtering: Filtering
     advantage: Advantage
-    objective: Objective
+    objective: MeasuredObjective
     layout: BatchLayout
     limits: Limits
 
@@ -28,11 +28,13 @@ class Algorithm:
     def parts(self) -> Mapping[str, object]:
         """What may have a state of its own, by the name that it has in checkpoints.
 
-        An objective has none: it is traced into the update, and what moves reaches it with the batch.
+        An objective is traced into the update; what moves in it are its `scalars`, read at every update.
         """
         return {
             "rollout": self.rollout,
             "advantage": self.advantage,
+            "objective": self.objective.objective,
+            "skipped_updates": self.limits.skipped,
             **{f"rewards.{label}": reward for label, reward in self.scoring.rewards.items()},
             **{f"filters.{label}": rule for label, rule in self.filtering.filters.items()},
         }

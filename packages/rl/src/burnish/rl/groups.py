@@ -1,6 +1,6 @@
 """A group: the completions of one prompt, which are worth something only beside each other."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from burnish.llm.sequence import Sample
+from burnish.platform.errors import ComponentError
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,21 @@ def samples_of(groups: Iterable[Group]) -> Iterator[Sample]:
     """Yield every sample of every group."""
     for group in groups:
         yield from group.samples
+
+
+def require_whole(groups: Sequence[Group], num_prompts: int, samples_per_prompt: int) -> None:
+    """Raise ComponentError where a rollout has not returned what it was asked for.
+
+    A completion that is not there, or lies in a group of another number, would be learned from by no update.
+    """
+    numbers = [group.group_id for group in groups]
+    sizes = {len(group.samples) for group in groups}
+    if numbers != list(range(num_prompts)) or sizes != {samples_per_prompt}:
+        raise ComponentError(
+            f"rollout: it returned {sum(len(group.samples) for group in groups)} completions in groups "
+            f"{numbers}; it was asked for {samples_per_prompt} of each of {num_prompts} prompts, in groups "
+            f"numbered from 0"
+        )
 
 
 def rows(groups: Iterable[Group]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import make_batches
-from burnish.rl.groups import Group, rows
+from burnish.rl.groups import Group, require_whole, rows
 from burnish.rl.objectives.mismatch import only_first
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import Evaluation
@@ -44,6 +44,7 @@ def run_rl(
             with run.span("rollout"):
                 records = prompts.take(layout.prompts_per_step)
                 groups = algorithm.rollout(engine, records, layout.samples_per_prompt, step)
+                require_whole(groups, len(records), layout.samples_per_prompt)
             with run.span("reward"):
                 groups = algorithm.scoring(groups, stats)
                 kept = algorithm.filtering(groups, layout.completions_per_step, stats)
@@ -57,7 +58,7 @@ def run_rl(
             engine.update_weights(training.weights())
             with stats.scope("perf/rollout"):
                 stats += engine.stats()
-        if evaluation.due(step, steps):
+        if evaluation.due(step, run.last_step):
             stats += evaluation(engine, step)
         run.commit(step, stats)
 
@@ -67,17 +68,18 @@ def learn(
 ) -> tuple[list[Statistics], str | None]:
     """Make the updates of one rollout; return their statistics, and a reason to stop after the first one.
 
-    The first update is waited for: where it shows that the engine sampled from another policy, no other
-    update and no other rollout may follow.
+    The first update is waited for, once the batch of the second is made: where it shows that the engine
+    sampled from another policy, no other update and no other rollout may follow.
     """
     updates: list[Statistics] = []
     objective, advantages = algorithm.objective, algorithm.advantage(groups)
+    mismatched = algorithm.limits.mismatched
     for batch in make_batches(algorithm.layout, groups, advantages, objective):
+        if len(updates) == 1 and (reason := mismatched(updates[0])):
+            return updates, reason
         words = key_words(run.seed, run.index, step, Purpose.TRAINING, len(updates))
         updates.append(training.step(batch, objective, key_words=words).statistics)
-        if len(updates) == 1 and (reason := algorithm.limits.mismatched(updates[0])):
-            return updates, reason
-    return updates, None
+    return updates, mismatched(updates[0]) if len(updates) == 1 else None
 
 
 def report(updates: Sequence[Statistics], stats: StatsTracker) -> None:

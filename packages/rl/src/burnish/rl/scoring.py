@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from burnish.llm.sequence import Sample
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.groups import Group, samples_of
 from burnish.sample.rewards.protocol import AsyncReward, Reward
@@ -31,16 +32,20 @@ class Scoring:
         stats += results.stats("reward")
         remaining = iter(results.samples)
         scored = [replace(group, samples=tuple(next(remaining) for _ in group.samples)) for group in groups]
-        _describe(scored, stats)
+        _describe_completions(list(samples_of(groups)), stats)
+        _describe_rewards(scored, stats)
         return scored
 
 
-def _describe(groups: Sequence[Group], stats: StatsTracker) -> None:
-    """Report rewards, lengths and how many groups still tell good from bad."""
-    for group in groups:
-        rewards = group.rewards
-        stats.ratio("reward/mean", float(rewards.sum()), len(rewards))
-        stats.ratio("reward/mixed_groups", float(len(rewards) > 0 and np.ptp(rewards) > 0), 1)
-    for sample in samples_of(groups):
-        stats.ratio("rollout/completion_tokens", int(np.count_nonzero(sample.sampled)), 1)
-        stats.ratio("rollout/truncated", float(sample.status == "length"), 1)
+def _describe_completions(samples: Sequence[Sample], stats: StatsTracker) -> None:
+    """Report lengths, and how many completions ran out of room."""
+    stats.ratio("rollout/completion_tokens", sum(sample.num_sampled for sample in samples), len(samples))
+    stats.ratio("rollout/truncated", sum(sample.status == "length" for sample in samples), len(samples))
+
+
+def _describe_rewards(groups: Sequence[Group], stats: StatsTracker) -> None:
+    """Report rewards, and how many groups still tell good from bad."""
+    rewards = [group.rewards for group in groups]
+    is_mixed = [of_group.size > 0 and np.ptp(of_group) > 0 for of_group in rewards]
+    stats.ratio("reward/mean", sum(float(each.sum()) for each in rewards), sum(each.size for each in rewards))
+    stats.ratio("reward/mixed_groups", sum(is_mixed), len(groups))

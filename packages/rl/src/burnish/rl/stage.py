@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
-from burnish.llm.objective import ObjectiveContext
+from burnish.llm.objective import ObjectiveContext, columns_of
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataContext
@@ -66,7 +66,7 @@ class RLStage:
             received.training_context(config.optimizer, self.total_updates),
             num_rows=layout.num_rows,
             length=layout.length,
-            num_columns=4,
+            num_columns=2 + len(columns_of(self._measured(bench))),
         )
         rollout = f"{config.prompts_per_step} prompts x {config.samples_per_prompt} samples"
         model = {"model": received.bundle.source}
@@ -108,7 +108,6 @@ class RLStage:
 
     def _algorithm(self, bench: Workbench, layout: BatchLayout) -> Algorithm:
         config, run = self.config, self.stage_run
-        objective = config.objective.build(ObjectiveContext(jax=run.jax, artifacts=bench.received.artifacts))
         return Algorithm(
             rollout=config.rollout.build(self._rollout_context(bench)),
             scoring=self._scoring(bench),
@@ -121,13 +120,17 @@ class RLStage:
                     artifacts=bench.received.artifacts,
                 )
             ),
-            objective=MeasuredObjective(objective),
+            objective=self._measured(bench),
             layout=layout,
             limits=Limits(
                 max_mismatch=mismatch_limit(config.max_mismatch, run.jax.compute_dtype),
                 skipped=SkippedUpdates(limit=config.max_skipped_updates),
             ),
         )
+
+    def _measured(self, bench: Workbench) -> MeasuredObjective:
+        context = ObjectiveContext(jax=self.stage_run.jax, artifacts=bench.received.artifacts)
+        return MeasuredObjective(self.config.objective.build(context))
 
     def _rollout_context(self, bench: Workbench) -> RolloutContext:
         config, run = self.config, self.stage_run

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 
-from burnish.llm.versioned_weights import Weights
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.errors import ConfigError
 from burnish.platform.runs.stage_run import StageRun
@@ -29,7 +28,7 @@ class EvalStage:
                 f"it has {', '.join(bench.data.splits())}"
             )
         engine = bench.make_engine()
-        engine.update_weights(Weights(0, bench.received.bundle.params))
+        engine.update_weights(bench.received.weights())
         for step in self._run.steps(0):
             self._run.commit(step, bench.evaluator(engine, step))
         return artifacts

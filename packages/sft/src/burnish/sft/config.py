@@ -9,7 +9,10 @@ from burnish.platform.configuration.slot_fields import shared, slot
 if TYPE_CHECKING:
     from burnish.llm.bundle import ModelComponent
     from burnish.llm.export import ExportComponent
+    from burnish.llm.objective import ObjectiveComponent
+    from burnish.llm.optimizer import OptimizerComponent
     from burnish.llm.tokenizer import TokenizerComponent
+    from burnish.llm.training import TrainingComponent
     from burnish.platform.data.source import DataComponent
     from burnish.platform.runs.stage import CheckContext, Stage
     from burnish.platform.runs.stage_run import StageRun
@@ -44,12 +47,12 @@ class SFT:
     """The split of `data` that is trained on."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of the batch, the mean over rows of
-    their means, or the sum divided by rows times `max_length`."""
+    their means, or the sum divided by trained sequences times `max_length`."""
     max_skipped_updates: int = 10
     """Stop after this many updates in a row whose gradient is not finite."""
-    objective: Any = slot("objective", "cross_entropy")
-    optimizer: Any = slot("optimizer", "adamw")
-    training: Any = slot("training", "jax")
+    objective: "ObjectiveComponent" = slot("objective", "cross_entropy")
+    optimizer: "OptimizerComponent" = slot("optimizer", "adamw")
+    training: "TrainingComponent" = slot("training", "jax")
 
     def __post_init__(self) -> None:
         """Refuse counts that train nothing."""

@@ -31,9 +31,8 @@ def run_sft(
     aggregation: Aggregation = "token_mean",
 ) -> None:
     """Train for `steps` optimizer steps of `rows_per_step` demonstrations in rows of `length` tokens."""
-    for step in run.steps(
-        steps, training=training, data=demonstrations, engine=engine, evaluation=evaluation
-    ):
+    parts = {"engine": engine, "evaluation": evaluation, "objective": objective, "skipped_updates": skipped}
+    for step in run.steps(steps, training=training, data=demonstrations, **parts):
         stats = StatsTracker()
         if step > 0:
             with run.span("train"):
@@ -50,7 +49,7 @@ def run_sft(
                 statistics = learn(run, training, objective, batch, step)
             run.stop_if(skipped.exceeded, statistics)
             stats += statistics
-        if evaluation.due(step, steps):
+        if evaluation.due(step, run.last_step):
             engine.update_weights(training.weights())
             stats += evaluation(engine, step)
         run.commit(step, stats)

@@ -6,7 +6,7 @@ from typing import Any
 
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
-from burnish.llm.objective import ObjectiveContext
+from burnish.llm.objective import ObjectiveContext, columns_of
 from burnish.platform.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataContext
@@ -58,11 +58,12 @@ class SFTStage:
         bench = Workbench.of(self.stage_run, Artifacts(), self.shared)
         received = bench.received
         demonstrations = self._demonstrations(bench)
+        objective = config.objective.build(ObjectiveContext(jax=self.stage_run.jax))
         plan = config.training.plan(
             received.training_context(config.optimizer, config.steps),
             num_rows=config.rows_per_step,
             length=padded(demonstrations),
-            num_columns=1,
+            num_columns=1 + len(columns_of(objective)),
         )
         epochs = config.steps * config.rows_per_step / len(demonstrations)
         model = {"model": received.bundle.source}

@@ -26,8 +26,8 @@ class StageEnd:
         self.step, self.finish_reason = step, finish_reason
         if step > self.last_step:
             raise ConfigError(
-                f"steps={self.planned} is below step {step} of the checkpoint to go on from; raise it, or name "
-                "an earlier checkpoint by checkpoint.resume_from"
+                f"steps={self.planned} is below step {step} of the checkpoint to go on from; raise it, or "
+                "name an earlier checkpoint by checkpoint.resume_from"
             )
 
     @property

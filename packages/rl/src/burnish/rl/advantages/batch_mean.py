@@ -12,7 +12,7 @@ from burnish.rl.groups import Group
 
 @dataclass(frozen=True)
 class BatchMeanAdvantage:
-    """A_i = (r_i - mean) / (std + 1e-6) over the step, std with n; unscaled: r_i - mean."""
+    """A_i = (r_i - mean) / (std + 1e-6) over the kept groups of a step, std with n; unscaled: r_i - mean."""
 
     is_scaled: bool
 

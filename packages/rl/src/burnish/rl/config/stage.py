@@ -13,7 +13,10 @@ from burnish.platform.errors import ConfigError
 if TYPE_CHECKING:
     from burnish.llm.bundle import ModelComponent
     from burnish.llm.export import ExportComponent
+    from burnish.llm.objective import ObjectiveComponent
+    from burnish.llm.optimizer import OptimizerComponent
     from burnish.llm.tokenizer import TokenizerComponent
+    from burnish.llm.training import TrainingComponent
     from burnish.platform.data.source import DataComponent
     from burnish.platform.runs.stage import CheckContext, Stage
     from burnish.platform.runs.stage_run import StageRun
@@ -60,7 +63,7 @@ class RL:
     """The split of `data` that prompts come from."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of an update's batch, the mean over
-    rows of their means, or the sum divided by rows times `max_new_tokens` (Dr. GRPO)."""
+    sequences of their means, or the sum divided by trained sequences times `max_new_tokens` (Dr. GRPO)."""
     max_mismatch: float | Literal["auto"] = "auto"
     """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
     nats per token, measured in the first update of every rollout; `auto` is 1e-4 where `jax.compute_dtype` is
@@ -77,9 +80,9 @@ class RL:
     rewards: "Mapping[str, RewardComponent]" = slots("reward", ["exact_match"])
     advantage: "AdvantageComponent" = slot("advantage", "group_mean")
     filters: "Mapping[str, FilterComponent]" = slots("filter", [])
-    objective: Any = slot("objective", "clipped_policy_gradient")
-    optimizer: Any = slot("optimizer", "adamw")
-    training: Any = slot("training", "jax")
+    objective: "ObjectiveComponent" = slot("objective", "clipped_policy_gradient")
+    optimizer: "OptimizerComponent" = slot("optimizer", "adamw")
+    training: "TrainingComponent" = slot("training", "jax")
 
     def __post_init__(self) -> None:
         """Refuse counts that train nothing or do not divide."""

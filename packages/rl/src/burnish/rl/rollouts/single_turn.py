@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +34,13 @@ class SingleTurnRollout:
         numbers = range(len(prompts) * samples_per_prompt)
         requests = [self._request(i, prompts[i // samples_per_prompt], step) for i in numbers]
         completions = engine.generate(requests)
-        samples = [self._sample(records, prompts, i, completions[i], samples_per_prompt) for i in numbers]
-        return [
-            Group(number, tuple(samples[number * samples_per_prompt : (number + 1) * samples_per_prompt]))
-            for number in range(len(records))
-        ]
+        groups: list[Group] = []
+        for group, (record, prompt) in enumerate(zip(records, prompts, strict=True)):
+            shared = {"prompt": self.tokenizer.decode(prompt), "group_id": group, "record": record}
+            members = numbers[group * samples_per_prompt : (group + 1) * samples_per_prompt]
+            samples = (self._sample(prompt, completions[i], sample_id=i, **shared) for i in members)
+            groups.append(Group(group, tuple(samples)))
+        return groups
 
     def _request(self, number: int, prompt: Sequence[int], step: int) -> Request:
         return Request(
@@ -48,27 +51,17 @@ class SingleTurnRollout:
             key_words=key_words(self.seed, self.stage_index, step, Purpose.ROLLOUT, number),
         )
 
-    def _sample(
-        self,
-        records: Sequence[Record],
-        prompts: Sequence[Sequence[int]],
-        number: int,
-        completion: Completion,
-        samples_per_prompt: int,
-    ) -> Sample:
-        group = number // samples_per_prompt
+    def _sample(self, prompt_tokens: Sequence[int], completion: Completion, **facts: Any) -> Sample:
         return make_sample(
-            prompts[group],
+            prompt_tokens,
             completion.tokens,
             {
                 "behavior_logprobs": completion.logprobs,
                 TEMPERATURE: np.full(len(completion.tokens), self.temperature),
             },
             is_sampled=True,
-            prompt=self.tokenizer.decode(prompts[group]),
             completion=self.tokenizer.decode(completion.tokens.tolist()),
-            group_id=group,
             status=completion.finish_reason,
             weight_version=completion.weight_version,
-            record=records[group],
+            **facts,
         )

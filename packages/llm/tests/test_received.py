@@ -1,0 +1,59 @@
+"""The model of a stage on its way to an engine and to the next stage."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from burnish.llm.config.export import HuggingFaceExport
+from burnish.llm.config.tokenizer import ByteTokenizer
+from burnish.llm.received import MODEL, ReceivedModel
+from burnish.llm.testing import SMALL_MODEL
+from burnish.llm.versioned_weights import Weights
+from burnish.llm.weights import load_huggingface
+from burnish.platform.runs.run_directory import RunDirectory
+from burnish.platform.testing import KeptRows, make_run
+
+
+class Trained:
+    """As much of a training backend as a hand-over reads."""
+
+    def __init__(self, params):
+        self._params = params
+
+    def weights(self):
+        return Weights(7, self._params)
+
+
+@pytest.fixture
+def received(tmp_path):
+    """Return a maker of what a stage receives, in the primary process or in another one."""
+
+    def make(is_primary=True):
+        run = make_run(tmp_path / "run", "train", KeptRows())
+        run = replace(run, root=RunDirectory(tmp_path / "run", is_primary=is_primary))
+        return ReceivedModel(
+            run=run, model=SMALL_MODEL, tokenizer=ByteTokenizer(), export=HuggingFaceExport()
+        )
+
+    return make
+
+
+def equal(params, others):
+    return jax.tree.all(jax.tree.map(np.array_equal, params, others))
+
+
+def test_weights_as_they_arrive_can_be_written_for_an_engine_elsewhere(received, tmp_path):
+    model = received()
+    directory = model.weights().export(tmp_path)
+    assert directory == tmp_path / "version_0"
+    assert equal(load_huggingface(directory, model.bundle.model), model.bundle.params)
+
+
+@pytest.mark.parametrize("is_primary", [True, False])
+def test_the_primary_process_alone_writes_what_all_hand_over(received, is_primary):
+    model = received(is_primary)
+    handed = model.hand_over(Trained(model.bundle.params))[MODEL]
+    assert handed == model.run.stage_directory / "export"
+    assert handed.is_dir() == is_primary
