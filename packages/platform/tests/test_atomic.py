@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -183,30 +184,33 @@ def test_make_directory_in_the_place_of_a_file_is_refused(tmp_path):
         atomic.make_directory(tmp_path / "f" / "below")
 
 
-@pytest.fixture
-def files_end_at():
-    """Let files grow to some bytes and no further, as on a full disk."""
+@contextmanager
+def files_end_at(size):
+    """Let files grow to some bytes and no further, as on a full disk; pytest's own log is one, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_append_when_the_disk_takes_a_part_leaves_none_of_it(tmp_path, files_end_at):
+def test_append_when_the_disk_takes_a_part_leaves_none_of_it(tmp_path):
     file = atomic.AppendedFile(tmp_path / "rows")
     file.append(b"first\n")
-    files_end_at(10)
-    with pytest.raises(OSError, match="large"):
-        file.append(b"second\n")
-    file.append(b"3rd\n")
+    with files_end_at(10):
+        with pytest.raises(OSError, match="large"):
+            file.append(b"second\n")
+        file.append(b"3rd\n")
     file.close()
     assert (tmp_path / "rows").read_bytes() == b"first\n3rd\n"
 
 
-def test_twin_a_plain_append_leaves_a_part(tmp_path, files_end_at):
+def test_twin_a_plain_append_leaves_a_part(tmp_path):
     with (tmp_path / "rows").open("ab", buffering=0) as file:
         file.write(b"first\n")
-        files_end_at(10)
-        file.write(b"second\n")
+        with files_end_at(10):
+            file.write(b"second\n")
     assert (tmp_path / "rows").read_bytes() == b"first\nseco"
 
 
