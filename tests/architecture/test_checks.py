@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.fast
+
 LONG_FUNCTION = "def f():\n" + "    x = 1\n" * 40
 MANY_PARAMETERS = "def f(a, b, c, d, e, g): ...\n"
 

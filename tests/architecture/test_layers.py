@@ -7,6 +7,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+pytestmark = pytest.mark.fast
+
 PACKAGES = ("platform", "llm", "sample", "sft", "rl", "minionerec")
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.fast
+
 PACKAGES = ("platform", "llm", "sample", "sft", "rl", "minionerec")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.fast
+
 OTHERS = ("llm", "sample", "sft", "rl", "minionerec")
 NOT_COMPONENTS = ("config", "default_stage", "metric")
 OWN_WORDS = {

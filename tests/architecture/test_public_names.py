@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.fast
+
 PACKAGES = ("llm", "minionerec", "platform", "rl", "sample", "sft")
 PINNED = Path(__file__).parent / "public_names.txt"
 

@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.fast
+
 PACKAGES = ("platform", "llm", "sample", "sft", "rl", "minionerec")
 FILE = re.compile(r"`((?:platform|llm|sample|sft|rl|minionerec)/[\w/]+\.py)`")
 

@@ -8,6 +8,8 @@ from importlib.metadata import entry_points
 
 import pytest
 
+pytestmark = pytest.mark.fast
+
 PACKAGES = ("platform", "llm", "sample", "sft", "rl", "minionerec")
 OTHERWISE = {"stage", "config", "metric", "default_stage"}
 """Groups whose values are built from a run, or are not built."""

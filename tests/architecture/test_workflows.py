@@ -3,6 +3,8 @@ import re
 import pytest
 import yaml
 
+pytestmark = pytest.mark.fast
+
 WORKFLOWS = ("ci", "wheels", "release")
 
 

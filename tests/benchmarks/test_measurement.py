@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
+pytestmark = pytest.mark.fast
+
 
 @dataclass(frozen=True)
 class Calls:

@@ -8,6 +8,8 @@ import sys
 import pytest
 import yaml
 
+pytestmark = pytest.mark.fast
+
 HEAVY = {"jax", "transformers", "torch", "numpy"}
 LIMIT_SECONDS = 1.5
 

@@ -9,6 +9,8 @@ from burnish.llm.batch import make_batch, round_up_rows
 from burnish.llm.sequence import make_sample
 from burnish.platform.errors import DataError
 
+pytestmark = pytest.mark.fast
+
 AGGREGATIONS = ("token_mean", "sequence_mean", "constant")
 
 

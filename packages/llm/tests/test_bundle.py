@@ -19,6 +19,8 @@ from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.errors import CheckpointError, ConfigError
 
+pytestmark = pytest.mark.fast
+
 TINY = Tiny(hidden_size=32, intermediate_size=48)
 
 

@@ -11,6 +11,8 @@ from burnish.llm.byte_tokenizer import SPECIAL_TOKENS, ByteTokenizer
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.errors import DataError
 
+pytestmark = pytest.mark.fast
+
 BYTES = ByteTokenizer()
 REFERENCE = tokenizers.Tokenizer.from_str(BYTES.files()["tokenizer.json"].decode())
 texts = st.lists(st.one_of(st.text(), st.sampled_from(SPECIAL_TOKENS))).map("".join)

@@ -6,6 +6,8 @@ from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.platform.errors import DataError
 
+pytestmark = pytest.mark.fast
+
 BYTES = ByteTokenizer()
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}
 

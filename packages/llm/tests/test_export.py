@@ -16,6 +16,8 @@ from burnish.platform.checkpoint.manifest import verify
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import CheckpointError
 
+pytestmark = pytest.mark.fast
+
 TINY = Tiny(hidden_size=32, intermediate_size=48)
 
 

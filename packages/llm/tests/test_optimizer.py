@@ -8,6 +8,8 @@ from burnish.llm.config.optimizer import AdamW
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, decay_mask
 
+pytestmark = pytest.mark.fast
+
 PEAK = 0.01
 
 

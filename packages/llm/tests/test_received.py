@@ -15,6 +15,8 @@ from burnish.llm.weights import load_huggingface
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.testing import KeptRows, make_run
 
+pytestmark = pytest.mark.fast
+
 
 class Trained:
     """As much of a training backend as a hand-over reads."""

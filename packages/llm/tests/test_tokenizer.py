@@ -8,6 +8,8 @@ from burnish.llm.tokenizer import fingerprint_of
 from burnish.llm.tokenizer_files import load_tokenizer, save_tokenizer
 from burnish.platform.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.fast
+
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -7,6 +7,8 @@ from burnish.llm.config.training import JaxTraining
 from burnish.llm.micro_batches import check_rows
 from burnish.platform.errors import ConfigError
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize(
     ("num_rows", "micro_batch_rows", "num_shards", "message"),

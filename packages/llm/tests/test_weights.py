@@ -17,6 +17,8 @@ from burnish.llm.weights import (
 )
 from burnish.platform.errors import CheckpointError
 
+pytestmark = pytest.mark.fast
+
 
 def same(one, other):
     return jax.tree.all(

@@ -7,6 +7,8 @@ import pytest
 from burnish.minionerec.catalog import Catalog, read_catalog
 from burnish.platform.errors import DataError
 
+pytestmark = pytest.mark.fast
+
 
 def test_catalog_of_three_items_is_read_whole(tiny_dataset):
     catalog = read_catalog(*tiny_dataset.write())

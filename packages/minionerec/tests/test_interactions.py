@@ -8,6 +8,8 @@ from burnish.minionerec.catalog import Catalog, Item, read_catalog
 from burnish.minionerec.interactions import COLUMNS, Interaction, read_interactions
 from burnish.platform.errors import DataError
 
+pytestmark = pytest.mark.fast
+
 ROW = {
     "user_id": "A7",
     "history_item_title": "['Glue', \"Bob's tape\"]",

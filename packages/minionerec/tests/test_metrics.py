@@ -9,6 +9,8 @@ from burnish.minionerec.catalog import read_catalog
 from burnish.minionerec.interactions import read_interactions
 from burnish.minionerec.metrics import CUTOFFS, hit_rate, ndcg, ranking_metrics, target_ranks
 
+pytestmark = pytest.mark.fast
+
 PREDICTIONS = [["x", "y", "z"], ["y", "x", "x"], ["z", "y", "x"], ["y", "z", "y"]]
 TARGETS = ["x", "x", "x", "x"]
 

@@ -10,6 +10,8 @@ from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.accelerator import apply_jax_config
 from burnish.platform.errors import ConfigError
 
+pytestmark = pytest.mark.fast
+
 _PROGRAM = """
 import json, os, sys
 from burnish.platform.device.accelerator import apply_jax_config

@@ -3,6 +3,8 @@ import pytest
 from burnish.platform.configuration.arguments import parse
 from burnish.platform.errors import BurnishError
 
+pytestmark = pytest.mark.fast
+
 
 def test_parse_when_flags_stand_between_overrides_then_they_are_told_apart():
     arguments = parse(["a=1", "-m", "b=2,3", "--dry-run", "c=4"])

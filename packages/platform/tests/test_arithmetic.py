@@ -7,6 +7,8 @@ from burnish.platform.data.config import Arithmetic
 from burnish.platform.data.source import DataContext
 from burnish.platform.errors import DataError
 
+pytestmark = pytest.mark.fast
+
 
 def _records(split, **options):
     source = Arithmetic(**options).build(DataContext(split=split))

@@ -9,6 +9,8 @@ import pytest
 
 from burnish.platform import atomic
 
+pytestmark = pytest.mark.fast
+
 
 class Died(BaseException):
     """The process is gone: nothing catches it."""

@@ -15,6 +15,8 @@ from burnish.platform.configuration.config import MeshConfig
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.errors import CheckpointError
 
+pytestmark = pytest.mark.fast
+
 # Plain orbax warns that it restores onto the devices it was written from.
 PLAIN = pytest.mark.filterwarnings("ignore:Sharding info not provided")
 

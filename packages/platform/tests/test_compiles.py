@@ -1,7 +1,10 @@
 import jax
 import jax.numpy as jnp
+import pytest
 
 from burnish.platform.device.compiles import CompileCounter
+
+pytestmark = pytest.mark.fast
 
 
 def test_read_counts_new_programs_once_and_repeated_calls_never():

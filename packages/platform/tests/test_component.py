@@ -6,6 +6,8 @@ import pytest
 from burnish.platform.configuration.component import FunctionComponent, fact
 from burnish.platform.configuration.parts import needs_of
 
+pytestmark = pytest.mark.fast
+
 
 @dataclass(frozen=True, kw_only=True)
 class Always:

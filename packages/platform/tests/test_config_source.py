@@ -8,7 +8,7 @@ from burnish.platform.configuration.composition import compose_config, compose_r
 from burnish.platform.configuration.config_source import register
 from burnish.platform.errors import ComponentError, ConfigError
 
-pytestmark = pytest.mark.usefixtures("toy")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("toy")]
 
 
 def plain(*overrides):

@@ -7,6 +7,8 @@ from burnish.platform.configuration.composition import compose_config
 from burnish.platform.configuration.registry import known_slots
 from burnish.platform.errors import ComponentError
 
+pytestmark = pytest.mark.fast
+
 SOURCE = """
 from dataclasses import dataclass
 from typing import Any

@@ -6,6 +6,8 @@ from burnish.platform.data.config import Jsonl
 from burnish.platform.data.source import DataContext
 from burnish.platform.errors import DataError
 
+pytestmark = pytest.mark.fast
+
 _ROWS = [
     {"question": "1+1?", "solution": "two\n#### 2", "id": 7},
     {"question": "2+2? é", "solution": "four\n#### 4", "id": 8},

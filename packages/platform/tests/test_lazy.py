@@ -4,6 +4,8 @@ import pytest
 
 from burnish.platform.lazy import lazy_names
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture
 def find(tmp_path, monkeypatch):

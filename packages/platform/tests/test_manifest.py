@@ -5,6 +5,8 @@ import pytest
 from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
 from burnish.platform.errors import CheckpointError
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture
 def directory(tmp_path):

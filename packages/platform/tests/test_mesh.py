@@ -5,6 +5,8 @@ from burnish.platform.configuration.config import MeshConfig
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.errors import ConfigError
 
+pytestmark = pytest.mark.fast
+
 
 def test_build_mesh_has_auto_axes_of_the_sizes_asked_for():
     mesh = build_mesh(MeshConfig(dp=2, fsdp=4))

@@ -7,7 +7,7 @@ from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.normalize import normalize
 from burnish.platform.errors import ComponentError, ConfigError
 
-pytestmark = pytest.mark.usefixtures("toy")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("toy")]
 
 CHOICES = {
     "stage": "toy",

@@ -8,6 +8,8 @@ from burnish.platform.data.order import RecordStream, indices_at
 from burnish.platform.errors import DataError
 from burnish.platform.randomness import derived_seed, mix
 
+pytestmark = pytest.mark.fast
+
 
 class _Numbers:
     def __init__(self, length, fingerprint="f"):

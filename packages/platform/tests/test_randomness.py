@@ -10,6 +10,8 @@ from burnish.platform.device.keys import fold_words
 from burnish.platform.errors import ConfigError
 from burnish.platform.randomness import Purpose, derived_seed, key_words, mix
 
+pytestmark = pytest.mark.fast
+
 
 def test_key_words_are_the_five_in_order():
     assert key_words(1, 2, 3, Purpose.ROLLOUT, 4) == (1, 2, 3, 2, 4)

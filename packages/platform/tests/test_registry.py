@@ -9,7 +9,7 @@ from burnish.platform.configuration.registry import available, known_slots, prov
 from burnish.platform.configuration.slot_fields import default_component
 from burnish.platform.errors import ComponentError, ConfigError
 
-pytestmark = pytest.mark.usefixtures("toy")
+pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("toy")]
 
 
 def test_available_when_listing_then_imports_nothing():

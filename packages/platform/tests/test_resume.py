@@ -22,6 +22,8 @@ from burnish.platform.runs import resume
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.statistics.rows import read_rows, row_cut, row_line
 
+pytestmark = pytest.mark.fast
+
 STEPS = 4
 STAGES = ("a", "b")
 

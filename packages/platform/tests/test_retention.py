@@ -1,9 +1,12 @@
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.platform.checkpoint.retention import best_step, improves, steps_to_remove
+
+pytestmark = pytest.mark.fast
 
 _SCORES = st.dictionaries(st.integers(0, 50), st.floats(allow_infinity=False), max_size=8)
 _MODES = st.sampled_from(["max", "min"])

@@ -5,6 +5,8 @@ import pytest
 from burnish.platform.errors import RunError
 from burnish.platform.statistics.rows import read_rows, row_cut, row_line
 
+pytestmark = pytest.mark.fast
+
 
 def _written(directory, steps):
     path = directory / "metrics.jsonl"

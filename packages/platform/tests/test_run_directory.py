@@ -5,6 +5,8 @@ from burnish.platform.configuration.config import RunConfig
 from burnish.platform.errors import ConfigError, RunError
 from burnish.platform.runs.run_directory import RunDirectory
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture
 def root(tmp_path):

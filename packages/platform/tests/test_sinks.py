@@ -11,6 +11,8 @@ from burnish.platform.statistics.sinks.console import ConsoleSink
 from burnish.platform.statistics.sinks.jsonl import JsonlSink
 from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink
 
+pytestmark = pytest.mark.fast
+
 
 def _row(step, stage="sft", last=20, before=0):
     return SinkRow(stage=stage, step=step, last_step=last, global_step=before + step)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.fast
+
 DIARY = """
 from dataclasses import dataclass
 from typing import ClassVar

@@ -17,6 +17,8 @@ from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.platform.testing import KeptRows
 
+pytestmark = pytest.mark.fast
+
 WAIT = 0.05
 
 

@@ -10,6 +10,8 @@ from burnish.platform.checkpoint.step_directory import read_tree
 from burnish.platform.configuration.config import CheckpointConfig
 from burnish.platform.errors import CheckpointError
 
+pytestmark = pytest.mark.fast
+
 LIKE = {"layers": {"w": np.zeros((4, 8), np.float32)}}
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from burnish.platform.statistics.rows import read_rows
 
+pytestmark = pytest.mark.fast
+
 MAKER = """
 import json
 from dataclasses import dataclass

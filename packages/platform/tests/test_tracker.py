@@ -8,6 +8,8 @@ from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.sink import RunEnd, SinkRow
 from burnish.platform.statistics.tracker import StatsTracker
 
+pytestmark = pytest.mark.fast
+
 
 def _row(step=1, stage="sft"):
     return SinkRow(stage=stage, step=step, last_step=9, global_step=step)

@@ -2,6 +2,8 @@ import pytest
 
 from burnish.rl.accounting import Accounting
 
+pytestmark = pytest.mark.fast
+
 
 def test_close_when_all_is_accounted_for_reports_every_part():
     ledger = Accounting(submitted=10, trained=4, failed=1, stale=1, in_flight=1)

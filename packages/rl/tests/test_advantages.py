@@ -7,6 +7,8 @@ from burnish.rl.advantages.batch_mean import BatchMeanAdvantage
 from burnish.rl.advantages.group_mean import EPSILON, GroupMeanAdvantage
 from burnish.rl.advantages.leave_one_out import leave_one_out
 
+pytestmark = pytest.mark.fast
+
 ESTIMATORS = {
     "grpo": GroupMeanAdvantage(is_scaled=True),
     "dr_grpo": GroupMeanAdvantage(is_scaled=False),

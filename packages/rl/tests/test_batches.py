@@ -5,6 +5,8 @@ from burnish.rl.advantages.group_mean import GroupMeanAdvantage
 from burnish.rl.batches import BatchLayout, make_batches
 from burnish.rl.objectives.clipped_policy_gradient import ClippedPolicyGradientObjective
 
+pytestmark = pytest.mark.fast
+
 ADVANTAGE = GroupMeanAdvantage(is_scaled=False)
 OBJECTIVE = ClippedPolicyGradientObjective(0.2, 0.2)
 

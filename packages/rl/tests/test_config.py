@@ -12,6 +12,8 @@ from burnish.rl.config.advantage import BatchMean, LeaveOneOut
 from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
 from burnish.rl.config.stage import RL
 
+pytestmark = pytest.mark.fast
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quartet:

@@ -3,6 +3,8 @@ import pytest
 from burnish.platform.errors import ComponentError
 from burnish.rl.groups import require_whole
 
+pytestmark = pytest.mark.fast
+
 
 def test_groups_that_were_asked_for_are_whole(group):
     require_whole([group(0, [None, None]), group(1, [None, None])], 2, 2)

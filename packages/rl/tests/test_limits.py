@@ -7,6 +7,8 @@ from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.limits import MAX_MISMATCH, Limits, mismatch_limit
 from burnish.rl.objectives.mismatch import ABSOLUTE
 
+pytestmark = pytest.mark.fast
+
 
 def update(mismatch=0.0, skipped=0.0):
     return {ABSOLUTE: (mismatch * 50, 50), SKIPPED: (skipped, 1)}

@@ -12,6 +12,8 @@ from burnish.rl.objectives.clipped_policy_gradient import ClippedPolicyGradientO
 from burnish.rl.objectives.mismatch import ABSOLUTE, K3, MeasuredObjective, only_first
 from burnish.rl.objectives.policy_gradient import PolicyGradientObjective
 
+pytestmark = pytest.mark.fast
+
 ROWS, TOKENS = 3, 5
 RANDOM = np.random.default_rng(0)
 NEW = RANDOM.normal(-1.0, 0.5, (ROWS, TOKENS)).astype(np.float32)

@@ -4,6 +4,8 @@ from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.platform.errors import DataError
 from burnish.rl.prompts import prompts_that_fit
 
+pytestmark = pytest.mark.fast
+
 TOKENIZER = ByteTokenizer()
 
 

@@ -15,6 +15,8 @@ from burnish.rl.groups import Group, rows
 from burnish.rl.scoring import Scoring
 from burnish.sample.rewards.protocol import RewardResult
 
+pytestmark = pytest.mark.fast
+
 COLUMNS = {"behavior_logprobs": [-1.0]}
 
 

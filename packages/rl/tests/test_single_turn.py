@@ -10,6 +10,8 @@ from burnish.platform.randomness import Purpose, key_words
 from burnish.rl.rollouts.single_turn import SingleTurnRollout
 from burnish.sample.request import Completion
 
+pytestmark = pytest.mark.fast
+
 TOKENIZER = ByteTokenizer()
 ROLLOUT = SingleTurnRollout(tokenizer=TOKENIZER, max_new_tokens=5, temperature=0.7, seed=3, stage_index=2)
 REASONS = ("stop", "length", "failed")

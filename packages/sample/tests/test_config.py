@@ -11,6 +11,8 @@ from burnish.sample.config.engine import InProcess
 from burnish.sample.config.evaluation import GreedyEvaluation
 from burnish.sample.config.stage import Eval
 
+pytestmark = pytest.mark.fast
+
 SLOTS = [
     ("engine", "in_process"),
     ("reward", "exact_match"),

@@ -8,6 +8,8 @@ from burnish.sample.config.reward import ExactMatch
 from burnish.sample.rewards.protocol import RewardContext
 from burnish.sample.rewards.score import score
 
+pytestmark = pytest.mark.fast
+
 CONTEXT = RewardContext(tokenizer=ByteTokenizer())
 
 CASES = [

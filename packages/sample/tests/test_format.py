@@ -7,6 +7,8 @@ from burnish.platform.errors import ConfigError
 from burnish.sample.config.reward import Format
 from burnish.sample.rewards.protocol import RewardContext
 
+pytestmark = pytest.mark.fast
+
 CONTEXT = RewardContext(tokenizer=ByteTokenizer())
 
 

@@ -11,6 +11,8 @@ from burnish.sample.config.reward import ExactMatch, Format
 from burnish.sample.evaluation import EvaluationContext
 from burnish.sample.request import Completion
 
+pytestmark = pytest.mark.fast
+
 
 class ListData:
     """Three problems, whose answers are their prompts."""

@@ -3,6 +3,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.fast
+
 
 def test_readme_example_runs():
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -7,6 +7,8 @@ import pytest
 
 from burnish.sample.sampling import sample
 
+pytestmark = pytest.mark.fast
+
 LOGITS = np.array([2.0, 1.0, 0.0, -1.0, -30.0], np.float32)
 DRAWS = 20_000
 

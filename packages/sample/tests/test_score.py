@@ -11,6 +11,8 @@ from burnish.platform.errors import ConfigError
 from burnish.sample.rewards.protocol import RewardResult
 from burnish.sample.rewards.score import score
 
+pytestmark = pytest.mark.fast
+
 
 def length_reward(samples):
     return [RewardResult(float(len(sample.completion))) for sample in samples]

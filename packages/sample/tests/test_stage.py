@@ -6,6 +6,8 @@ import pytest
 
 from burnish.platform import run
 
+pytestmark = pytest.mark.fast
+
 SMALL = [
     "data.num_problems=2000",
     "model.hidden_size=32",

@@ -6,6 +6,8 @@ from burnish.platform.errors import ConfigError
 from burnish.platform.runs.stage import CheckContext
 from burnish.sft.config import SFT
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize("name", ["steps", "rows_per_step"])
 def test_counts_below_one_are_refused(name):

@@ -5,6 +5,8 @@ from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.platform.errors import DataError
 from burnish.sft.formats import encode
 
+pytestmark = pytest.mark.fast
+
 TOKENIZER = ByteTokenizer()
 EOS = TOKENIZER.eos_token_ids[0]
 
