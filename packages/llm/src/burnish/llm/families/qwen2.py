@@ -17,6 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from burnish.llm.attention import attention, cache_mask, segment_mask
+from burnish.llm.families import broadcast
 from burnish.llm.families.parameters import Parameter, Path, declarations, declare, initial_value, nest
 from burnish.llm.families.protocol import TensorName
 from burnish.llm.families.qwen2_config import Qwen2Shape, read_shape
@@ -93,7 +94,7 @@ class Qwen2LM:
         visible_until: Int[Array, "b t"] | None = None,
     ) -> tuple[Float[Array, "b t d"], KVCache | None]:
         """Return the final hidden states, and the cache with these tokens written to it."""
-        hidden = params["embed"][tokens]
+        hidden = broadcast.embed(params["embed"], tokens)
         angles = rotary_angles(positions, self.shape.head_dim, self.shape.rope_theta)
         if cache is None:
             hidden = self._scan(params["layers"], hidden, angles, segment_mask(segment_ids, visible_until))
@@ -154,9 +155,10 @@ class Qwen2Attention(nnx.Module):
         self, hidden: Float[Array, "b t d"], angles: Any, mask: Bool[Array, "b t s"], into: Any = None
     ) -> tuple[Float[Array, "b t d"], KVCache | None]:
         """Return the attention output, and the cache with this layer's keys and values written."""
-        queries = rotate(project(hidden, self.query[...]) + self.query_bias[...][None, None], *angles)
-        keys = rotate(project(hidden, self.key[...]) + self.key_bias[...][None, None], *angles)
-        values = project(hidden, self.value[...]) + self.value_bias[...][None, None]
+        queries = broadcast.shift(project(hidden, self.query[...]), self.query_bias[...])
+        keys = broadcast.shift(project(hidden, self.key[...]), self.key_bias[...])
+        values = broadcast.shift(project(hidden, self.value[...]), self.value_bias[...])
+        queries, keys = rotate(queries, *angles), rotate(keys, *angles)
         cache = None
         if into is not None:
             cache, layer, indices = into
@@ -215,7 +217,7 @@ def rms_norm(hidden: Float[Array, "b t d"], scale: Float[Array, " d"], eps: floa
     """Return x / sqrt(mean(x^2) + eps) in fp32, rounded to x's dtype and then scaled."""
     exact = hidden.astype(jnp.float32)
     normed = exact * jax.lax.rsqrt(jnp.mean(exact * exact, axis=-1, keepdims=True) + eps)
-    return normed.astype(hidden.dtype) * scale[None, None]
+    return broadcast.scale(normed.astype(hidden.dtype), scale)
 
 
 def project(values: Float[Array, "b t ..."], weight: Float[Array, "..."]) -> Float[Array, "b t ..."]:
