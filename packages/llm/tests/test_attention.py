@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from burnish.llm.attention import attention, cache_mask, segment_mask
 from burnish.llm.families.rotary import rotary_angles, rotate
@@ -55,6 +56,18 @@ def test_rotation_turns_each_pair_by_position_times_frequency():
         expected = (values[0, 1, 0, pair] + 1j * values[0, 1, 0, pair + 2]) * np.exp(3j * frequency)
         actual = turned[0, 1, 0, pair] + 1j * turned[0, 1, 0, pair + 2]
         assert abs(expected - actual) < 1e-6
+
+
+@pytest.mark.parametrize(("theta", "head_dim"), [(10_000.0, 64), (1_000_000.0, 128), (100.0, 16)])
+def test_angles_far_out_are_those_of_transformers(theta, head_dim):
+    torch = pytest.importorskip("torch")
+    position = 30_000
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim
+    theirs = position * (1.0 / theta**exponents)
+    cosine, sine = rotary_angles(jnp.array([[position]]), head_dim, theta)
+    half = head_dim // 2
+    assert np.abs(np.asarray(cosine[0, 0, 0, :half]) - torch.cos(theirs).numpy()).max() < 5e-6
+    assert np.abs(np.asarray(sine[0, 0, 0, :half]) - torch.sin(theirs).numpy()).max() < 5e-6
 
 
 def test_keys_and_values_are_written_at_their_positions_and_padding_is_dropped():

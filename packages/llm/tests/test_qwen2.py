@@ -187,10 +187,23 @@ def test_a_config_without_a_size_is_refused_by_name(hf_config):
 
 
 @pytest.mark.parametrize(
-    "theta", [{"rope_theta": 77.0}, {"rope_theta": None, "rope_parameters": {"rope_theta": 77.0}}], ids=str
+    "places",
+    [
+        {"rope_theta": 77.0},
+        {"rope_parameters": {"rope_theta": 77.0}},
+        {"rope_theta": 10.0, "rope_parameters": {"rope_type": "default", "rope_theta": 77.0}},
+        {"rope_theta": 10.0, "rope_scaling": {"rope_type": "default", "rope_theta": 77.0}},
+        {"rope_parameters": {"rope_theta": 5.0}, "rope_scaling": {"type": "default", "rope_theta": 77.0}},
+        {"rope_theta": 77.0, "rope_scaling": {"rope_type": "default"}},
+    ],
+    ids=str,
 )
-def test_rope_theta_is_read_from_either_place(hf_config, theta):
-    assert Qwen2().build(FamilyContext(hf_config={**hf_config, **theta})).shape.rope_theta == 77.0
+def test_rope_theta_is_read_where_transformers_reads_it(hf_config, places):
+    import transformers
+
+    plain = {name: value for name, value in hf_config.items() if not name.startswith("rope")}
+    assert Qwen2().build(FamilyContext(hf_config=plain | places)).shape.rope_theta == 77.0
+    assert transformers.Qwen2Config(**(plain | places)).rope_parameters["rope_theta"] == 77.0
 
 
 def test_two_models_of_one_shape_are_equal_whatever_else_their_configs_say(hf_config):

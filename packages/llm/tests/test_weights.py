@@ -120,6 +120,16 @@ def test_a_tied_model_ignores_a_head_in_the_files(tmp_path, hf_config, scaled_pa
     assert same(load_huggingface(tmp_path, model), params)
 
 
+def test_a_tied_model_whose_files_hold_another_head_is_refused(tmp_path, hf_config, scaled_params):
+    model = Qwen2().build(FamilyContext(hf_config={**hf_config, "tie_word_embeddings": True}))
+    save_huggingface(tmp_path, model, scaled_params(model), "float32")
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["lm_head.weight"] = -tensors["model.embed_tokens.weight"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"`lm_head.weight` differs from `model.embed_tokens.weight`"):
+        load_huggingface(tmp_path, model)
+
+
 def test_an_untied_model_without_a_head_in_the_files_is_refused(tmp_path, hf_config, scaled_params):
     tied = Qwen2().build(FamilyContext(hf_config={**hf_config, "tie_word_embeddings": True}))
     save_huggingface(tmp_path, tied, scaled_params(tied), "float32")

@@ -22,13 +22,14 @@ from burnish.platform.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+HEAD = "lm_head.weight"
 
 
 def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -> dict[str, Any]:
     """Return the parameters in a Hugging Face directory as a numpy tree of `dtype`.
 
-    `CheckpointError` names missing and unexpected tensors and wrong shapes. A head in the files of a model
-    that ties it to the embedding is ignored, as transformers does.
+    `CheckpointError` names missing and unexpected tensors and wrong shapes, and a head of its own in the
+    files of a model whose config ties it to the embedding: transformers would take that head.
     """
     files = _tensor_files(directory)
     leaves = _leaves(model)
@@ -45,6 +46,9 @@ def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -
                 _check_shape(directory, tensor_name, tensor, huggingface_shape(name, slices.shape[1:]))
                 slices[index] = from_huggingface(tensor, name, slices.shape[1:])
             _insert(tree, path, array)
+        if ("head",) not in leaves and HEAD in files:
+            embedding = leaves[("embed",)][0].template
+            _require_tied(directory, embedding, opened[files[HEAD]], opened[files[embedding]])
     return tree
 
 
@@ -155,12 +159,20 @@ def _open(path: Path) -> Any:
 
 def _compare_names(directory: Path, expected: set[str], found: set[str], *, is_tied: bool) -> None:
     ignored = {name for name in found if name.endswith("rotary_emb.inv_freq")}
-    ignored |= {"lm_head.weight"} if is_tied else set()
+    ignored |= {HEAD} if is_tied else set()
     missing, unexpected = sorted(expected - found), sorted(found - expected - ignored)
     if missing or unexpected:
         raise CheckpointError(
             f"{directory}: the weights do not fit config.json: missing {_listing(missing)}; "
             f"unexpected {_listing(unexpected)}"
+        )
+
+
+def _require_tied(directory: Path, embedding: str, of_head: Any, of_embedding: Any) -> None:
+    if not np.array_equal(of_head.get_tensor(HEAD), of_embedding.get_tensor(embedding)):
+        raise CheckpointError(
+            f"{directory}: `{HEAD}` differs from `{embedding}`, and config.json ties them: set "
+            "tie_word_embeddings to false there, or take that tensor out"
         )
 
 

@@ -47,16 +47,19 @@ def read_shape(hf_config: Mapping[str, Any]) -> Qwen2Shape:
         raise ConfigError(f"config.json of the model: {error} is missing, and qwen2 needs it") from error
 
 
+def _rope(hf_config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a config says of its rotary embedding, the older name first, as transformers does."""
+    return hf_config.get("rope_scaling") or hf_config.get("rope_parameters") or {}
+
+
 def _rope_theta(hf_config: Mapping[str, Any]) -> float:
-    parameters = hf_config.get("rope_parameters") or {}
-    return float(parameters.get("rope_theta") or hf_config.get("rope_theta") or 10_000.0)
+    return float(_rope(hf_config).get("rope_theta") or hf_config.get("rope_theta") or 10_000.0)
 
 
 def _refuse_unsupported(hf_config: Mapping[str, Any]) -> None:
     """Refuse what would silently change the numbers."""
-    rope = hf_config.get("rope_parameters") or {}
-    scaling = hf_config.get("rope_scaling") or {}
-    rope_type = rope.get("rope_type") or scaling.get("rope_type") or scaling.get("type") or "default"
+    rope = _rope(hf_config)
+    rope_type = rope.get("rope_type") or rope.get("type") or "default"
     is_sliding = hf_config.get("use_sliding_window") or "sliding_attention" in (
         hf_config.get("layer_types") or ()
     )

@@ -8,8 +8,13 @@ from jaxtyping import Array, Float, Int
 def rotary_angles(
     positions: Int[Array, "b t"], head_dim: int, theta: float
 ) -> tuple[Float[Array, "b t 1 k"], Float[Array, "b t 1 k"]]:
-    """Return cosine and sine of position * theta^(-2i/k), fp32, each frequency twice."""
-    frequencies = (theta ** (-np.arange(0, head_dim, 2) / head_dim)).astype(np.float32)
+    """Return cosine and sine of position * theta^(-2i/k), fp32, each frequency twice.
+
+    The frequencies are rounded as in transformers: exponent, power and quotient each to fp32. A single
+    rounding of the exact value gives other angles, by up to 1e-3 at position 30,000.
+    """
+    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
+    frequencies = np.float32(1.0) / (theta ** exponents.astype(np.float64)).astype(np.float32)
     angles = positions[:, :, None, None].astype(jnp.float32) * np.tile(frequencies, 2)[None, None, None]
     return jnp.cos(angles), jnp.sin(angles)
 
