@@ -137,3 +137,14 @@ def test_make_batch_when_a_prefix_is_shared_then_its_columns_are_the_first_sampl
 def test_sample_when_a_loss_weight_is_no_finite_number_from_zero_on_then_is_refused(weights):
     with pytest.raises(AssertionError, match="loss weights are"):
         make_sample([1], [2, 3], {"loss_weights": weights})
+
+
+def test_make_batch_when_rows_have_one_token_then_says_what_is_missing():
+    with pytest.raises(DataError, match="rows of 1 tokens cannot hold 1 sequences"):
+        make_batch([make_sample([], [1])], num_rows=1, length=1, pad_token_id=0)
+
+
+def test_make_batch_when_there_is_no_sample_then_is_all_padding():
+    batch = make_batch([], num_rows=2, length=3, pad_token_id=9)
+    np.testing.assert_array_equal(batch.tokens, np.full((2, 3), 9))
+    assert not batch.weights.any()

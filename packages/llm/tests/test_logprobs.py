@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -124,3 +126,12 @@ def test_linear_logprobs_when_bfloat16_then_results_are_fp32_and_near(inputs):
     np.testing.assert_allclose(logprobs, reference, atol=2e-5)
     gradient = jax.grad(lambda head: jnp.sum(linear_logprobs(rounded[0], head, targets)[0]))(rounded[1])
     assert gradient.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0), (2, 1)], ids=str)
+def test_logprobs_of_few_or_no_positions_have_their_shape_and_gradients(shape):
+    head, targets = jnp.ones((4, 7)), jnp.zeros(shape, jnp.int32)
+    hidden = jnp.ones((*shape, 4))
+    value, gradient = jax.value_and_grad(lambda h: linear_logprobs(h, head, targets).logprob.sum())(hidden)
+    assert np.isclose(value, -math.prod(shape) * np.log(7))
+    assert gradient.shape == hidden.shape

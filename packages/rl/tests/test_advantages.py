@@ -54,8 +54,14 @@ def test_every_completion_token_gets_its_samples_value(group, name):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_equal_rewards_give_zero(group, name):
-    assert np.abs(firsts(ESTIMATORS[name]([group(0, [0.7, 0.7, 0.7])]))).max() < 1e-6
+@pytest.mark.parametrize("size", range(2, 12))
+def test_equal_rewards_give_exactly_zero(group, name, size):
+    rewards = [0.1 + 0.2] * size
+    assert firsts(ESTIMATORS[name]([group(0, rewards)])) == [[0.0] * size]
+
+
+def test_twin_a_mean_of_equal_numbers_is_not_always_that_number():
+    assert any((np.full(size, 0.1 + 0.2) != np.full(size, 0.1 + 0.2).mean()).any() for size in range(2, 12))
 
 
 @pytest.mark.parametrize("name", ["grpo", "dr_grpo", "rloo"])

@@ -155,7 +155,12 @@ class _Filling:
 
     def batch(self, pad_token_id: int, max_sequences: int) -> TokenBatch:
         """Return the batch."""
-        assert max_sequences < self._sample_ids.shape[1], "a sequence has a token before its first"
+        length = self._sample_ids.shape[1]
+        if max_sequences >= length:
+            raise DataError(
+                f"rows of {length} tokens cannot hold {max_sequences} sequences, each with a token that "
+                "nothing precedes; use longer rows"
+            )
         arrays = dict(self._arrays)
         arrays["tokens"] = np.where(arrays["segment_ids"] == 0, np.int32(pad_token_id), arrays["tokens"])
         return TokenBatch(

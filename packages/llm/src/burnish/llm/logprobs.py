@@ -44,6 +44,8 @@ def linear_logprobs(
     rows that are sharded over devices stay where they are. Gradients are exact; an output that nothing reads
     costs nothing. The temperature is one number or one per target, and a constant to differentiation.
     """
+    if targets.size == 0:
+        return Predictions(*[jnp.zeros(targets.shape, jnp.float32)] * 4)
     leading, num_positions = targets.shape[:-1], targets.shape[-1]
     num_rows = int(np.prod(leading, dtype=np.int64))
     num_chunks = -(-num_positions * num_rows // max(chunk, num_rows)) or 1

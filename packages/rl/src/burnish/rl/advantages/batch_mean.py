@@ -19,7 +19,7 @@ class BatchMeanAdvantage:
     def __call__(self, groups: Sequence[Group]) -> list[list[TokenAdvantages]]:
         """Return the advantages."""
         rewards = np.concatenate([group.rewards for group in groups]) if groups else np.zeros(1)
-        if rewards.size == 0:
-            return [[] for _ in groups]
+        if rewards.size == 0 or np.ptp(rewards) == 0:
+            return [spread(group, np.zeros_like(group.rewards)) for group in groups]
         scale = rewards.std() + EPSILON if self.is_scaled else 1.0
         return [spread(group, (group.rewards - rewards.mean()) / scale) for group in groups]

@@ -10,7 +10,7 @@ from burnish.rl.advantages.protocol import TokenAdvantages, spread
 from burnish.rl.groups import Group
 
 EPSILON = 1e-6
-"""Added to the standard deviation, so that a group of equal rewards gives 0 and not 0 / 0."""
+"""Added to the standard deviation, so that rewards that hardly differ give no huge advantages."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class GroupMeanAdvantage:
     is_scaled: bool
 
     def __call__(self, groups: Sequence[Group]) -> list[list[TokenAdvantages]]:
-        """Return the advantages; a sample alone in its group has nothing to compare with and gets 0."""
+        """Return the advantages: 0 for equal rewards, and for a sample alone in its group."""
         return [spread(group, self._values(group.rewards)) for group in groups]
 
     def _values(self, rewards: Float[np.ndarray, " g"]) -> Float[np.ndarray, " g"]:
-        if len(rewards) < 2:
+        if len(rewards) < 2 or np.ptp(rewards) == 0:
             return np.zeros_like(rewards)
         centered = rewards - rewards.mean()
         return centered / (rewards.std(ddof=1) + EPSILON) if self.is_scaled else centered

@@ -10,10 +10,12 @@ from burnish.rl.groups import Group
 
 
 def leave_one_out(groups: Sequence[Group]) -> list[list[TokenAdvantages]]:
-    """Return A_i = r_i - mean of the others = n / (n - 1) (r_i - mean); 0 for a sample alone in its group."""
+    """Return A_i = r_i - mean of the others = n / (n - 1) (r_i - mean); 0 for equals or a sample alone."""
     return [spread(group, _values(group.rewards)) for group in groups]
 
 
 def _values(rewards: Float[np.ndarray, " g"]) -> Float[np.ndarray, " g"]:
     n = len(rewards)
-    return (rewards - rewards.mean()) * n / (n - 1) if n > 1 else np.zeros_like(rewards)
+    if n < 2 or np.ptp(rewards) == 0:
+        return np.zeros_like(rewards)
+    return (rewards - rewards.mean()) * n / (n - 1)
