@@ -198,14 +198,16 @@ def test_load_weights_when_called_then_the_next_step_starts_from_them(backend):
     assert ours["train/loss"][0] == theirs["train/loss"][0]
 
 
-@pytest.mark.parametrize("mesh_shape", [(1, 1), (2, 2)])
-def test_load_state_when_continued_then_equals_uninterrupted_bit_for_bit(backend, mesh_shape):
-    uninterrupted = backend(mesh_shape=mesh_shape)
+@pytest.mark.parametrize(
+    ("mesh_shape", "dtype"), [((1, 1), "float32"), ((2, 2), "float32"), ((2, 2), "bfloat16")]
+)
+def test_load_state_when_continued_then_equals_uninterrupted_bit_for_bit(backend, mesh_shape, dtype):
+    options = {"mesh_shape": mesh_shape, "dtypes": (dtype, dtype)}
+    uninterrupted = backend(**options)
     for seed in range(3):
         uninterrupted.step(batch_of(seed), cross_entropy)
     saved = restored_from(uninterrupted.save_state())
-    resumed = backend(seed=7, mesh_shape=mesh_shape)
-    without_optimizer = backend(seed=7, mesh_shape=mesh_shape)
+    resumed, without_optimizer = backend(seed=7, **options), backend(seed=7, **options)
     resumed.load_state(saved)
     without_optimizer.load_weights(saved.tree("params", uninterrupted.save_state().trees["params"]))
     assert resumed.weight_version == 3

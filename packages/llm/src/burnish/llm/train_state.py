@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, traced
 from burnish.llm.partition import Partition
+from burnish.llm.rounding import in_fp32
 from burnish.llm.sharding import parameter_shardings, replicated
 
 State = dict[str, Any]
@@ -52,9 +53,9 @@ class StateLayout:
         return jax.eval_shape(self.fresh_state, self.abstract_params()[0])
 
     def fresh_state(self, masters: Any) -> State:
-        """Return the state before the first step, with `masters` of what is trained."""
+        """Return the state before the first step, with `masters` of what is trained and moments in fp32."""
         counter = jnp.zeros((), jnp.int32)
-        opt_state = self.optimize().blank().init(masters)
+        opt_state = self.optimize().blank().init(in_fp32(masters))
         return {"params": masters, "opt_state": opt_state, "step": counter, "skipped": counter}
 
     def state_shardings(self) -> State:

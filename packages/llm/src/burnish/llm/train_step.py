@@ -21,6 +21,7 @@ from burnish.llm.batch import TokenBatch
 from burnish.llm.micro_batches import join_rows, split_rows, with_scalars
 from burnish.llm.objective import Objective, Statistics, evaluate
 from burnish.llm.policy import policy_of
+from burnish.llm.rounding import in_fp32, masters_of
 from burnish.llm.scoring import columns_of_policy
 from burnish.llm.sharding import batch_sharding, replicated
 from burnish.llm.train_state import State, StateLayout, compute_copy
@@ -110,8 +111,9 @@ def update(
     scale = 1.0 / jnp.maximum(grad_norm / given["max_grad_norm"], 1.0)
     clipped = jax.tree.map(lambda gradient: gradient * scale, pending.gradients)
     transformation = optimizer.transformation(hyper)
-    updates, opt_state = transformation.update(clipped, state["opt_state"], state["params"])
-    params = optax.apply_updates(state["params"], updates)
+    masters = in_fp32(state["params"])
+    updates, opt_state = transformation.update(clipped, state["opt_state"], masters)
+    params = masters_of(optax.apply_updates(masters, updates), layout.param_dtype, state["step"])
     skipped = jnp.where(is_finite, 0, 1)
     next_state = {
         "params": _select(is_finite, params, state["params"]),

@@ -60,7 +60,8 @@ class JaxConfig:
     """Arrangement of the devices."""
 
     param_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the trained parameters."""
+    """Number format of the trained parameters; moments are float32 with either. bfloat16 saves memory: the
+    optimizer computes in float32, and its result is rounded up or down by chance."""
 
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of forward and backward passes, sampling and evaluation."""

@@ -1,0 +1,40 @@
+"""Masters in bfloat16: arithmetic in fp32, and rounding by chance, so that small updates count on average.
+
+Rounded to the nearest, an update below a five-hundredth of a parameter is lost, however often it comes.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, BFloat16, Float32, Int32, Key
+
+_SEED = 0x6D617374
+"""Of the keys that rounding draws from; what is drawn depends on step and parameter, not on the run."""
+
+
+def in_fp32(params: Any) -> Any:
+    """Return a tree in fp32."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
+
+
+def masters_of(params: Any, dtype: str, step: Int32[Array, ""]) -> Any:
+    """Return an fp32 tree in the masters' dtype; bfloat16 is rounded by keys of the step."""
+    if dtype == "float32":
+        return params
+    leaves, structure = jax.tree.flatten(params)
+    step_key = jax.random.fold_in(jax.random.key(_SEED), step)
+    keys = [jax.random.fold_in(step_key, number) for number in range(len(leaves))]
+    return jax.tree.unflatten(structure, [round_by_chance(*pair) for pair in zip(keys, leaves, strict=True)])
+
+
+def round_by_chance(key: Key[Array, ""], values: Float32[Array, "..."]) -> BFloat16[Array, "..."]:
+    """Return one of the two nearest bfloat16 numbers, the nearer the likelier: the mean is the value.
+
+    What bfloat16 holds exactly stays. Stochastic rounding as in https://arxiv.org/abs/2010.06192.
+    """
+    bits = lax.bitcast_convert_type(values, jnp.uint32)
+    noise = jax.random.bits(key, values.shape, jnp.uint16).astype(jnp.uint32)
+    cut = (bits + noise) & jnp.uint32(0xFFFF0000)
+    return lax.bitcast_convert_type(cut, jnp.float32).astype(jnp.bfloat16)
