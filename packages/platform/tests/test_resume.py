@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from burnish.platform.configuration.config import (
 )
 from burnish.platform.errors import RunError
 from burnish.platform.runs import resume
+from burnish.platform.runs.rewind import finish_rewind, rewind
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
-from burnish.platform.statistics.rows import read_rows, row_cut, row_line
+from burnish.platform.statistics.rows import read_rows, row_line
 
 pytestmark = pytest.mark.fast
 
@@ -71,68 +73,82 @@ def begun(tmp_path, config):
                 file.parent.mkdir(exist_ok=True)
                 with file.open("ab") as stream:
                     stream.write(lines)
-        root.finish_stage(1, "a", FinishedStage(Artifacts(), STEPS + 1))
+        for index, stage in enumerate(STAGES, 1):
+            root.finish_stage(index, stage, FinishedStage(Artifacts(), STEPS + 1))
+        root.status("complete")
         return root
 
     return make
 
 
-def _is_whole(root, config):
-    """Say whether the run has every row up to where `latest` goes on."""
-    start = resume.find_starting_point(config, root)
-    kept = -1 if start.step is None else start.step
-    wanted = [("a", step) for step in range(STEPS + 1 if start.stage_index == 2 else kept + 1)]
-    wanted += [("b", step) for step in range(kept + 1 if start.stage_index == 2 else 0)]
-    files = (root.metrics, root.path / "samples" / "x.jsonl")
-    found = [[(row["stage"], row["step"]) for row in read_rows(file)] for file in files]
-    return all(rows[: len(wanted)] == wanted for rows in found)
-
-
 @pytest.mark.parametrize(("index", "step"), [(1, 2), (1, STEPS), (2, 2)])
-def test_cut_after_wherever_it_dies_leaves_a_run_that_goes_on(begun, config, monkeypatch, index, step):
+def test_rewind_wherever_it_dies_is_finished_by_the_next_process(begun, config, monkeypatch, index, step):
     whole, number, died, perform = begun("whole"), 0, True, atomic.perform
     while died:
         root = RunDirectory(shutil.copytree(whole.path, whole.path.with_name(str(number))))
-        start = resume.StartingPoint(index, _manager(root, config, index).verify(step))
-        left = number
-
-        def dying(operation, *arguments, **options):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Died
-            return perform(operation, *arguments, **options)
-
-        monkeypatch.setattr(atomic, "perform", dying)
-        try:
-            resume.cut_after(root, start, config)
-            died = False
-        except Died:
-            number += 1
+        died = cut_at_operation(number, monkeypatch, partial(rewind, root, config, index, step))
         monkeypatch.setattr(atomic, "perform", perform)
-        assert _is_whole(root, config)
-        resume.cut_after(root, start, config)
-        found = resume.find_starting_point(config, root)
-        assert (found.stage_index, found.step) == (index, step)
-        assert not list(root.path.rglob(".*"))
-        last = read_rows(root.metrics)[-1]
-        assert (last["stage"], last["step"]) == (STAGES[index - 1], step)
+        root = RunDirectory(root.path)
+        assert root.is_complete == (snapshot(root) == snapshot(whole)), "half a run is not complete"
+        if not root.is_complete:
+            finish_rewind(root, config)
+            found = resume.find_starting_point(config, root)
+            assert (found.stage_index, found.step) == (index, step)
+            rewind(root, config, found.stage_index, found.step)
+            assert not list(root.path.rglob(".*"))
+            assert rows_of(root) == [rows_up_to(index, step)] * 2
+            assert not root.is_complete
+        number += 1
     assert number > 5
 
 
-def test_twin_a_run_whose_rows_are_cut_first_is_not_whole(begun, config):
+def test_twin_without_the_intent_half_a_run_says_that_it_is_complete(begun, config, monkeypatch):
     root = begun("x")
-    assert _is_whole(root, config)
-    row_cut(root.metrics, lambda stage, step: stage == "a" and step <= 2)()
-    assert not _is_whole(root, config)
+    monkeypatch.setattr(RunDirectory, "write_json", lambda *_: None)
+    assert cut_at_operation(6, monkeypatch, lambda: rewind(root, config, 1, 2))
+    assert RunDirectory(root.path).is_complete
 
 
-def test_cut_after_of_a_broken_row_changes_nothing(begun, config):
+def cut_at_operation(number, monkeypatch, function):
+    """Call a function whose operation `number` on the disk never happens; return whether there was one."""
+    perform, left = atomic.perform, number
+
+    def dying(operation, *arguments, **options):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Died
+        return perform(operation, *arguments, **options)
+
+    monkeypatch.setattr(atomic, "perform", dying)
+    try:
+        function()
+    except Died:
+        return True
+    return False
+
+
+def snapshot(root):
+    """What lies in a run, but for what is hidden and when it was said."""
+    files = [path for path in root.path.rglob("*") if path.is_file() and path.name != "status.json"]
+    seen = {str(path.relative_to(root.path)): path.read_bytes() for path in files}
+    return {name: content for name, content in seen.items() if "/." not in f"/{name}"}
+
+
+def rows_of(root):
+    return [[(row["stage"], row["step"]) for row in read_rows(file)] for file in root.row_files]
+
+
+def rows_up_to(index, step):
+    last = {1: step, 2: -1} if index == 1 else {1: STEPS, 2: step}
+    return [(stage, row) for number, stage in enumerate(STAGES, 1) for row in range(last[number] + 1)]
+
+
+def test_rewind_of_a_broken_row_changes_nothing(begun, config):
     root = begun("x")
     with (root.path / "samples" / "x.jsonl").open("a", encoding="utf-8") as file:
         file.write("{oops\n" + json.dumps({"stage": "b", "step": 5}) + "\n")
     before = {path: path.stat().st_mtime_ns for path in root.path.rglob("*")}
-    start = resume.StartingPoint(1, _manager(root, config, 1).verify(2))
     with pytest.raises(RunError, match=r"x\.jsonl:11"):
-        resume.cut_after(root, start, config)
+        rewind(root, config, 1, 2)
     assert {path: path.stat().st_mtime_ns for path in root.path.rglob("*")} == before

@@ -28,9 +28,9 @@ def publish_file(path: Path, content: bytes) -> None:
     make_directory(path.parent)
     aside = _hidden(path, _WRITING)
     write_file(aside, content)
-    _flush(aside)
+    flush(aside)
     perform(os.replace, aside, path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def begin_directory(path: Path) -> Path:
@@ -55,7 +55,7 @@ def publish_directory(path: Path) -> None:
         if os.path.lexists(before):
             perform(os.rename, before, path)
         raise
-    _flush(path.parent)
+    flush(path.parent)
     _delete(before)
 
 
@@ -66,7 +66,7 @@ def remove(path: Path) -> None:
     trash = _hidden(path, _REMOVED)
     _delete(trash)
     perform(os.rename, path, trash)
-    _flush(path.parent)
+    flush(path.parent)
     with suppress(OSError):  # it is removed; what stays of it is swept
         _delete(trash)
 
@@ -87,7 +87,7 @@ def make_directory(path: Path) -> None:
     except FileExistsError as error:
         if not path.is_dir():  # else somebody has made it meanwhile
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def add_directory(path: Path) -> None:
@@ -130,6 +130,15 @@ class AppendedFile:
         self._file.close()
 
 
+def flush(path: Path) -> None:
+    """Put a file, or the names in a directory, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        perform(os.fsync, descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def perform(operation: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """Make one operation on the disk."""
     return operation(*arguments, **options)
@@ -148,15 +157,7 @@ def _write(descriptor: int, content: bytes) -> None:
 def _flush_tree(directory: Path) -> None:
     for parent, _, names in os.walk(directory):
         for name in [*names, "."]:
-            _flush(Path(parent) / name)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        perform(os.fsync, descriptor)
-    finally:
-        os.close(descriptor)
+            flush(Path(parent) / name)
 
 
 def _delete(path: Path) -> None:

@@ -12,6 +12,7 @@ from burnish.platform.errors import ConfigError, RunError
 from burnish.platform.runs import resume
 from burnish.platform.runs.provenance import provenance
 from burnish.platform.runs.resume import StartingPoint
+from burnish.platform.runs.rewind import finish_rewind, rewind
 from burnish.platform.runs.run_directory import RunDirectory
 
 
@@ -56,6 +57,7 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     """
     wanted = config.checkpoint.resume_from
     if not root.is_begun:
+        root.clear()
         root.write_json("run.json", provenance(config, overrides))
         root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
         return resume.FRESH
@@ -75,6 +77,8 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
             "take these back, or set another run.name"
         )
     console = Console(stderr=True, soft_wrap=True)
+    if root.is_primary:
+        finish_rewind(root, config)
     if config.checkpoint.resume_from == "latest" and root.is_complete:
         console.print(f"{root.path} is complete: nothing to resume", markup=False, highlight=False)
         return None
@@ -83,5 +87,5 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
         console.print(line, markup=False, highlight=False)
     start = resume.find_starting_point(config, root)
     if root.is_primary:
-        resume.cut_after(root, start, config)
+        rewind(root, config, start.stage_index, start.step)
     return start

@@ -1,8 +1,8 @@
 """Run a chain of stages in order, and record how the run ends, whatever ends it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -82,6 +82,20 @@ def _check(config: Config) -> None:
                 stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
 
 
+@contextmanager
+def _saved(manager: CheckpointManager) -> Generator[None]:
+    """End with the last save, whatever happens: the run's lock is not given back under its thread."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            manager.wait()
+        except Exception as of_save:  # noqa: BLE001 - the first error is the one to be told
+            error.add_note(f"the last checkpoint was not saved either: {of_save}")
+        raise
+    manager.wait()
+
+
 def _placed(name: str, stage_config: object) -> AbstractContextManager[None]:
     """Put the stage in front of what its errors say, but for those about what it shares with others."""
     return placed(f"stages.{name}", at_top={*_shared_fields(stage_config), *options_of(Sections), "stages"})
@@ -114,8 +128,10 @@ def _run_recorded(chain: "_Chain") -> None:
 
 def _record_end(root: RunDirectory, logger: StatsLogger, end: RunEnd) -> None:
     """Write the run's end into `status.json` and tell the sinks."""
-    root.status(end.phase, **({} if end.reason is None else {"reason": end.reason}))
-    logger.close(end)
+    try:
+        root.status(end.phase, **({} if end.reason is None else {"reason": end.reason}))
+    finally:
+        logger.close(end)
 
 
 def _end_of(error: BaseException) -> RunEnd:
@@ -127,7 +143,7 @@ def _end_of(error: BaseException) -> RunEnd:
             return RunEnd("stopped", str(error))
         case _:
             phase = "refused" if isinstance(error, BurnishError) else "failed"
-            return RunEnd(phase, f"{type(error).__name__}: {error}")
+            return RunEnd(phase, " ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def _early_ends(root: RunDirectory, config: Config) -> dict[str, str]:
@@ -169,12 +185,20 @@ class _Chain:
         """Run the stages that are not finished, each with what the one before it left."""
         before = FinishedStage(Artifacts(), 0)
         for index, name in enumerate(self.config.stages, 1):
+            self._require_uninterrupted(name)
             before = self.root.finished_stage(index, name) or self._run_stage(index, name, before, logger)
             self.root.write_json("summary.json", _summary(self.root, self.config))
 
+    def _require_uninterrupted(self, name: str) -> None:
+        """Raise Interrupted where a signal has come and no step was there to notice it."""
+        pending = self.interrupts.pending
+        if pending is not None:
+            command = self._resume_command()
+            raise Interrupted(f"stopped by a signal before '{name}'; go on with: {command}", pending)
+
     def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
         run = self.stage_run(index, logger, before.next_global_step)
-        with _placed(name, self.config.stages[name]):
+        with _saved(run.manager), _placed(name, self.config.stages[name]):
             artifacts = self.build(index, run).run(before.artifacts)
         supply.require_provided(name, self.config.stages[name], artifacts)
         finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)

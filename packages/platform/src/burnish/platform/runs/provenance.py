@@ -27,7 +27,7 @@ def provenance(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         "git": _git_state(),
         "components": [asdict(provider) for provider in config.components],
         "python": machine.python_version(),
-        "versions": {name: version(name) for name in ("jax", "jaxlib", "numpy", "burnish-platform")},
+        "versions": versions(),
         "device": {
             "platform": device.platform,
             "kind": device.device_kind,
@@ -36,6 +36,11 @@ def provenance(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         "cpu_threads": cpu_threads(),
         "host": machine.node(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes numbers."""
+    return {name: version(name) for name in ("jax", "jaxlib", "numpy", "burnish-platform")}
 
 
 def cpu_threads() -> int:

@@ -1,7 +1,7 @@
 """Where a run starts: fresh, from its latest or best checkpoint, or from one that is named.
 
 Everything is looked at before anything is changed: the config against the one the run began with, the
-checkpoint against its manifest. Only then is what lies past the point removed: stages, checkpoints, rows.
+checkpoint against its manifest. `rewind` then removes what lies past the point: stages, checkpoints, rows.
 """
 
 import json
@@ -13,14 +13,12 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from burnish.platform import atomic
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import CheckpointError, ConfigError
-from burnish.platform.runs.provenance import cpu_threads
+from burnish.platform.runs.provenance import cpu_threads, versions
 from burnish.platform.runs.run_directory import RunDirectory
-from burnish.platform.statistics.rows import row_cut
 
 CHECKPOINT = re.compile(r"stages/(?P<index>\d+)-(?P<stage>[^/]+)/checkpoints/step_(?P<step>\d+)$")
 
@@ -101,40 +99,12 @@ def _named(path: Path, config: Config) -> StartingPoint:
     return StartingPoint(index, manager.verify(int(match["step"])))
 
 
-def cut_after(root: RunDirectory, start: StartingPoint, config: Config) -> None:
-    """Remove what lies past the starting point: later stages, later checkpoints, rows and samples.
-
-    The latest goes first and rows go last, so that a run killed in between goes on from a checkpoint whose
-    rows are there. What a process that died has left half written or half removed goes, too.
-    """
-    names = list(config.stages)
-    order = {name: index for index, name in enumerate(names, 1)}
-
-    def keeps(stage: str, step: int) -> bool:
-        index = order.get(stage, 0)
-        return index < start.stage_index or (
-            index == start.stage_index and start.step is not None and step <= start.step
-        )
-
-    files = (root.metrics, *sorted((root.path / "samples").glob("*.jsonl")))
-    row_cuts = [row_cut(file, keeps) for file in files]
-    atomic.sweep(root.path)
-    for index, name in reversed(list(enumerate(names, 1))):
-        if index > start.stage_index or (index == start.stage_index and start.step is None):
-            atomic.remove(root.stage(index, name))
-    current = root.stage(start.stage_index, names[start.stage_index - 1])
-    atomic.remove(current / "done.json")
-    if start.step is not None:
-        CheckpointManager(current / "checkpoints", config.checkpoint).discard_after(start.step)
-    for cut in row_cuts:
-        cut()
-
-
 def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str]]:
     """Compare the config with the one the run began with: (refused differences, warnings), a phrase each.
 
     Free to change: `checkpoint`, `logging`, `run` except its seed, and the `steps` of an unfinished stage.
-    `jax.mesh` and the thread count may change with a warning: sums are then rounded in another order.
+    `jax.mesh`, the thread count and the versions of libraries may change with a warning: sums are then
+    rounded otherwise.
     """
     saved = _flatten(OmegaConf.to_container(OmegaConf.load(root.config)))
     asked = _flatten(config.resolved)
@@ -146,10 +116,15 @@ def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str
             continue
         phrase = f"{key}: {saved.get(key, 'absent')} -> {asked.get(key, 'absent')}"
         (warned if key.startswith("jax.mesh.") else refused).append(phrase)
-    threads = json.loads((root.path / "run.json").read_text(encoding="utf-8"))["cpu_threads"]
-    if threads != cpu_threads():
-        warned.append(f"CPU threads: {threads} -> {cpu_threads()}")
-    return refused, warned
+    return refused, warned + _differences_of_the_machine(root)
+
+
+def _differences_of_the_machine(root: RunDirectory) -> list[str]:
+    """Compare what bits may depend on beside the config: libraries and threads."""
+    recorded = json.loads((root.path / "run.json").read_text(encoding="utf-8"))
+    before = {**recorded["versions"], "CPU threads": recorded["cpu_threads"]}
+    now = {**versions(), "CPU threads": cpu_threads()}
+    return [f"{name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
 
 
 def _is_free(key: str, finished_stages: set[str]) -> bool:

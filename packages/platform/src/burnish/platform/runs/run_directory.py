@@ -36,6 +36,9 @@ class RunDirectory:
     It belongs to the primary process of a run: in any other, whatever would write does nothing.
     """
 
+    REWIND = "rewind.json"
+    """The record of a rewind that has begun and not ended: stage and step to go back to."""
+
     def __init__(self, path: Path, *, is_primary: bool = True) -> None:
         self.path = path
         self.is_primary = is_primary
@@ -59,6 +62,22 @@ class RunDirectory:
     def metrics(self) -> Path:
         """The file with one row per stage and step."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def row_files(self) -> list[Path]:
+        """The files with rows of a stage and a step: `metrics.jsonl` and those of samples."""
+        return [self.metrics, *sorted((self.path / "samples").glob("*.jsonl"))]
+
+    def clear(self) -> None:
+        """Remove what a run left that was refused before its first row, stages of another config perhaps."""
+        for name in ("stages", "samples", self.REWIND) if self.is_primary else ():
+            atomic.remove(self.path / name)
+
+    def flush_rows(self) -> None:
+        """Put the rows so far on the disk: a checkpoint that covers them is published after them."""
+        for file in self.row_files if self.is_primary else ():
+            if file.is_file():
+                atomic.flush(file)
 
     def stage(self, index: int, name: str) -> Path:
         """Return the directory of the chain's stage number `index` (from 1)."""
@@ -144,8 +163,8 @@ class RunDirectory:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every stage of the run has ended."""
-        return self._phase == "complete"
+        """Whether every stage of the run has ended, and nobody has begun to go back."""
+        return self._phase == "complete" and not (self.path / self.REWIND).is_file()
 
     @property
     def _phase(self) -> str | None:

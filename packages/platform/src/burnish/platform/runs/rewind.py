@@ -1,0 +1,60 @@
+"""Going back to an earlier point of a run, as one transaction.
+
+The intent is written before anything is removed, and whoever opens the run next finishes what it says: no
+reader takes a run for complete whose rows are half gone.
+"""
+
+import json
+from collections.abc import Callable
+
+from burnish.platform import atomic
+from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.configuration.config import Config
+from burnish.platform.runs.run_directory import RunDirectory
+from burnish.platform.statistics.rows import row_cut
+
+
+def rewind(root: RunDirectory, config: Config, stage_index: int, step: int | None) -> None:
+    """Keep the stages before `stage_index` (from 1) and that stage up to `step`; None is its beginning.
+
+    RunError for a row that cannot be read: then nothing has changed.
+    """
+    cuts = _row_cuts(root, config, stage_index, step)
+    root.write_json(root.REWIND, {"stage_index": stage_index, "step": step})
+    root.status("running")
+    _remove_what_lies_past(root, config, stage_index, step)
+    for cut in cuts:
+        cut()
+    atomic.remove(root.path / root.REWIND)
+
+
+def finish_rewind(root: RunDirectory, config: Config) -> None:
+    """Finish the rewind that a process has begun and not ended, if there is one."""
+    intent = root.path / root.REWIND
+    if intent.is_file():
+        rewind(root, config, **json.loads(intent.read_text(encoding="utf-8")))
+
+
+def _row_cuts(
+    root: RunDirectory, config: Config, stage_index: int, step: int | None
+) -> list[Callable[[], None]]:
+    order = {name: index for index, name in enumerate(config.stages, 1)}
+
+    def keeps(stage: str, row: int) -> bool:
+        index = order.get(stage, 0)
+        return index < stage_index or (index == stage_index and step is not None and row <= step)
+
+    return [row_cut(file, keeps) for file in root.row_files]
+
+
+def _remove_what_lies_past(root: RunDirectory, config: Config, stage_index: int, step: int | None) -> None:
+    """Remove later stages and checkpoints, the latest first, and what dead processes left half written."""
+    names = list(config.stages)
+    atomic.sweep(root.path)
+    for index, name in reversed(list(enumerate(names, 1))):
+        if index > stage_index or (index == stage_index and step is None):
+            atomic.remove(root.stage(index, name))
+    current = root.stage(stage_index, names[stage_index - 1])
+    atomic.remove(current / "done.json")
+    if step is not None:
+        CheckpointManager(current / "checkpoints", config.checkpoint).discard_after(step)
