@@ -75,6 +75,51 @@ def test_the_command_that_goes_on_names_the_users_file_once_and_works(tally):
     assert status == 0, err
 
 
+@pytest.fixture
+def stopped(tally, uninterrupted):  # noqa: ARG001 - its run comes first, under the same name
+    """A run that stopped at step 3 of its first stage, with checkpoints of steps 2 and 3."""
+    assert tally(*tally.chain, "stages.tally.stops_at=3")[0] == 3
+    tally.take_back(("stages.tally.stops_at=3",))
+    return tally
+
+
+def drop_last(file):
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def double_last(file):
+    file.write_bytes(file.read_bytes() + file.read_bytes().splitlines(keepends=True)[-1])
+
+
+@pytest.mark.parametrize("damage", [drop_last, double_last])
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples/walk.jsonl"])
+def test_rows_that_are_not_those_of_the_checkpoint_send_the_run_back(stopped, uninterrupted, damage, name):
+    damage(Path("runs/x") / name)
+    status, _, err = stopped(*stopped.chain, "checkpoint.resume_from=latest")
+    assert status == 0, err
+    assert f"warning: {name}: rows up to step 3 are missing or altered; an earlier checkpoint is taken" in err
+    assert (stopped.rows(), stopped.samples()) == uninterrupted
+
+
+def test_twin_rows_that_are_there_send_nobody_back(stopped, uninterrupted):
+    status, _, err = stopped(*stopped.chain, "checkpoint.resume_from=latest")
+    assert (status, "warning" in err) == (0, False)
+    assert (stopped.rows(), stopped.samples()) == uninterrupted
+
+
+def test_rows_that_no_checkpoint_has_are_refused_until_one_is_named(stopped):
+    Path("runs/x/metrics.jsonl").write_text("", encoding="utf-8")
+    status, _, err = stopped(*stopped.chain, "checkpoint.resume_from=latest")
+    assert status == 2
+    assert (
+        "metrics.jsonl: rows up to step 2 are missing or altered, and there is no earlier checkpoint" in err
+    )
+    named = "runs/x/stages/1-tally/checkpoints/step_3"
+    words = [word for word in stopped.chain if not word.startswith("run.name")]
+    status, _, err = stopped(*words, f"checkpoint.resume_from={named}")
+    assert status == 0, err
+
+
 @pytest.mark.parametrize("step", ["1-tally/checkpoints/step_4", "2-tally_2/checkpoints/step_2"])
 def test_a_named_checkpoint_rewinds_the_run_to_it(tally, uninterrupted, step):
     assert tally(*tally.chain)[0] == 0

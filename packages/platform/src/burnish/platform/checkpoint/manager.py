@@ -71,8 +71,17 @@ class CheckpointManager:
         scores = self._scores(self.steps())
         return improves(metrics[metric], scores, self._config.keep_best_mode)
 
-    def save(self, step: int, participants: Mapping[str, Stateful], metrics: Mapping[str, float]) -> None:
-        """Save every participant's state as the checkpoint of `step`, replacing one that exists."""
+    def save(
+        self,
+        step: int,
+        participants: Mapping[str, Stateful],
+        metrics: Mapping[str, float],
+        records: Mapping[str, int] | None = None,
+    ) -> None:
+        """Save every participant's state as the checkpoint of `step`, replacing one that exists.
+
+        `records` are the bytes of the run's row files so far, kept for whoever goes on from here.
+        """
         self.wait()
         if self.directory.is_dir():
             atomic.sweep(self.directory)
@@ -82,6 +91,7 @@ class CheckpointManager:
             "step": step,
             "backend": self._backend_name,
             "trees": step_directory.tree_names(snapshots),
+            "records": dict(records or {}),
         }
         aside = atomic.begin_directory(self.path(step))
         step_directory.write_payload(

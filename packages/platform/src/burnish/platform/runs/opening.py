@@ -86,6 +86,8 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
         line = f"warning: {phrase}: the run goes on, but not bit for bit"
         console.print(line, markup=False, highlight=False)
     start = resume.find_starting_point(config, root)
+    for note in start.notes:
+        console.print(f"warning: {note}", markup=False, highlight=False)
     if root.is_primary:
         rewind(root, config, start.stage_index, start.step)
     return start

@@ -42,10 +42,12 @@ class Participants:
         bounds = (dict.fromkeys(metrics, bound) for bound in (math.inf, -math.inf))
         return any(self._manager.is_due(step, last, numbers) for numbers in bounds)
 
-    def save(self, step: int, metrics: Mapping[str, float], early_end: str | None) -> None:
+    def save(
+        self, step: int, metrics: Mapping[str, float], early_end: str | None, records: Mapping[str, int]
+    ) -> None:
         """Save the checkpoint of `step`, with the reason why the stage ends with it, if it does."""
         ending = {} if early_end is None else {_EARLY_END: _EarlyEnd(early_end)}
-        self._manager.save(step, self._parts | self._sinks | ending, metrics)
+        self._manager.save(step, self._parts | self._sinks | ending, metrics, records)
 
     def restore(self, checkpoint: Verified) -> tuple[int, str | None]:
         """Give every part the state it had; return the step, and why the stage ended with it, if it did.

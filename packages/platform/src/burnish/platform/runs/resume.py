@@ -18,6 +18,7 @@ from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import CheckpointError, ConfigError
 from burnish.platform.runs.provenance import cpu_threads, versions
+from burnish.platform.runs.rewind import incomplete_rows
 from burnish.platform.runs.run_directory import RunDirectory
 
 CHECKPOINT = re.compile(r"stages/(?P<index>\d+)-(?P<stage>[^/]+)/checkpoints/step_(?P<step>\d+)$")
@@ -29,6 +30,8 @@ class StartingPoint:
 
     stage_index: int
     checkpoint: Verified | None = None
+    notes: tuple[str, ...] = ()
+    """What the user should know of the choice."""
 
     @property
     def step(self) -> int | None:
@@ -68,13 +71,34 @@ def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
     unfinished = [i for i, name in enumerate(names, 1) if root.finished_stage(i, name) is None]
     index = unfinished[0] if unfinished else len(names)
     manager = CheckpointManager(root.stage(index, names[index - 1]) / "checkpoints", config.checkpoint)
-    step = manager.best() if wanted == "best" else manager.latest()
-    if step is None and wanted == "best":
+    if wanted == "latest":
+        return _newest_with_rows(config, root, index, manager)
+    step = manager.best()
+    if step is None:
         raise CheckpointError(
             f"checkpoint.resume_from=best: no checkpoint of '{names[index - 1]}' has the metric "
             f"checkpoint.keep_best={config.checkpoint.keep_best}; use latest or a path"
         )
-    return StartingPoint(index, None if step is None else manager.verify(step))
+    return StartingPoint(index, manager.verify(step))
+
+
+def _newest_with_rows(
+    config: Config, root: RunDirectory, index: int, manager: CheckpointManager
+) -> StartingPoint:
+    """Return a stage's newest checkpoint whose rows are all there, with a note of each newer one."""
+    notes: list[str] = []
+    for step in reversed(manager.steps()):
+        checkpoint = manager.verify(step)
+        lost = ", ".join(incomplete_rows(root, config, index, checkpoint))
+        if not lost:
+            return StartingPoint(index, checkpoint, tuple(notes))
+        notes.append(f"{lost}: rows up to step {step} are missing or altered; an earlier checkpoint is taken")
+    if notes:
+        raise CheckpointError(
+            f"'{root.path}': {notes[-1].partition(';')[0]}, and there is no earlier checkpoint; put the file "
+            "back, or go on without these rows by naming a checkpoint: checkpoint.resume_from=<path>"
+        )
+    return StartingPoint(index)
 
 
 def refuse_other_run(config: Config, run: Path) -> None:

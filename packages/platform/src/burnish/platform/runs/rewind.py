@@ -5,13 +5,14 @@ reader takes a run for complete whose rows are half gone.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from burnish.platform import atomic
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.runs.run_directory import RunDirectory
-from burnish.platform.statistics.rows import row_cut
+from burnish.platform.statistics.rows import row_cut, rows_kept
 
 
 def rewind(root: RunDirectory, config: Config, stage_index: int, step: int | None) -> None:
@@ -35,16 +36,28 @@ def finish_rewind(root: RunDirectory, config: Config) -> None:
         rewind(root, config, **json.loads(intent.read_text(encoding="utf-8")))
 
 
+def incomplete_rows(root: RunDirectory, config: Config, stage_index: int, checkpoint: Verified) -> list[str]:
+    """Return the files whose rows up to a checkpoint's step are not as many bytes as when it was saved."""
+    keeps = _keeps(config, stage_index, int(checkpoint.facts["step"]))
+    records: Mapping[str, int] = checkpoint.facts.get("records", {})
+    return [name for name, size in records.items() if len(rows_kept(root.path / name, keeps)) != size]
+
+
 def _row_cuts(
     root: RunDirectory, config: Config, stage_index: int, step: int | None
 ) -> list[Callable[[], None]]:
+    return [row_cut(file, _keeps(config, stage_index, step)) for file in root.row_files]
+
+
+def _keeps(config: Config, stage_index: int, step: int | None) -> Callable[[str, int], bool]:
+    """Return what tells the rows of earlier stages, and those up to a step, from all others."""
     order = {name: index for index, name in enumerate(config.stages, 1)}
 
     def keeps(stage: str, row: int) -> bool:
         index = order.get(stage, 0)
         return index < stage_index or (index == stage_index and step is not None and row <= step)
 
-    return [row_cut(file, keeps) for file in root.row_files]
+    return keeps
 
 
 def _remove_what_lies_past(root: RunDirectory, config: Config, stage_index: int, step: int | None) -> None:

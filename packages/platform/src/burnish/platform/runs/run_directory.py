@@ -73,11 +73,15 @@ class RunDirectory:
         for name in ("stages", "samples", self.REWIND) if self.is_primary else ():
             atomic.remove(self.path / name)
 
-    def flush_rows(self) -> None:
-        """Put the rows so far on the disk: a checkpoint that covers them is published after them."""
-        for file in self.row_files if self.is_primary else ():
-            if file.is_file():
-                atomic.flush(file)
+    def flush_rows(self) -> dict[str, int]:
+        """Put the rows so far on the disk and return the bytes of each file, by its path in the run.
+
+        A checkpoint that covers them is published after them, and remembers how much there was.
+        """
+        there = [file for file in self.row_files if file.is_file()]
+        for file in there:
+            atomic.flush(file)
+        return {file.relative_to(self.path).as_posix(): file.stat().st_size for file in there}
 
     def stage(self, index: int, name: str) -> Path:
         """Return the directory of the chain's stage number `index` (from 1)."""

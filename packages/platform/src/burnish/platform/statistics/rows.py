@@ -28,13 +28,18 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [row for _, row in _lines(path)]
 
 
+def rows_kept(path: Path, keeps: Callable[[str, int], bool]) -> bytes:
+    """Return the lines of the rows that `keeps` accepts by stage and step, byte for byte."""
+    return b"".join(line for line, row in _lines(path) if keeps(row["stage"], row["step"]))
+
+
 def row_cut(path: Path, keeps: Callable[[str, int], bool]) -> Callable[[], None]:
     """Return what cuts a file back to the rows that `keeps` accepts by stage and step, byte for byte.
 
     Called, it replaces the file as a whole, without a torn last line, or leaves it alone where nothing
     changes. The file is read here and now, so a broken one is refused as by `read_rows`, before any cut.
     """
-    kept = b"".join(line for line, row in _lines(path) if keeps(row["stage"], row["step"]))
+    kept = rows_kept(path, keeps)
 
     def cut() -> None:
         if path.is_file() and len(kept) != path.stat().st_size:
