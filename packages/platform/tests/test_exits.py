@@ -173,3 +173,37 @@ def test_sinks_are_told_of_the_end_also_where_it_cannot_be_recorded(tmp_path, mo
     with pytest.raises(OSError, match="No space"):
         _record_end(RunDirectory(tmp_path), StatsLogger({"closed": sink}), end)
     assert sink.end == end
+
+
+LEAVING = """
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leave:
+    def build(self, run):
+        return Leaving()
+
+
+class Leaving:
+    def run(self, artifacts):
+        sys.exit(0)
+"""
+
+
+def test_a_component_that_exits_is_a_bug_with_its_place(distribution, train):
+    stages = {"leave": "burnish_leaving:Leave"}
+    distribution("burnish-leaving", {"stage": stages}, {"burnish_leaving.py": LEAVING})
+    with pytest.raises(RuntimeError, match=r"sys\.exit\(0\) was called .* at .*burnish_leaving\.py:14"):
+        train("stage=leave", *QUIET)
+    status = json.loads(Path("runs/x/status.json").read_text(encoding="utf-8"))
+    assert status["phase"] == "failed"
+
+
+def test_a_module_that_exits_when_it_is_imported_is_named(distribution, train):
+    module = {"burnish_gone.py": "import sys\nsys.exit(0)\n"}
+    distribution("burnish-gone", {"stage": {"gone": "burnish_gone:Gone"}}, module)
+    status, _, err = train("stage=gone", *QUIET)
+    assert status == 2
+    assert "stage 'gone' of burnish-gone 1.0 (burnish_gone:Gone) fails to import: SystemExit: 0" in err

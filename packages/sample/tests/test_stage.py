@@ -5,6 +5,7 @@ import json
 import pytest
 
 from burnish.platform import run
+from burnish.platform.errors import ConfigError
 
 pytestmark = pytest.mark.fast
 
@@ -44,3 +45,9 @@ def test_eval_twice_writes_equal_rows_and_hands_over_nothing_new(run_eval):
 def test_eval_plan_counts_problems_without_writing(tmp_path):
     assert run(["stage=eval", *SMALL, f"run.output_dir={tmp_path}"], dry_run=True) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_eval_of_problems_that_no_reward_can_score_is_refused_with_the_reason(tmp_path):
+    words = [*SMALL, "evaluation.rewards.exact_match.answer_key=solution", f"run.output_dir={tmp_path}"]
+    with pytest.raises(ConfigError, match=r"none of 6 problems has a score: exact_match: KeyError \(6x\)"):
+        run(["stage=eval", *words])

@@ -115,6 +115,8 @@ class GreedyEvaluator:
             if self._writer is not None:
                 self._writer.write(step, map(_row, range(self.num_problems), scored.samples, completions))
         tracker += self._statistics(scored, completions)
+        if step == 0:
+            self._require_scores(scored)
         with tracker.scope("perf/evaluation"):
             tracker += engine.stats()
         return tracker
@@ -140,6 +142,16 @@ class GreedyEvaluator:
             status=completion.finish_reason,
             weight_version=completion.weight_version,
             record=problem.record,
+        )
+
+    def _require_scores(self, scored: Scored) -> None:
+        """Raise ConfigError where not one problem has a score: no later evaluation would have any."""
+        if any(sample.reward is not None for sample in scored.samples):
+            return
+        reasons = [f"{name}: {reason} ({count}x)" for (name, reason), count in scored.failures.most_common(3)]
+        raise ConfigError(
+            f"evaluation.rewards: none of {self.num_problems} problems has a score: {'; '.join(reasons)}; "
+            "choose rewards that read what the data has, or name its columns"
         )
 
     def _statistics(self, scored: Scored, completions: Sequence[Completion]) -> StatsTracker:

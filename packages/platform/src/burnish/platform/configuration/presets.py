@@ -41,7 +41,7 @@ def preset_packages() -> list[PresetPackage]:
 def _options(found: Provider) -> Iterator[str]:
     try:
         package = importlib.import_module(found.value)
-    except Exception as error:  # other people's code: whatever it raises, its distribution is named
+    except (Exception, SystemExit) as error:  # other people's code: whatever it raises, it is named
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise ComponentError(f"presets '{found.value}' of {found.origin} fail to import: {cause}") from error
     if package.__file__ is None:

@@ -136,7 +136,7 @@ def load(found: Provider) -> Any:
         module = importlib.import_module(module_name)
     except BurnishError:
         raise
-    except Exception as error:  # other people's code: whatever it raises, its distribution is named
+    except (Exception, SystemExit) as error:  # other people's code: whatever it raises, it is named
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise ComponentError(f"{_described(found)} fails to import: {cause}") from error
     try:

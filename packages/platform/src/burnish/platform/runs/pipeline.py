@@ -1,6 +1,7 @@
 """Run a chain of stages in order, and record how the run ends, whatever ends it."""
 
 import shlex
+import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +117,8 @@ def _run_recorded(chain: "_Chain") -> None:
         with chain.interrupts:
             if root.is_primary:
                 logger = chain.open_logger()
-            chain.run(logger)
+            with _nobody_exits():
+                chain.run(logger)
     except BaseException as error:
         _record_end(root, logger, _end_of(error))
         raise
@@ -124,6 +126,17 @@ def _run_recorded(chain: "_Chain") -> None:
     _record_end(root, logger, RunEnd("complete", early_ends or None))
     if root.is_primary:
         report.print_summary(root.path, list(chain.config.stages), _summary(root, chain.config))
+
+
+@contextmanager
+def _nobody_exits() -> Generator[None]:
+    """Turn a `sys.exit` of a component into a bug of its own: status 0 would say that the run is done."""
+    try:
+        yield
+    except SystemExit as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{at.filename}:{at.lineno} in {at.name}"
+        raise RuntimeError(f"sys.exit({error.code!r}) was called inside the run, at {where}") from error
 
 
 def _record_end(root: RunDirectory, logger: StatsLogger, end: RunEnd) -> None:
