@@ -5,6 +5,8 @@ import math
 import time
 from collections import Counter
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from burnish.platform.errors import ConfigError
@@ -138,9 +140,49 @@ def test_weight_of_unknown_reward_is_refused(three_samples):
         score(three_samples, {"length": length_reward}, weights={"width": 1.0})
 
 
-def test_reward_with_wrong_number_of_results_is_an_error(three_samples):
-    with pytest.raises(TypeError, match="'short' returned 1 results for 3 samples"):
-        score(three_samples, {"short": lambda samples: one_reward(samples[:1])})
+@pytest.mark.parametrize(
+    "returned",
+    [
+        [1, 0.5, True],
+        np.array([1, 0.5, 1], np.float32),
+        [np.float32(1), np.array([0.5]), np.int64(1)],
+        jnp.array([1, 0.5, 1]),
+        (RewardResult(1), RewardResult(0.5), 1),
+    ],
+    ids=str,
+)
+def test_numbers_of_any_kind_are_scores(three_samples, returned):
+    scored = score(three_samples, {"plain": lambda _: returned})
+    assert [sample.reward for sample in scored.samples] == [1, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ([1.0], "wrong_count"),
+        (np.float64(1.0), "wrong_count"),
+        ("abc", "no_list"),
+        ((number for number in range(3)), "no_list"),
+        ({"a": 1, "b": 2, "c": 3}, "no_list"),
+        (None, "no_list"),
+        ([None, None, None], "none"),
+        (["1", b"1", [1]], "no_number"),
+        ([float("nan"), np.inf, np.array([1.0, 2.0])[0] * np.nan], "not_finite"),
+    ],
+    ids=str,
+)
+def test_anything_else_is_the_failure_of_that_reward(three_samples, returned, reason):
+    scored = score(three_samples, {"odd": lambda _: returned, "one": lambda samples: [1] * len(samples)})
+    assert scored.failures == {("odd", reason): 3}
+    assert [(sample.reward, dict(sample.rewards)) for sample in scored.samples] == [(None, {"one": 1})] * 3
+
+
+async def odd_later(_):
+    return "one"
+
+
+def test_an_asynchronous_reward_is_read_like_any_other(three_samples):
+    assert score(three_samples, {"odd": odd_later}).failures == {("odd", "no_list"): 3}
 
 
 def test_no_samples_score_nothing():

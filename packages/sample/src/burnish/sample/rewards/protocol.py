@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, SupportsFloat, runtime_checkable
 
 from burnish.llm.sequence import Sample
 from burnish.llm.tokenizer import Tokenizer
@@ -23,11 +23,15 @@ class RewardResult:
     reason: str = ""
 
 
+Result = RewardResult | SupportsFloat | None
+"""What a reward may say of a sample: a number is its score, None that there is none."""
+
+
 @runtime_checkable
 class Reward(Protocol):
     """Scores samples; may raise, which counts as failed for the samples that cause it and no others."""
 
-    def __call__(self, samples: Sequence[Sample], /) -> Sequence[RewardResult]:
+    def __call__(self, samples: Sequence[Sample], /) -> Sequence[Result]:
         """Return one result per sample, in order."""
         ...
 
@@ -36,7 +40,7 @@ class Reward(Protocol):
 class AsyncReward(Protocol):
     """Scores samples by waiting for something; called with one sample each, side by side, under a timeout."""
 
-    async def __call__(self, samples: Sequence[Sample], /) -> Sequence[RewardResult]:
+    async def __call__(self, samples: Sequence[Sample], /) -> Sequence[Result]:
         """Return one result per sample, in order."""
         ...
 

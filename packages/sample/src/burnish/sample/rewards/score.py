@@ -13,6 +13,7 @@ from burnish.llm.sequence import Sample
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed
+from burnish.sample.rewards.results import read_results
 
 ENGINE_FAILED = failed("engine: the completion failed")
 
@@ -56,8 +57,8 @@ def score(
     """Return the samples with `reward` set to the weighted sum of `rewards`, each of weight 1 if not given.
 
     A reward that raises costs the samples that make it raise; an asynchronous one that takes longer than
-    `timeout_seconds` for a sample costs that sample; a value that is not finite costs its sample. Samples
-    that the engine failed on are shown to no reward.
+    `timeout_seconds` for a sample costs that sample; what is no finite number costs its sample, and anything
+    but a list of as many results costs all. Samples that the engine failed on are shown to no reward.
 
     Raises `ConfigError` for a weight of a reward that there is not.
     """
@@ -66,9 +67,9 @@ def score(
     results: dict[str, list[RewardResult]] = {}
     for name, reward in rewards.items():
         column = [ENGINE_FAILED] * len(samples)
-        scored = _run(name, reward, [samples[index] for index in alive], timeout_seconds)
+        scored = _run(reward, [samples[index] for index in alive], timeout_seconds)
         for index, result in zip(alive, scored, strict=True):
-            column[index] = _finite(result)
+            column[index] = result
         results[name] = column
     failures = Counter(
         (name, result.reason.partition(":")[0].strip() or "unknown")
@@ -103,64 +104,48 @@ def _with_rewards(
     )
 
 
-def _finite(result: RewardResult) -> RewardResult:
-    if result.status == "scored" and not math.isfinite(result.value):
-        return failed(f"not_finite: {result.value}")
-    return result
-
-
 def _run(
-    name: str, reward: Reward | AsyncReward, samples: Sequence[Sample], timeout_seconds: float
+    reward: Reward | AsyncReward, samples: Sequence[Sample], timeout_seconds: float
 ) -> list[RewardResult]:
     if not samples:
         return []
     if _is_async(reward):
-        return _run_async(name, cast(AsyncReward, reward), samples, timeout_seconds)
-    return _run_sync(name, cast(Reward, reward), samples)
+        return _run_async(cast(AsyncReward, reward), samples, timeout_seconds)
+    return _run_sync(cast(Reward, reward), samples)
 
 
 def _is_async(reward: Reward | AsyncReward) -> bool:
     return inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(type(reward).__call__)
 
 
-def _run_sync(name: str, reward: Reward, samples: Sequence[Sample]) -> list[RewardResult]:
+def _run_sync(reward: Reward, samples: Sequence[Sample]) -> list[RewardResult]:
     """Score all at once; if that raises, one at a time, so that only what fails fails."""
     try:
-        results = list(reward(samples))
+        return read_results(reward(samples), len(samples))
     except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
         if len(samples) == 1:
             return [_raised(error)]
-        return [result for sample in samples for result in _run_sync(name, reward, [sample])]
-    return _one_each(name, results, samples)
+        return [result for sample in samples for result in _run_sync(reward, [sample])]
 
 
-def _run_async(
-    name: str, reward: AsyncReward, samples: Sequence[Sample], timeout_seconds: float
-) -> list[RewardResult]:
+def _run_async(reward: AsyncReward, samples: Sequence[Sample], timeout_seconds: float) -> list[RewardResult]:
     """Score all samples side by side in an event loop of their own, each under the timeout."""
 
-    async def score_one(sample: Sample) -> list[RewardResult]:
+    async def score_one(sample: Sample) -> RewardResult:
         try:
             async with asyncio.timeout(timeout_seconds):
-                return list(await reward([sample]))
+                return read_results(await reward([sample]), 1)[0]
         except TimeoutError:
-            return [failed(f"timeout: no answer within {timeout_seconds} seconds")]
+            return failed(f"timeout: no answer within {timeout_seconds} seconds")
         except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
-            return [_raised(error)]
+            return _raised(error)
 
-    async def score_all() -> list[list[RewardResult]]:
+    async def score_all() -> list[RewardResult]:
         return await asyncio.gather(*(score_one(sample) for sample in samples))
 
     with ThreadPoolExecutor(1) as pool:
-        results = pool.submit(asyncio.run, score_all()).result()
-    return [_one_each(name, each, [sample])[0] for each, sample in zip(results, samples, strict=True)]
+        return pool.submit(asyncio.run, score_all()).result()
 
 
 def _raised(error: Exception) -> RewardResult:
     return failed(f"{type(error).__name__}: {error}")
-
-
-def _one_each(name: str, results: list[RewardResult], samples: Sequence[Sample]) -> list[RewardResult]:
-    if len(results) != len(samples):
-        raise TypeError(f"reward '{name}' returned {len(results)} results for {len(samples)} samples")
-    return results

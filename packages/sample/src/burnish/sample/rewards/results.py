@@ -1,0 +1,36 @@
+"""What somebody's reward has returned, read as results: numbers are scores, anything else is its failure."""
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, cast
+
+import numpy as np
+
+from burnish.sample.rewards.protocol import RewardResult, failed
+
+
+def read_results(returned: Any, count: int) -> list[RewardResult]:
+    """Return one result per sample; where there are not as many to read, every sample's has failed."""
+    values = np.asarray(returned) if hasattr(returned, "__array__") else returned
+    kind = type(returned).__name__
+    if isinstance(values, (str, bytes)) or not isinstance(values, (Sequence, np.ndarray)):
+        return [failed(f"no_list: it returned a {kind} and not a list with one result per sample")] * count
+    results = list(np.atleast_1d(values) if isinstance(values, np.ndarray) else cast("Sequence[Any]", values))
+    if len(results) != count:
+        return [failed(f"wrong_count: it returned {len(results)} results for {count} samples")] * count
+    return [read_result(result) for result in results]
+
+
+def read_result(value: Any) -> RewardResult:
+    """Return a `RewardResult` as it is, a finite number as a score, and anything else as a failure."""
+    if isinstance(value, RewardResult):
+        return value if value.status == "failed" else read_result(value.value)
+    number = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.size == 1 else value
+    if number is None:
+        return failed("none: it has no score for this sample")
+    if not isinstance(number, Real):
+        return failed(f"no_number: a {type(value).__name__} is no score")
+    if not math.isfinite(number):
+        return failed(f"not_finite: {number}")
+    return RewardResult(float(number))
