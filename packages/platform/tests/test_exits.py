@@ -65,14 +65,29 @@ class Using:
 QUIET = ("~sink@logging.sinks.console", "~sink@logging.sinks.tensorboard", "run.name=x")
 
 
-def test_a_name_that_was_refused_is_free_and_keeps_no_stage_of_the_config_before(distribution, train):
+def test_a_refused_run_keeps_its_finished_stages_and_they_serve_no_other_config(distribution, train):
     stages = {"make": "burnish_two:Make", "use": "burnish_two:Use"}
     distribution("burnish-two", {"stage": stages}, {"burnish_two.py": MAKE_AND_USE})
     status, _, err = train("stage=make+use", *QUIET)
     assert (status, "1 is no number" in err) == (2, True)
-    status, _, err = train("stage=make+use", "stages.make.number=2", *QUIET)
-    assert status == 0, err
-    assert json.loads(Path("runs/x/metrics.jsonl").read_text(encoding="utf-8"))["use/number"] == 2
+    other = ("stage=make+use", "stages.make.number=2", *QUIET)
+    status, _, err = train(*other)
+    assert (status, "run.name='x' exists" in err) == (2, True)
+    status, _, err = train(*other, "checkpoint.resume_from=latest")
+    assert (status, "stages.make.number: 1 -> 2" in err) == (2, True)
+    assert Path("runs/x/stages/1-make/export/number").read_text(encoding="utf-8") == "1"
+
+
+def test_a_name_that_was_refused_before_anything_was_made_is_free(distribution, train):
+    distribution("burnish-two", {"stage": {"use": "burnish_two:Use"}}, {"burnish_two.py": MAKE_AND_USE})
+    with pytest.raises(KeyError):
+        train("stage=use", *QUIET)
+    Path("runs/x/stages/1-use/half").mkdir(parents=True)
+    record = Path("runs/x/status.json")
+    record.write_text(record.read_text(encoding="utf-8").replace("failed", "refused"), encoding="utf-8")
+    with pytest.raises(KeyError):
+        train("stage=use", "run.seed=3", *QUIET)
+    assert not Path("runs/x/stages").exists()
 
 
 def test_a_bug_ends_the_run_after_its_last_save_and_not_before(tally, monkeypatch):

@@ -54,9 +54,9 @@ class RunDirectory:
 
     @property
     def is_begun(self) -> bool:
-        """Whether a run has begun here; one that was refused before its first row is none."""
+        """Whether a run has begun here; one that was refused before it had made anything is none."""
         has_rows = self.metrics.is_file() and self.metrics.stat().st_size > 0
-        return self.config.is_file() and (has_rows or self._phase != "refused")
+        return self.config.is_file() and (has_rows or self._has_made or self._phase != "refused")
 
     @property
     def metrics(self) -> Path:
@@ -69,7 +69,7 @@ class RunDirectory:
         return [self.metrics, *sorted((self.path / "samples").glob("*.jsonl"))]
 
     def clear(self) -> None:
-        """Remove what a run left that was refused before its first row, stages of another config perhaps."""
+        """Remove what a run left behind that was refused before it had made anything."""
         for name in ("stages", "samples", self.REWIND) if self.is_primary else ():
             atomic.remove(self.path / name)
 
@@ -169,6 +169,12 @@ class RunDirectory:
     def is_complete(self) -> bool:
         """Whether every stage of the run has ended, and nobody has begun to go back."""
         return self._phase == "complete" and not (self.path / self.REWIND).is_file()
+
+    @property
+    def _has_made(self) -> bool:
+        """Whether a stage is finished, or has a checkpoint."""
+        stages = self.path / "stages"
+        return any(stages.glob("*/done.json")) or any(stages.glob("*/checkpoints/step_*"))
 
     @property
     def _phase(self) -> str | None:
