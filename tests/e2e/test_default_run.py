@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.rl.limits import MAX_MISMATCH
+from burnish.rl.mismatch_limit import FLOAT32_LIMIT
 from burnish.rl.objectives.mismatch import ABSOLUTE
 
 
@@ -67,7 +67,7 @@ def test_reward_and_length_rise_together(default_run):
 
 
 def test_the_mismatch_stays_below_a_tenth_of_its_limit(default_run):
-    assert max(row[ABSOLUTE] for row in rows(default_run, "rl")[1:]) < MAX_MISMATCH["float32"] / 10
+    assert max(row[ABSOLUTE] for row in rows(default_run, "rl")[1:]) < FLOAT32_LIMIT / 10
 
 
 @pytest.mark.parametrize("stage", ["sft", "rl"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.rl.limits import MAX_MISMATCH
+from burnish.rl.mismatch_limit import FLOAT32_LIMIT
 from burnish.rl.objectives.mismatch import ABSOLUTE
 
 MODULE = '''
@@ -72,7 +72,7 @@ def test_a_scaled_layer_stops_the_run_within_one_step(train, words, layer):
     assert said.startswith("train: stopped at step 1 of 'rl': mismatch/absolute_logprob_difference is ")
     assert "above max_mismatch=" in said
     (mismatch,) = mismatches(run)
-    assert mismatch > MAX_MISMATCH["float32"]
+    assert mismatch > FLOAT32_LIMIT
     status = json.loads((run / "status.json").read_text())
     assert status["phase"] == "stopped"
     assert f"train: {status['reason']}" == said
@@ -84,4 +84,4 @@ def test_twin_the_layer_as_it_is_comes_nowhere_near_the_limit(train, words):
     assert ended.returncode == 0, ended.stderr
     found = mismatches(train.output / "m")
     assert len(found) == 6
-    assert max(found) < MAX_MISMATCH["float32"] / 10
+    assert max(found) < FLOAT32_LIMIT / 10

@@ -16,7 +16,7 @@ from burnish.rl.config.advantage import LeaveOneOut
 from burnish.rl.config.filter import UniformReward
 from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
 from burnish.rl.config.stage import RL
-from burnish.rl.limits import MAX_MISMATCH
+from burnish.rl.mismatch_limit import FLOAT32_LIMIT
 from burnish.rl.objectives.mismatch import ABSOLUTE
 from burnish.sample.rewards.protocol import RewardResult
 from burnish.sample.testing import Around, InterferingEngine
@@ -139,7 +139,7 @@ def test_rollouts_are_written_for_reading(run, shared):
 def test_other_algorithms_run_through_the_same_loop(run, shared, parts):
     replace(OPTIONS, steps=1, **parts).build(run, **shared).run(Artifacts())
     assert run.rows[1]["rollout/updates"] == parts.get("updates_per_rollout", 2)
-    assert run.rows[1][ABSOLUTE] < MAX_MISMATCH["float32"] / 10
+    assert run.rows[1][ABSOLUTE] < FLOAT32_LIMIT / 10
 
 
 def test_no_step_from_the_third_on_compiles(run, shared):
@@ -190,7 +190,7 @@ def test_an_engine_with_a_scaled_layer_stops_the_run_within_a_step_and_saves(run
         OPTIONS.build(run, **{**shared, "engine": engine}).run(Artifacts())
     assert end.value.exit_status == 3
     assert [row["step"] for row in run.rows] == [0, 1]
-    assert run.rows[1][ABSOLUTE] > MAX_MISMATCH["float32"]
+    assert run.rows[1][ABSOLUTE] > FLOAT32_LIMIT
     assert run.manager.steps() == [1]
     run.manager.verify(1)
 
@@ -198,7 +198,7 @@ def test_an_engine_with_a_scaled_layer_stops_the_run_within_a_step_and_saves(run
 def test_twin_the_engine_as_it_is_stays_below_a_tenth_of_the_limit(run, shared):
     engine = Around(shared["engine"], lambda inner: scaled(inner, factor=1.0))
     OPTIONS.build(run, **{**shared, "engine": engine}).run(Artifacts())
-    assert max(row[ABSOLUTE] for row in run.rows[1:]) < MAX_MISMATCH["float32"] / 10
+    assert max(row[ABSOLUTE] for row in run.rows[1:]) < FLOAT32_LIMIT / 10
 
 
 def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):

@@ -35,6 +35,7 @@ class Algorithm:
             "advantage": self.advantage,
             "objective": self.objective.objective,
             "skipped_updates": self.limits.skipped,
+            "mismatch_limit": self.limits.mismatch,
             **{f"rewards.{label}": reward for label, reward in self.scoring.rewards.items()},
             **{f"filters.{label}": rule for label, rule in self.filtering.filters.items()},
         }

@@ -5,6 +5,7 @@ A step: roll out, reward, keep, compare, update, sync, evaluate, commit.
 
 from collections.abc import Sequence
 
+from burnish.llm.batch import TokenBatch
 from burnish.llm.objective import Statistics
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
@@ -72,14 +73,18 @@ def learn(
     sampled from another policy, no other update and no other rollout may follow.
     """
     updates: list[Statistics] = []
+    first: TokenBatch | None = None
     objective, advantages = algorithm.objective, algorithm.advantage(groups)
-    mismatched = algorithm.limits.mismatched
+    sampled_with, exceeded = training.weights().tree, algorithm.limits.mismatch.exceeded
     for batch in make_batches(algorithm.layout, groups, advantages, objective):
-        if len(updates) == 1 and (reason := mismatched(updates[0])):
+        if first is not None and len(updates) == 1 and (reason := exceeded(updates[0], sampled_with, first)):
             return updates, reason
         words = key_words(run.seed, run.index, step, Purpose.TRAINING, len(updates))
         updates.append(training.step(batch, objective, key_words=words).statistics)
-    return updates, mismatched(updates[0]) if len(updates) == 1 else None
+        first = batch if first is None else first
+    if first is not None and len(updates) == 1:
+        return updates, exceeded(updates[0], sampled_with, first)
+    return updates, None
 
 
 def report(updates: Sequence[Statistics], stats: StatsTracker) -> None:

@@ -16,8 +16,9 @@ from burnish.rl.batches import BatchLayout
 from burnish.rl.config.stage import RL
 from burnish.rl.filtering import Filtering
 from burnish.rl.filters.protocol import FilterContext
-from burnish.rl.limits import Limits, mismatch_limit
+from burnish.rl.limits import Limits
 from burnish.rl.loop import run_rl
+from burnish.rl.mismatch_limit import MismatchLimit, NoiseFloor
 from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.prompts import Prompts, prompts_that_fit
 from burnish.rl.rollouts.protocol import RolloutContext
@@ -123,7 +124,11 @@ class RLStage:
             objective=self._measured(bench),
             layout=layout,
             limits=Limits(
-                max_mismatch=mismatch_limit(config.max_mismatch, run.jax.compute_dtype),
+                mismatch=MismatchLimit.of(
+                    config.max_mismatch,
+                    run.jax.compute_dtype,
+                    NoiseFloor(model=bench.received.bundle.model, mesh=run.mesh),
+                ),
                 skipped=SkippedUpdates(limit=config.max_skipped_updates),
             ),
         )

@@ -67,7 +67,7 @@ class RL:
     max_mismatch: float | Literal["auto"] = "auto"
     """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
     nats per token, measured in the first update of every rollout; `auto` is 1e-4 where `jax.compute_dtype` is
-    float32 and 5e-3 where it is bfloat16."""
+    float32, and 1.5 times what rounding does to this model, as measured in the run, where it is bfloat16."""
     max_skipped_updates: int = 10
     """Stop after this many updates in a row whose gradient is not finite."""
     reward_timeout_seconds: float = 60.0
