@@ -88,28 +88,28 @@ class InProcessEngine:
         """
         assert self._params is not None, "an engine needs `update_weights` before `generate`"
         self._check(requests)
-        ledger = SlotTable(requests, self.shape.slots, self._eos_token_ids.tolist())
+        table = SlotTable(requests, self.shape.slots, self._eos_token_ids.tolist())
         state, steps = idle_state(self.shape), 0
-        while ledger.num_free < self.shape.slots or ledger.num_waiting:
-            state = self._fill(state, ledger)
-            idle_limit = self._refill_slots if ledger.num_waiting else np.int32(self.shape.slots)
+        while table.num_free < self.shape.slots or table.num_waiting:
+            state = self._fill(state, table)
+            idle_limit = self._refill_slots if table.num_waiting else np.int32(self.shape.slots)
             state, chunk = decode(self.shape, self._params, state, self._eos_token_ids, idle_limit)
             chunk = jax.device_get(chunk)
-            ledger.record(chunk)
+            table.record(chunk)
             steps += int(chunk.steps.max())
-        self._count(steps, ledger.num_emitted)
-        return ledger.completions(self._version)
+        self._count(steps, table.num_emitted)
+        return table.completions(self._version)
 
     def stats(self) -> StatsTracker:
         """Return decode steps, tokens, slot utilization and bytes of weights moved since the last call."""
         taken, self._stats = self._stats, StatsTracker()
         return taken
 
-    def _fill(self, state: SlotState, ledger: SlotTable) -> SlotState:
+    def _fill(self, state: SlotState, table: SlotTable) -> SlotState:
         """Prefill waiting requests into free slots until one of both has run out."""
         shape = self.shape
-        while ledger.num_waiting and ledger.num_free:
-            batch = ledger.take(shape.prefill_rows, shape.prefill_tokens)
+        while table.num_waiting and table.num_free:
+            batch = table.take(shape.prefill_rows, shape.prefill_tokens)
             cache = prefill_cache(shape)
             for index, tokens in enumerate(batch.chunks):
                 start = np.int32(index * shape.prefill_tokens)
