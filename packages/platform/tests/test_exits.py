@@ -122,12 +122,12 @@ def test_a_bug_takes_note_of_a_save_that_failed_beside_it(tally, monkeypatch):
 def test_a_signal_while_no_step_looks_begins_no_other_stage(tally, uninterrupted, monkeypatch):
     finish = RunDirectory.finish_stage
 
-    def signalled(self, index, name, finished):
+    def signaled(self, index, name, finished):
         finish(self, index, name, finished)
         os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunDirectory, "finish_stage", signalled)
+        patched.setattr(RunDirectory, "finish_stage", signaled)
         status, _, err = tally(*tally.chain)
     assert status == 143
     assert "stopped by a signal before 'tally_2'; go on with: train stage=tally+tally" in err
