@@ -150,6 +150,16 @@ def test_the_first_signal_is_answered_at_once_and_the_second_goes_through(capfd)
     assert received == ["second"]
 
 
+def test_a_signal_is_noted_also_where_nobody_can_be_told(monkeypatch):
+    def gone(*_):
+        raise OSError(5, "Input/output error")
+
+    with Interrupts() as interrupts:
+        monkeypatch.setattr(os, "write", gone)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert interrupts.pending == signal.SIGHUP
+
+
 def test_a_signal_that_the_process_ignores_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -7,6 +7,7 @@ signals to the main thread alone: a run in another thread leaves them to whoever
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 
@@ -37,8 +38,9 @@ class Interrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is signal's
         self.pending = number
         self._restore()
-        # `print` could be the very call that was interrupted.
-        os.write(2, b"\nstopping after the step at hand, which is saved; a second signal stops at once\n")
+        # `print` could be the very call that was interrupted, and the terminal that hung up is gone.
+        with suppress(OSError):
+            os.write(2, b"\nstopping after the step at hand, which is saved; a second signal stops at once\n")
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
