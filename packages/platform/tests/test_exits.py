@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from burnish.platform import atomic
+from burnish.platform.cli import exit_status
+from burnish.platform.errors import ConfigError
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.pipeline import RunEnd, _record_end
 from burnish.platform.runs.run_directory import RunDirectory
@@ -117,6 +119,18 @@ def test_a_bug_takes_note_of_a_save_that_failed_beside_it(tally, monkeypatch):
         tally(*tally.chain, "stages.tally.fails_at=3")
     assert "the last checkpoint was not saved either" in caught.value.__notes__[0]
     assert "No space left" in caught.value.__notes__[0]
+
+
+def test_a_refusal_tells_in_its_line_of_a_save_that_failed_beside_it(capsys):
+    def refused(_):
+        error = ConfigError("steps=0 is out of range")
+        error.add_note("the last checkpoint was not saved either: No space left on device")
+        raise error
+
+    assert exit_status("train", refused, []) == 2
+    assert capsys.readouterr().err == (
+        "train: steps=0 is out of range; the last checkpoint was not saved either: No space left on device\n"
+    )
 
 
 def test_a_signal_while_no_step_looks_begins_no_other_stage(tally, uninterrupted, monkeypatch):

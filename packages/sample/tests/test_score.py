@@ -4,6 +4,8 @@ import asyncio
 import math
 import time
 from collections import Counter
+from decimal import Decimal
+from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
@@ -147,6 +149,7 @@ def test_weight_of_unknown_reward_is_refused(three_samples):
         np.array([1, 0.5, 1], np.float32),
         [np.float32(1), np.array([0.5]), np.int64(1)],
         jnp.array([1, 0.5, 1]),
+        [jnp.float32(1), Decimal("0.5"), Fraction(1)],
         (RewardResult(1), RewardResult(0.5), 1),
     ],
     ids=str,
@@ -167,6 +170,7 @@ def test_numbers_of_any_kind_are_scores(three_samples, returned):
         (None, "no_list"),
         ([None, None, None], "none"),
         (["1", b"1", [1]], "no_number"),
+        ([1j, np.array([1.0, 2.0]), np.array("x")], "no_number"),
         ([float("nan"), np.inf, np.array([1.0, 2.0])[0] * np.nan], "not_finite"),
     ],
     ids=str,

@@ -37,7 +37,7 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
     try:
         function(arguments)
     except BurnishError as error:
-        _say(command, str(error))
+        _say(command, "; ".join([str(error), *getattr(error, "__notes__", ())]))
         return error.exit_status
     except KeyboardInterrupt:
         _say(command, "interrupted at once; nothing was saved beyond the last checkpoint")

@@ -23,8 +23,9 @@ class Scoring:
 
     def __call__(self, groups: Sequence[Group], stats: StatsTracker) -> list[Group]:
         """Return the groups with their samples rewarded; a sample without a reward has failed."""
+        samples = list(samples_of(groups))
         results = score(
-            list(samples_of(groups)),
+            samples,
             self.rewards,
             weights=self.reward_weights,
             timeout_seconds=self.timeout_seconds,
@@ -32,7 +33,7 @@ class Scoring:
         stats += results.stats("reward")
         remaining = iter(results.samples)
         scored = [replace(group, samples=tuple(next(remaining) for _ in group.samples)) for group in groups]
-        _describe_completions(list(samples_of(groups)), stats)
+        _describe_completions(samples, stats)
         _describe_rewards(scored, stats)
         return scored
 

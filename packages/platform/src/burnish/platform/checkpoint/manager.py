@@ -128,7 +128,7 @@ class CheckpointManager:
         """Give every participant its state in a checkpoint that `verify` returned; return its step.
 
         The `occasional` ones take part in some checkpoints and not in others. So do all whose name begins as
-        `step_directory.FREE` says, whether they are here or not.
+        `step_directory.SINK_PREFIX` says, whether they are here or not.
         """
         self.wait()
         step_directory.restore(checkpoint, participants, occasional or {}, self._reader)

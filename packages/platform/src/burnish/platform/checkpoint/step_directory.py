@@ -20,7 +20,7 @@ STATE = "state.json"
 AT_TOP = "training"
 """The participant whose trees and files lie beside `state.json`."""
 
-FREE = "sink."
+SINK_PREFIX = "sink."
 """Participants whose names begin so may be left out of a resume: `logging` is free to change."""
 
 BuildBackend = Callable[[str], CheckpointBackend]
@@ -91,7 +91,7 @@ def restore(
     """Give every participant its share of a verified checkpoint, the occasional ones where they have one."""
     saved = read_state(checkpoint.directory)["participants"]
     participants = {**participants, **{name: occasional[name] for name in occasional.keys() & saved.keys()}}
-    required = {name for name in saved if name in participants or not name.startswith(FREE)}
+    required = {name for name in saved if name in participants or not name.startswith(SINK_PREFIX)}
     if required != participants.keys():
         raise CheckpointError(
             f"'{checkpoint.directory}' holds the state of {', '.join(sorted(saved)) or 'nothing'}, but the "

@@ -7,7 +7,7 @@ from typing import cast
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful
-from burnish.platform.checkpoint.step_directory import FREE
+from burnish.platform.checkpoint.step_directory import SINK_PREFIX
 from burnish.platform.errors import ComponentError
 
 _STATE = ("save_state", "load_state")
@@ -26,11 +26,11 @@ class Participants:
         Raises `ComponentError` for one that has a half of the protocol, as its state would be lost in
         silence, and `ValueError` for a part with a name that is taken.
         """
-        if taken := [name for name in parts if name == _EARLY_END or name.startswith(FREE)]:
+        if taken := [name for name in parts if name == _EARLY_END or name.startswith(SINK_PREFIX)]:
             raise ValueError(f"a part of a loop cannot be called '{taken[0]}': the run's own part is")
         self._manager = manager
         self._parts = _stateful(parts)
-        self._sinks = _stateful({f"{FREE}{label}": sink for label, sink in sinks.items()})
+        self._sinks = _stateful({f"{SINK_PREFIX}{label}": sink for label, sink in sinks.items()})
 
     @property
     def are_none(self) -> bool:

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from numbers import Real
-from typing import Any, cast
+from typing import Any, SupportsFloat, cast
 
 import numpy as np
 
@@ -26,11 +25,12 @@ def read_result(value: Any) -> RewardResult:
     """Return a `RewardResult` as it is, a finite number as a score, and anything else as a failure."""
     if isinstance(value, RewardResult):
         return value if value.status == "failed" else read_result(value.value)
-    number = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.size == 1 else value
-    if number is None:
+    if value is None:
         return failed("none: it has no score for this sample")
-    if not isinstance(number, Real):
+    plain = np.asarray(value) if hasattr(value, "__array__") else value
+    if isinstance(plain, np.ndarray):
+        plain = plain.item() if plain.size == 1 else None
+    if not isinstance(plain, SupportsFloat):
         return failed(f"no_number: a {type(value).__name__} is no score")
-    if not math.isfinite(number):
-        return failed(f"not_finite: {number}")
-    return RewardResult(float(number))
+    number = float(plain)
+    return RewardResult(number) if math.isfinite(number) else failed(f"not_finite: {number}")
