@@ -22,8 +22,8 @@ class RunConfig:
     """Directory that holds the runs."""
 
     seed: int = 0
-    """Every random number is a function of this (0 to 2**32 - 1), the stage, the step and its purpose, but for
-    the rounding of masters in bfloat16, which is one of the step alone."""
+    """Every random number is a function of this (0 to 2**32 - 1), the stage, the step and its purpose, but
+    for the rounding of masters in bfloat16, which is one of the step alone."""
 
     config_path: str | None = None
     """The user's file that the config began with; recorded, and set by `train file.yaml`."""
