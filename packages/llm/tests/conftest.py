@@ -111,16 +111,19 @@ def model(hf_config):
 def make_training(model, scaled_params, mesh):
     """Return a maker of backends on a tiny Qwen2 whose every feature is felt."""
 
-    def make(mesh_shape=(1, 1), tokenizer=None, dtypes=("float32", "float32"), **options):
+    default = AdamW(learning_rate=1e-2, schedule="linear", warmup_steps=2, weight_decay=0.1)
+
+    def make(mesh_shape=(1, 1), dtypes=("float32", "float32"), model=model, optimizer=default, **options):
+        of_context = {name: options.pop(name) for name in ("tokenizer", "artifacts") if name in options}
         return JaxTraining(logprob_chunk=32, **options).build(
             TrainingContext(
                 model=model,
                 load_params=lambda: scaled_params(model, scale=0.2),
-                optimizer=AdamW(learning_rate=1e-2, schedule="linear", warmup_steps=2, weight_decay=0.1),
+                optimizer=optimizer,
                 total_steps=20,
                 mesh=mesh(*mesh_shape),
                 jax=JaxConfig(param_dtype=dtypes[0], compute_dtype=dtypes[1]),
-                tokenizer=tokenizer,
+                **of_context,
             )
         )
 

@@ -32,6 +32,7 @@ from burnish.llm.train_step import (
 from burnish.llm.training import Computed, TrainingContext
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+from burnish.platform.configuration.parts import needs_of
 from burnish.platform.errors import ConfigError
 from burnish.platform.randomness import KeyWords
 
@@ -48,6 +49,7 @@ class JaxTrainingBackend:
         micro_batch_rows: int | str,
         max_grad_norm: float,
         logprob_chunk: int,
+        dropout: float,
         frozen: Sequence[str],
     ) -> None:
         """Place the parameters on the mesh, those that are trained as masters, with a fresh optimizer."""
@@ -55,6 +57,7 @@ class JaxTrainingBackend:
         self._context = context
         self._micro_batch_rows = micro_batch_rows
         self._logprob_chunk = logprob_chunk
+        self._dropout = dropout
         self._layout = layout_of(context, frozen)
         names = self._layout.optimize().names()
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
@@ -193,6 +196,7 @@ class JaxTrainingBackend:
             objective=objective,
             micro_batch_rows=check_rows(batch.tokens.shape[0], self._micro_batch_rows, shards),
             logprob_chunk=self._logprob_chunk,
+            dropout=self._dropout,
             outputs=tuple(outputs),
         )
 
@@ -228,6 +232,7 @@ def layout_of(context: TrainingContext, frozen: Sequence[str]) -> StateLayout:
         compute_dtype=context.jax.compute_dtype,
         mesh=context.mesh,
         partition=partition,
+        artifacts=context.artifacts.only(needs_of(context.optimizer)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import jax
@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float32
 
 from burnish.llm.families.protocol import CausalLM
+from burnish.platform.artifacts import Artifacts
 
 Shape = Literal["constant", "linear", "cosine", "warmup_stable_decay"]
 Schedule = Callable[[Any], Float32[Array, ""]]
@@ -26,6 +27,9 @@ class OptimizerContext:
     """Optimizer steps of the whole stage."""
 
     model: CausalLM
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made, as far as the component's `needs` name it."""
 
 
 @dataclass(frozen=True)

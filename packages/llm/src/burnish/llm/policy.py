@@ -12,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Float32, Key
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.logprobs import Predictions, linear_logprobs
+from burnish.llm.noise import noise_of, token_keys
 from burnish.llm.sequence import TEMPERATURE
-from burnish.platform.device.keys import fold_words
 
 
 class Policy:
@@ -77,18 +77,8 @@ class Policy:
         return sums if reduce == "sum" else sums / jnp.maximum(jnp.sum(members, axis=1), 1)
 
     def keys(self) -> Key[Array, "b t"]:
-        """Return one random key per token: a function of the step's words, its sample and its position.
-
-        No key depends on a shape, a row or a micro-batch, so noise stays where a token is laid elsewhere.
-        """
-        batch = self._batch
-        assert batch.noise_words is not None, "the step was not given `key_words` to draw noise from"
-        step_key = fold_words(jnp.asarray(batch.noise_words, jnp.uint32)[None])[0]
-
-        def key_of(sample_id: Array, position: Array) -> Key[Array, ""]:
-            return jax.random.fold_in(jax.random.fold_in(step_key, sample_id), position)
-
-        return jax.vmap(jax.vmap(key_of))(batch.sample_ids, batch.positions)
+        """Return one random key per token to draw from, see `burnish.llm.noise.token_keys`."""
+        return token_keys(self._batch)
 
     def _predicted(self) -> Predictions:
         if self._predictions is None:
@@ -113,10 +103,17 @@ class Policy:
         return linear_logprobs(hidden, self.head, self._batch.tokens, at, self._chunk)
 
 
-def policy_of(model: CausalLM, params: Mapping[str, Any], batch: TokenBatch, chunk: int = 1024) -> Policy:
-    """Run the model over a batch and return the policy that scores it."""
+def policy_of(
+    model: CausalLM, params: Mapping[str, Any], batch: TokenBatch, chunk: int = 1024, *, dropout: float = 0.0
+) -> Policy:
+    """Run the model over a batch, in training with `dropout`, and return the policy that scores it."""
     hidden, _ = model.forward(
-        dict(params), batch.tokens, batch.positions, batch.segment_ids, visible_until=batch.visible_until
+        dict(params),
+        batch.tokens,
+        batch.positions,
+        batch.segment_ids,
+        visible_until=batch.visible_until,
+        noise=noise_of(batch, dropout),
     )
     return Policy(hidden, model.head(dict(params)), batch, params=params, chunk=chunk)
 

@@ -30,7 +30,13 @@ def pretrained_bundle(
     hf_config = read_hf_config(source.directory)
     family = find_family(hf_config, source.directory)
     model = family.build(
-        FamilyContext(hf_config=hf_config, jax=context.jax, remat=remat, scan_unroll=scan_unroll)
+        FamilyContext(
+            hf_config=hf_config,
+            jax=context.jax,
+            remat=remat,
+            scan_unroll=scan_unroll,
+            artifacts=context.artifacts,
+        )
     )
     built = context.tokenizer.build(
         TokenizerContext(

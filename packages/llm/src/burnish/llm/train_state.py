@@ -17,6 +17,7 @@ from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, traced
 from burnish.llm.partition import Partition
 from burnish.llm.rounding import in_fp32
 from burnish.llm.sharding import parameter_shardings, replicated
+from burnish.platform.artifacts import Artifacts
 
 State = dict[str, Any]
 """`params` (masters of what is trained), `opt_state`, and two counters: `step`, and `skipped` of those."""
@@ -33,10 +34,13 @@ class StateLayout:
     compute_dtype: str
     mesh: Mesh
     partition: Partition = field(default_factory=Partition)
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """Those that the optimizer needs, and no other: stages with equal layouts share what is compiled."""
 
     def optimize(self) -> TracedOptimizer:
         """Build the optimizer."""
-        return traced(self.optimizer.build(OptimizerContext(total_steps=self.total_steps, model=self.model)))
+        context = OptimizerContext(total_steps=self.total_steps, model=self.model, artifacts=self.artifacts)
+        return traced(self.optimizer.build(context))
 
     def abstract_params(self) -> tuple[Any, Any]:
         """Return shapes and dtypes of the trainable masters and of the frozen parameters."""

@@ -39,6 +39,7 @@ class GradientProgram:
     objective: Objective
     micro_batch_rows: int
     logprob_chunk: int
+    dropout: float = 0.0
     outputs: tuple[str, ...] = ()
 
 
@@ -75,7 +76,7 @@ def accumulate(
 
     def loss_of(trainable: Any, rows: TokenBatch) -> tuple[Float32[Array, ""], Any]:
         params = layout.partition.merge(trainable, weights.frozen)
-        policy = policy_of(layout.model, params, rows, program.logprob_chunk)
+        policy = policy_of(layout.model, params, rows, program.logprob_chunk, dropout=program.dropout)
         loss, statistics = evaluate(program.objective, policy, rows)
         return loss, (statistics, columns_of_policy(policy, program.outputs))
 

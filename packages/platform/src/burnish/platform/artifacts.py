@@ -1,6 +1,6 @@
 """The directories that stages hand to each other, and that components of a later stage are built from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,3 +22,12 @@ class Artifacts:
     def including(self, name: str, directory: Path) -> "Artifacts":
         """Return these artifacts with the directory `name` added or replaced."""
         return replace(self, directories={**self.directories, name: directory})
+
+    def only(self, names: Iterable[str]) -> "Artifacts":
+        """Return those of these artifacts that `names` names."""
+        kept = set(names)
+        return Artifacts(directories={name: at for name, at in self.directories.items() if name in kept})
+
+    def __hash__(self) -> int:
+        """Return a hash that goes with equality."""
+        return hash(frozenset(self.directories.items()))

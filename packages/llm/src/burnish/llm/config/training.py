@@ -27,6 +27,10 @@ class JaxTraining:
     logprob_chunk: int = 1024
     """Positions whose logits exist at one time."""
 
+    dropout: float = 0.0
+    """Probability that an entry of an embedding, or of what an attention or MLP adds to it, is 0 in a step,
+    as in GPT-2. Evaluation and engines drop nothing: `rl` measures it as mismatch."""
+
     frozen: tuple[str, ...] = ()
     """Parameters that stay as they are, by patterns of their paths: `embed`, `layers/mlp`, `layers/*/query*`.
     They have no gradient, no moments and no masters."""
@@ -37,6 +41,7 @@ class JaxTraining:
         require_range("micro_batch_rows", rows, rows == "all" or rows >= 1, "1 or more, or all")
         require_range("max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0, "above 0")
         require_range("logprob_chunk", self.logprob_chunk, self.logprob_chunk >= 1, "1 or more")
+        require_range("dropout", self.dropout, 0 <= self.dropout < 1, "0 to below 1")
 
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
@@ -71,5 +76,6 @@ class JaxTraining:
             micro_batch_rows=self.micro_batch_rows,
             max_grad_norm=self.max_grad_norm,
             logprob_chunk=self.logprob_chunk,
+            dropout=self.dropout,
             frozen=self.frozen,
         )

@@ -1,12 +1,14 @@
 """The slot `family`: from a `config.json` to a causal LM, a hashable description with pure functions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.kv_cache import KVCache
+from burnish.llm.noise import Noise
+from burnish.platform.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 
 
@@ -83,6 +85,7 @@ class CausalLM(Protocol):
         cache: KVCache | None = None,
         *,
         visible_until: Int[Array, "b t"] | None = None,
+        noise: Noise | None = None,
     ) -> tuple[Float[Array, "b t d"], KVCache | None]:
         """Return the final hidden states, and the cache with these tokens written to it.
 
@@ -90,6 +93,9 @@ class CausalLM(Protocol):
         segment id and is visible so far: key j is seen by query i when j <= i < `visible_until[j]`. With one,
         each row is one sequence: keys and values are written at index `position` (padding is dropped) and a
         token attends to every index up to its position.
+
+        With `noise` the embeddings, and what each attention and each MLP adds to them, lose entries: dropout
+        as GPT-2 has it (`embd_pdrop`, `resid_pdrop`). Scoring and engines have none.
         """
         ...
 
@@ -113,6 +119,9 @@ class FamilyContext:
 
     scan_unroll: int = 1
     """Layers per iteration of the compiled loop over layers."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    """What stages before have made."""
 
 
 class FamilyComponent(Protocol):

@@ -23,6 +23,7 @@ from burnish.llm.families.protocol import TensorName
 from burnish.llm.families.qwen2_config import Qwen2Shape, read_shape
 from burnish.llm.families.rotary import rotary_angles, rotate
 from burnish.llm.kv_cache import KVCache, empty_cache, write_indices, write_layer
+from burnish.llm.noise import Noise
 
 Remat = Literal["none", "dots", "full"]
 
@@ -92,12 +93,16 @@ class Qwen2LM:
         cache: KVCache | None = None,
         *,
         visible_until: Int[Array, "b t"] | None = None,
+        noise: Noise | None = None,
     ) -> tuple[Float[Array, "b t d"], KVCache | None]:
         """Return the final hidden states, and the cache with these tokens written to it."""
         hidden = broadcast.embed(params["embed"], tokens)
+        if noise is not None:
+            hidden = noise.at(self.shape.num_layers).drop(hidden, 0)
         angles = rotary_angles(positions, self.shape.head_dim, self.shape.rope_theta)
         if cache is None:
-            hidden = self._scan(params["layers"], hidden, angles, segment_mask(segment_ids, visible_until))
+            mask = segment_mask(segment_ids, visible_until)
+            hidden = self._scan(params["layers"], hidden, angles, mask, noise)
         else:
             indices = write_indices(positions, segment_ids, cache.length)
             mask = cache_mask(positions, cache.length)
@@ -108,13 +113,16 @@ class Qwen2LM:
         """Return the matrix that maps hidden states to logits."""
         return (params["embed"] if self.shape.tie_word_embeddings else params["head"]).T
 
-    def _scan(self, layers: Any, hidden: Any, angles: Any, mask: Any) -> Any:
+    def _scan(self, layers: Any, hidden: Any, angles: Any, mask: Any, noise: Noise | None) -> Any:
         graph = _block_graph(self.shape)
 
-        def layer(hidden: Any, params: Any) -> tuple[Any, None]:
-            return nnx.merge(graph, params)(hidden, angles, mask), None
+        def layer(hidden: Any, inputs: Any) -> tuple[Any, None]:
+            index, params = inputs
+            here = None if noise is None else noise.at(index)
+            return nnx.merge(graph, params)(hidden, angles, mask, noise=here), None
 
-        return jax.lax.scan(_rematerialized(layer, self.remat), hidden, layers, unroll=self.scan_unroll)[0]
+        inputs = (None if noise is None else jnp.arange(self.shape.num_layers), layers)
+        return jax.lax.scan(_rematerialized(layer, self.remat), hidden, inputs, unroll=self.scan_unroll)[0]
 
     def _scan_cached(self, layers: Any, hidden: Any, angles: Any, mask: Any, into: Any) -> Any:
         """Carry the cache through the scan: passed as its inputs and outputs it would be copied."""
@@ -193,12 +201,21 @@ class Qwen2Block(nnx.Module):
         self.mlp_norm = _norm(shape, "model.layers.{layer}.post_attention_layernorm.weight")
         self.mlp = Qwen2MLP(shape)
 
-    def __call__(self, hidden: Float[Array, "b t d"], angles: Any, mask: Any, into: Any = None) -> Any:
+    def __call__(
+        self,
+        hidden: Float[Array, "b t d"],
+        angles: Any,
+        mask: Any,
+        into: Any = None,
+        *,
+        noise: Noise | None = None,
+    ) -> Any:
         """Return the next hidden states; with a cache to write into, also that cache."""
         eps = self.shape.rms_norm_eps
         context, cache = self.attention(rms_norm(hidden, self.attention_norm[...], eps), angles, mask, into)
-        hidden = hidden + context
-        hidden = hidden + self.mlp(rms_norm(hidden, self.mlp_norm[...], eps))
+        hidden = hidden + (context if noise is None else noise.drop(context, 0))
+        gated = self.mlp(rms_norm(hidden, self.mlp_norm[...], eps))
+        hidden = hidden + (gated if noise is None else noise.drop(gated, 1))
         return hidden if into is None else (hidden, cache)
 
 
