@@ -18,7 +18,7 @@ from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
 from burnish.llm.versioned_weights import Weights
-from burnish.platform.configuration.config import JaxConfig, MeshConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.device.memory import peak_memory_bytes
 from burnish.platform.device.mesh import build_mesh
@@ -63,7 +63,7 @@ def _training(model: Model, workload: Training) -> Callable[[int], None]:
             load_params=lambda: causal_lm.init(0),
             optimizer=AdamW(learning_rate=1e-5, schedule="constant"),
             total_steps=workload.num_calls,
-            mesh=build_mesh(MeshConfig()),
+            mesh=build_mesh(),
             jax=JaxConfig(param_dtype=model.dtype, compute_dtype=model.dtype),
         )
     )
@@ -95,7 +95,7 @@ def _generation(model: Model, workload: Generation) -> Callable[[int], None]:
         EngineContext(
             model=causal_lm,
             tokenizer=NoEndOfSequence(),
-            mesh=build_mesh(MeshConfig()),
+            mesh=build_mesh(),
             limits=EngineLimits(max_tokens=workload.prompt_tokens + workload.new_tokens),
             jax=JaxConfig(compute_dtype=model.dtype),
         )

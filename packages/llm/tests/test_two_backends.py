@@ -17,7 +17,7 @@ from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
 from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.checkpoint.manager import CheckpointManager
-from burnish.platform.configuration.config import CheckpointConfig, JaxConfig, MeshConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.mesh import build_mesh
 
 BACKENDS = {"Msgpack": Msgpack, "Orbax": Orbax}
@@ -32,7 +32,7 @@ def pair():
         load_params=lambda: testing.scaled_params(model),
         optimizer=AdamW(learning_rate=1e-2),
         total_steps=STEPS,
-        mesh=build_mesh(MeshConfig()),
+        mesh=build_mesh(),
         jax=JaxConfig(),
     )
     return {
@@ -49,7 +49,7 @@ def train(backends, steps):
 
 
 def manager(directory, name):
-    return CheckpointManager(Path(directory), CheckpointConfig(backend=BACKENDS[name]()))
+    return CheckpointManager(Path(directory), backend=BACKENDS[name]())
 
 
 def train_and_save(directory, name):

@@ -6,18 +6,17 @@ import sys
 import jax
 import pytest
 
-from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.device.accelerator import apply_jax_config
+from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.errors import ConfigError
 
 pytestmark = pytest.mark.fast
 
 _PROGRAM = """
 import json, os, sys
-from burnish.platform.device.accelerator import apply_jax_config
+from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.configuration.config import JaxConfig
 assert "jax" not in sys.modules
-apply_jax_config(JaxConfig(deterministic=True, compilation_cache=sys.argv[1]))
+prepare_jax(deterministic=True, compilation_cache=sys.argv[1])
 import jax
 jax.jit(lambda x: x + 1)(1.0)
 print(json.dumps([os.environ["XLA_FLAGS"], len(os.listdir(sys.argv[1]))]))
@@ -39,4 +38,4 @@ def test_apply_of_determinism_after_a_device_was_used_is_refused(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     jax.devices()
     with pytest.raises(ConfigError, match="comes too late"):
-        apply_jax_config(JaxConfig(deterministic=True))
+        prepare_jax(deterministic=True)

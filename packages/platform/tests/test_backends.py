@@ -11,7 +11,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from burnish.platform.checkpoint.msgpack import MsgpackBackend
 from burnish.platform.checkpoint.orbax import OrbaxBackend
-from burnish.platform.configuration.config import MeshConfig
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.errors import CheckpointError
 
@@ -78,8 +77,8 @@ def test_load_without_a_sharding_returns_arrays_that_can_be_written(backend, tmp
 
 def test_load_onto_another_mesh_gives_the_sharding_asked_for(backend, tmp_path):
     values = jnp.arange(32, dtype=jnp.float32).reshape(8, 4)
-    four = NamedSharding(build_mesh(MeshConfig(fsdp=4)), PartitionSpec("fsdp"))
-    two = NamedSharding(build_mesh(MeshConfig(dp=2, fsdp=2)), PartitionSpec(None, "fsdp"))
+    four = NamedSharding(build_mesh(fsdp=4), PartitionSpec("fsdp"))
+    two = NamedSharding(build_mesh(dp=2, fsdp=2), PartitionSpec(None, "fsdp"))
     backend.save(tmp_path / "t", {"w": jax.device_put(values, four)})
     backend.wait()
     loaded = backend.load(tmp_path / "t", {"w": jax.ShapeDtypeStruct((8, 4), jnp.float32, sharding=two)})["w"]

@@ -12,7 +12,6 @@ import pytest
 from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
-from burnish.platform.configuration.config import CheckpointConfig
 from burnish.platform.errors import CheckpointError
 
 
@@ -22,7 +21,7 @@ def backend(request):
 
 
 def _manager(directory, **options):
-    return CheckpointManager(directory, CheckpointConfig(**{"save_total_limit": None, **options}))
+    return CheckpointManager(directory, **{"save_total_limit": None, **options})
 
 
 def _save(manager, participant, *steps, **scores):
@@ -198,7 +197,7 @@ class State:
         file = str(self.sign * self.step).encode()
         return Snapshot(trees={"params": {"w": weights}}, json={"step": self.step}, files={"file": file})
 manager = CheckpointManager(
-    Path(sys.argv[1]), CheckpointConfig(backend=getattr(config, sys.argv[2])(), save_total_limit=3)
+    Path(sys.argv[1]), backend=getattr(config, sys.argv[2])(), save_total_limit=3
 )
 first, second = State(1), State(-1)
 step = manager.latest() or 0

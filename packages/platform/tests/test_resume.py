@@ -9,7 +9,6 @@ import pytest
 
 from burnish.platform import atomic
 from burnish.platform.artifacts import Artifacts
-from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.configuration.config import (
     CheckpointConfig,
@@ -20,6 +19,7 @@ from burnish.platform.configuration.config import (
 )
 from burnish.platform.errors import RunError
 from burnish.platform.runs import resume
+from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.rewind import finish_rewind, rewind
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.statistics.rows import read_rows, row_line
@@ -54,7 +54,7 @@ def config():
 
 
 def _manager(root, config, index):
-    return CheckpointManager(root.stage(index, STAGES[index - 1]) / "checkpoints", config.checkpoint)
+    return checkpoints_of(root.stage(index, STAGES[index - 1]), config.checkpoint)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.snapshot import Snapshot
-from burnish.platform.configuration.config import CheckpointConfig, JaxConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import CheckpointError, ComponentError, ConfigError, LimitExceeded
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.stage_run import StageRun
@@ -61,7 +61,7 @@ def make_run(tmp_path):
 
     def make(*, resume_step=None, is_primary=True, **checkpoint):
         sink = KeptRows()
-        manager = CheckpointManager(tmp_path / "run/checkpoints", CheckpointConfig(**checkpoint))
+        manager = CheckpointManager(tmp_path / "run/checkpoints", **checkpoint)
         made = StageRun(
             root=RunDirectory(tmp_path / "run", is_primary=is_primary),
             index=1,

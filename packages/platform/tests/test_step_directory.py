@@ -7,7 +7,6 @@ from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import verify
 from burnish.platform.checkpoint.step_directory import read_tree
-from burnish.platform.configuration.config import CheckpointConfig
 from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.fast
@@ -26,7 +25,7 @@ def saved(tmp_path, participant):
 
     def save(backend=None, **participants):
         options = {} if backend is None else {"backend": backend}
-        manager = CheckpointManager(tmp_path, CheckpointConfig(**options))
+        manager = CheckpointManager(tmp_path, **options)
         manager.save(2, {"training": participant(2.0), **participants}, {})
         manager.wait()
         return manager

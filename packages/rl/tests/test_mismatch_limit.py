@@ -13,7 +13,7 @@ from burnish.llm.scoring import Scorer
 from burnish.llm.sequence import make_sample
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored
-from burnish.platform.configuration.config import JaxConfig, MeshConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.mesh import build_mesh
 from burnish.rl.mismatch_limit import FLOAT32_LIMIT, MULTIPLE, MismatchLimit, NoiseFloor
 from burnish.rl.objectives.mismatch import ABSOLUTE
@@ -68,7 +68,7 @@ def test_a_restart_has_the_limit_of_before():
 @pytest.fixture(scope="module", params=[2, 24])
 def sampled(request):
     """Return the floor of a model, its weights, and a function to an update's mismatch and batch."""
-    mesh = build_mesh(MeshConfig())
+    mesh = build_mesh()
     options = Tiny(num_layers=request.param, scan_unroll=1)
     bundle = options.build(ModelContext(tokenizer=ByteTokenizer(), jax=JAX))
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), bundle.params)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from burnish.platform.checkpoint.manager import CheckpointManager
-from burnish.platform.configuration.config import CheckpointConfig, JaxConfig, MeshConfig
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.source import DataContext, Record
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.runs.run_directory import RunDirectory
@@ -45,7 +45,7 @@ def make_mesh() -> Callable[..., Any]:
 
 
 def _mesh(dp: int = 1, fsdp: int = 1, tp: int = 1) -> Any:
-    return build_mesh(MeshConfig(dp=dp, fsdp=fsdp, tp=tp))
+    return build_mesh(dp, fsdp, tp)
 
 
 class KeptRows:
@@ -72,7 +72,7 @@ def make_run(directory: Path, stage: str, sink: KeptRows) -> StageRun:
         seed=0,
         jax=JaxConfig(),
         logger=StatsLogger({"kept": sink}),
-        manager=CheckpointManager(root.stage(1, stage) / "checkpoints", CheckpointConfig()),
+        manager=CheckpointManager(root.stage(1, stage) / "checkpoints"),
     )
 
 

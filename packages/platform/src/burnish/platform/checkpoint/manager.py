@@ -8,33 +8,50 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from burnish.platform import atomic
 from burnish.platform.checkpoint import step_directory
-from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointContext
+from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointComponent, CheckpointContext
+from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
 from burnish.platform.checkpoint.retention import best_step, improves, steps_to_remove
 from burnish.platform.checkpoint.snapshot import Stateful
 from burnish.platform.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from burnish.platform.configuration.config import CheckpointConfig
-
 _STEP = re.compile(r"step_(\d+)")
+_MSGPACK = Msgpack()
 
 
 class CheckpointManager:
-    """Write, rotate, find and restore the checkpoints of one directory under a `CheckpointConfig`.
+    """Write, rotate, find and restore the checkpoints of one directory.
 
     `save` returns when the participants' arrays may change again; checksums, flushing and rotation follow
     in a thread, and every other method waits for it. Call `wait` before relying on what was saved.
     """
 
-    def __init__(self, directory: Path, config: "CheckpointConfig") -> None:
-        """Look at `directory`, which need not exist; nothing is written or removed before the first save."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        backend: CheckpointComponent = _MSGPACK,
+        save_every_steps: int = 100,
+        save_last: bool = True,
+        save_total_limit: int | None = 2,
+        keep_best: str | None = None,
+        keep_best_mode: Literal["max", "min"] = "max",
+    ) -> None:
+        """Look at `directory`, which need not exist; nothing is written or removed before the first save.
+
+        The options are those of the config's section `checkpoint`.
+        """
         self.directory = directory
-        self._config = config
+        self._backend = backend
+        self._save_every_steps = save_every_steps
+        self._save_last = save_last
+        self._save_total_limit = save_total_limit
+        self._keep_best = keep_best
+        self._keep_best_mode: Literal["max", "min"] = keep_best_mode
         self._backends: dict[str, CheckpointBackend] = {}
         self._finishing: Future[None] | None = None
 
@@ -54,7 +71,7 @@ class CheckpointManager:
 
     def best(self) -> int | None:
         """Return the step with the best `keep_best` metric; the earlier of equals, None when none has it."""
-        return best_step(self._scores(self.steps()), self._config.keep_best_mode)
+        return best_step(self._scores(self.steps()), self._keep_best_mode)
 
     def is_due(self, step: int, last: int, metrics: Mapping[str, float] | None = None) -> bool:
         """Say whether the policy wants a checkpoint after `step` of `last`.
@@ -62,14 +79,14 @@ class CheckpointManager:
         True every `save_every_steps`, at the last step with `save_last`, and, where the step's `metrics` are
         given, when `keep_best` improves on every checkpoint there is.
         """
-        every = self._config.save_every_steps
-        if (every and step > 0 and step % every == 0) or (step == last and self._config.save_last):
+        every = self._save_every_steps
+        if (every and step > 0 and step % every == 0) or (step == last and self._save_last):
             return True
-        metric = self._config.keep_best
+        metric = self._keep_best
         if metric is None or metrics is None or metric not in metrics:
             return False
         scores = self._scores(self.steps())
-        return improves(metrics[metric], scores, self._config.keep_best_mode)
+        return improves(metrics[metric], scores, self._keep_best_mode)
 
     def save(
         self,
@@ -145,8 +162,8 @@ class CheckpointManager:
         write_manifest(aside, facts)
         atomic.publish_directory(self.path(step))
         scores = self._scores(self._steps())
-        best = best_step(scores, self._config.keep_best_mode)
-        for old in steps_to_remove(self._steps(), step, best, self._config.save_total_limit):
+        best = best_step(scores, self._keep_best_mode)
+        for old in steps_to_remove(self._steps(), step, best, self._save_total_limit):
             atomic.remove(self.path(old))
 
     def _steps(self) -> list[int]:
@@ -157,7 +174,7 @@ class CheckpointManager:
 
     def _scores(self, steps: list[int]) -> dict[int, float]:
         """Return the `keep_best` metric of the checkpoints that have it; damaged ones have none."""
-        metric, scores = self._config.keep_best, dict[int, float]()
+        metric, scores = self._keep_best, dict[int, float]()
         for step in steps if metric is not None else []:
             try:
                 scores[step] = float(step_directory.read_state(self.path(step))["metrics"][metric])
@@ -176,15 +193,15 @@ class CheckpointManager:
 
     @property
     def _backend_name(self) -> str:
-        return step_directory.backend_name(self._config.backend)
+        return step_directory.backend_name(self._backend)
 
     def _backend_of(self, tree: str) -> CheckpointBackend:
         """Return a backend per tree, so that one tree's save does not wait for another's."""
         if tree not in self._backends:
-            self._backends[tree] = self._config.backend.build(CheckpointContext())
+            self._backends[tree] = self._backend.build(CheckpointContext())
         return self._backends[tree]
 
     def _reader(self, name: str) -> CheckpointBackend:
         if name == self._backend_name:
-            return self._config.backend.build(CheckpointContext())
+            return self._backend.build(CheckpointContext())
         return step_directory.build_installed_backend(name)

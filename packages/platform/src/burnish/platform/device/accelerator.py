@@ -6,28 +6,24 @@
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from burnish.platform.errors import ConfigError
-
-if TYPE_CHECKING:
-    from burnish.platform.configuration.config import JaxConfig
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
-def apply_jax_config(config: "JaxConfig") -> None:
-    """Apply `jax.deterministic` and `jax.compilation_cache` to this process, importing jax last.
+def prepare_jax(*, deterministic: bool = False, compilation_cache: str | None = None) -> None:
+    """Ask this process's jax for sums that repeat and for a directory of compiled programs; imports it last.
 
     Compiler flags are read from the environment when the first device is used; asking for determinism later
     raises `ConfigError`, since it would silently not hold.
     """
-    if config.deterministic:
+    if deterministic:
         _request_determinism()
     import jax
 
-    if config.compilation_cache is not None:
-        directory = Path(config.compilation_cache).expanduser()
+    if compilation_cache is not None:
+        directory = Path(compilation_cache).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(directory))
         # Every program counts: a run of a minute compiles hundreds that take less than the default second.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

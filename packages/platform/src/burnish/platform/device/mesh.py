@@ -10,25 +10,24 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from burnish.platform.configuration.config import MeshConfig
 from burnish.platform.errors import ConfigError
 
 AXES = ("dp", "fsdp", "tp")
 
 
-def build_mesh(config: MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
+def build_mesh(dp: int = 1, fsdp: int = 1, tp: int = 1, *, devices: Sequence[Any] | None = None) -> Mesh:
     """Return a mesh over the first dp * fsdp * tp jax `devices`, by default the local ones.
 
     Axes are Auto: shardings are propagated by the compiler. Raises `ConfigError` when the product does not
     divide the number of devices.
     """
     found: list[Any] = jax.local_devices() if devices is None else list(devices)
-    shape = tuple(getattr(config, axis) for axis in AXES)
+    shape = (dp, fsdp, tp)
     product = int(np.prod(shape))
     if len(found) % product:
         legal = ", ".join(str(number) for number in range(1, len(found) + 1) if len(found) % number == 0)
         raise ConfigError(
-            f"jax.mesh: dp={config.dp} * fsdp={config.fsdp} * tp={config.tp} = {product} does not fit "
+            f"jax.mesh: dp={dp} * fsdp={fsdp} * tp={tp} = {product} does not fit "
             f"{len(found)} {found[0].platform} device(s): the product must be one of {legal}"
         )
     grid = np.array(found[:product], dtype=object).reshape(shape)

@@ -12,11 +12,12 @@ from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.options import options_of
-from burnish.platform.device.accelerator import apply_jax_config
+from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.device.processes import is_primary
 from burnish.platform.errors import BurnishError, Interrupted, LimitExceeded, placed
 from burnish.platform.runs import report, supply
+from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
 from burnish.platform.runs.resume import FRESH, StartingPoint
@@ -74,8 +75,8 @@ def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
 
 def _check(config: Config) -> None:
     """Raise ConfigError where devices, stages and components do not go together; nothing is written yet."""
-    apply_jax_config(config.jax)
-    build_mesh(config.jax.mesh)
+    prepare_jax(deterministic=config.jax.deterministic, compilation_cache=config.jax.compilation_cache)
+    build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
     supply.require_supply(config)
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
@@ -234,7 +235,7 @@ class _Chain:
             seed=self.config.run.seed,
             jax=self.config.jax,
             logger=logger,
-            manager=CheckpointManager(self.root.stage(index, name) / "checkpoints", self.config.checkpoint),
+            manager=checkpoints_of(self.root.stage(index, name), self.config.checkpoint),
             interrupts=self.interrupts,
             resume_from=self.start.checkpoint if index == self.start.stage_index else None,
             resume_command=self._resume_command(),

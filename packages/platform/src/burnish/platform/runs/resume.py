@@ -17,6 +17,7 @@ from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import CheckpointError, ConfigError
+from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.provenance import cpu_threads, versions
 from burnish.platform.runs.rewind import incomplete_rows
 from burnish.platform.runs.run_directory import RunDirectory
@@ -70,7 +71,7 @@ def find_starting_point(config: Config, root: RunDirectory) -> StartingPoint:
     names = list(config.stages)
     unfinished = [i for i, name in enumerate(names, 1) if root.finished_stage(i, name) is None]
     index = unfinished[0] if unfinished else len(names)
-    manager = CheckpointManager(root.stage(index, names[index - 1]) / "checkpoints", config.checkpoint)
+    manager = checkpoints_of(root.stage(index, names[index - 1]), config.checkpoint)
     if wanted == "latest":
         return _newest_with_rows(config, root, index, manager)
     step = manager.best()
@@ -119,7 +120,7 @@ def _named(path: Path, config: Config) -> StartingPoint:
     index, names = int(match["index"]), list(config.stages)
     if index > len(names) or names[index - 1] != match["stage"]:
         raise ConfigError(f"checkpoint.resume_from='{path}': the chain {'+'.join(names)} has no such stage")
-    manager = CheckpointManager(path.parent, config.checkpoint)
+    manager = checkpoints_of(path.parent.parent, config.checkpoint)
     return StartingPoint(index, manager.verify(int(match["step"])))
 
 

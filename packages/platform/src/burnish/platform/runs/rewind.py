@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Mapping
 
 from burnish.platform import atomic
-from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
+from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.statistics.rows import row_cut, rows_kept
 
@@ -70,4 +70,4 @@ def _remove_what_lies_past(root: RunDirectory, config: Config, stage_index: int,
     current = root.stage(stage_index, names[stage_index - 1])
     atomic.remove(current / "done.json")
     if step is not None:
-        CheckpointManager(current / "checkpoints", config.checkpoint).discard_after(step)
+        checkpoints_of(current, config.checkpoint).discard_after(step)

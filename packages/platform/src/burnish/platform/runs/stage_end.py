@@ -30,6 +30,10 @@ class StageEnd:
                 "name an earlier checkpoint by checkpoint.resume_from"
             )
 
+    def stop_unless_told(self, reason: str | None) -> None:
+        """Stop the run for a limit's reason, where it has one and nobody has given another."""
+        self.stop_reason = self.stop_reason or reason
+
     @property
     def is_asked_for(self) -> bool:
         """Whether the step at hand is to be the last one."""

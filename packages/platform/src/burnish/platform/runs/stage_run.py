@@ -4,8 +4,8 @@
 for steps and commits one row per step. It knows no model: what it saves are the parts that have a state.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -95,7 +95,7 @@ class StageRun:
 
         from burnish.platform.device.mesh import build_mesh
 
-        mesh = build_mesh(self.jax.mesh)
+        mesh = build_mesh(self.jax.mesh.dp, self.jax.mesh.fsdp, self.jax.mesh.tp)
         available: int = jax.local_device_count()  # pyright: ignore[reportUnknownMemberType] - jax's is partial
         if mesh.size < available:
             self.say(f"uses {mesh.size} of {available} devices; jax.mesh.fsdp={available} would use all")
@@ -105,9 +105,13 @@ class StageRun:
         """Tell the user something worth knowing about this stage, on a line of its own."""
         Console(stderr=True, soft_wrap=True).print(f"{self.name}: {line}", markup=False, highlight=False)
 
-    def span(self, name: str) -> AbstractContextManager[None]:
-        """Add the seconds of a `with` block to `time/<name>_seconds` of the step at hand."""
-        return self._spans.timing(name)
+    @contextmanager
+    def span(self, name: str) -> Generator[None]:
+        """Add a block's seconds to `time/<name>_seconds` of the step at hand; profiles of jax show it."""
+        import jax
+
+        with self._spans.timing(name), jax.profiler.TraceAnnotation(name):
+            yield
 
     def samples(self, name: str) -> SampleWriter:
         """Return the writer of `samples/<name>.jsonl`."""
@@ -162,8 +166,7 @@ class StageRun:
             or any(name.startswith(EVALUATION_SCOPE) for name in stats.names)
             or self._participants.may_be_due(step, self._end.planned, stats.names)
         )
-        reason = self._rows.commit(row, stats, looks, at_once=at_once)
-        self._end.stop_reason = self._end.stop_reason or reason
+        self._end.stop_unless_told(self._rows.commit(row, stats, looks, at_once=at_once))
         self._committed_step = step
 
     def stop(self, reason: str) -> None:
@@ -200,16 +203,14 @@ class StageRun:
     def _after(self, step: int) -> None:
         """Save and beat as the step wants it, and end the stage or the run where somebody asked for it."""
         pending = self.interrupts.pending
-        if pending is not None or self._end.is_asked_for:
-            reason = self._rows.settle()
-            self._end.stop_reason = self._end.stop_reason or reason
         ends_here = pending is not None or self._end.is_asked_for
+        if ends_here:
+            self._end.stop_unless_told(self._rows.settle())
         if self.is_primary and (ends_here or self._is_checkpoint_due(step)):
             self._save(step)
         if ends_here:
             self.manager.wait()
-        last = self._end.planned
-        self.root.beat(self.name, step, last, force=step == last or ends_here)
+        self.root.beat(self.name, step, self._end.planned, force=ends_here or step == self._end.planned)
         if self._end.stop_reason is not None:
             raise LimitExceeded(
                 f"stopped at step {step} of '{self.name}': {self._end.stop_reason}; "
