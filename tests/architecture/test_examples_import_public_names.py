@@ -88,8 +88,8 @@ def test_twin_an_import_of_what_is_not_promised_is_found(root, public, private, 
 
 def test_twin_an_attribute_that_is_not_promised_is_found(root):
     text = sources(root)["README.md"]
-    assert unpromised(text.replace("burnish.platform.run(", "burnish.platform.launch(")) == [
-        "burnish.platform: launch"
+    assert unpromised(text.replace("burnish.platform.run(", "burnish.platform.runs(")) == [
+        "burnish.platform: runs"
     ]
 
 

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from burnish.llm.objective import cross_entropy
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.data.order import RecordStream, indices_at
+from burnish.platform.device.randomness import derived_seed, mix
 from burnish.platform.errors import DataError
-from burnish.platform.randomness import derived_seed, mix
 
 pytestmark = pytest.mark.fast
 

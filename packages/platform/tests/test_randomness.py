@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from burnish.platform.device.keys import fold_words
+from burnish.platform.device.randomness import Purpose, derived_seed, key_words, mix
 from burnish.platform.errors import ConfigError
-from burnish.platform.randomness import Purpose, derived_seed, key_words, mix
 
 pytestmark = pytest.mark.fast
 
@@ -53,5 +53,5 @@ def test_mix_is_splitmix64():
 
 
 def test_randomness_does_not_import_jax():
-    code = "import sys, burnish.platform.randomness; sys.exit('jax' in sys.modules)"
+    code = "import sys, burnish.platform.device.randomness; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from burnish.platform import atomic
-from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.snapshot import Snapshot
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import (
     CheckpointConfig,
     Config,

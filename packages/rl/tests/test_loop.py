@@ -10,7 +10,7 @@ import pytest
 
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.limits import SKIPPED
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import LimitExceeded
 from burnish.rl.config.advantage import LeaveOneOut
 from burnish.rl.config.filter import UniformReward

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.byte_tokenizer import ByteTokenizer
-from burnish.platform.randomness import Purpose, key_words
+from burnish.platform.device.randomness import Purpose, key_words
 from burnish.rl.rollouts.single_turn import SingleTurnRollout
 from burnish.sample.request import Completion
 

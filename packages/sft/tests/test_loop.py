@@ -14,7 +14,7 @@ from burnish.llm.config.training import JaxTraining
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
 from burnish.llm.training import Computed, TrainingContext
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
 from burnish.platform.errors import ConfigError, LimitExceeded

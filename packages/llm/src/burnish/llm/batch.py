@@ -52,7 +52,7 @@ class TokenBatch:
     """Coefficients that may move from step to step; they are traced, so a change compiles nothing."""
 
     noise_words: Any = None
-    """Five words that name this step's noise (`burnish.platform.randomness`); None where nobody asks."""
+    """Five words that name this step's noise (`device.randomness` of platform); None where nobody asks."""
 
     max_sequences: int = field(default=1, metadata={"static": True})
     """Most sequences of a row: the `s` of values per sequence `[b s]`."""

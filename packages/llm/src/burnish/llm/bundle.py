@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.tokenizer import Tokenizer, TokenizerComponent
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
 

@@ -15,8 +15,8 @@ from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform import atomic
-from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manifest import write_manifest
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 
 

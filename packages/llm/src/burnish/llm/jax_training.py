@@ -33,8 +33,8 @@ from burnish.llm.training import Computed, TrainingContext
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.configuration.parts import needs_of
+from burnish.platform.device.randomness import KeyWords
 from burnish.platform.errors import ConfigError
-from burnish.platform.randomness import KeyWords
 
 MAX_GRAD_NORM = "max_grad_norm"
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Float32
 from burnish.llm.batch import TokenBatch
 from burnish.llm.policy import Policy
 from burnish.llm.sequence import Sample
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.kinds import Maximum

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float32
 
 from burnish.llm.families.protocol import CausalLM
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 
 Shape = Literal["constant", "linear", "cosine", "warmup_stable_decay"]
 Schedule = Callable[[Any], Float32[Array, ""]]

@@ -18,7 +18,7 @@ from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
 from burnish.llm.versioned_weights import Weights
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import placed
 from burnish.platform.runs.stage import CheckContext
 from burnish.platform.runs.stage_run import StageRun

@@ -17,7 +17,7 @@ from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, traced
 from burnish.llm.partition import Partition
 from burnish.llm.rounding import in_fp32
 from burnish.llm.sharding import parameter_shardings, replicated
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 
 State = dict[str, Any]
 """`params` (masters of what is trained), `opt_state`, and two counters: `step`, and `skipped` of those."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from burnish.llm.versioned_weights import Weights
-from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig, MeshConfig
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from burnish.llm.objective import Objective, Statistics
     from burnish.llm.optimizer import OptimizerComponent
     from burnish.llm.tokenizer import Tokenizer
-    from burnish.platform.randomness import KeyWords
+    from burnish.platform.device.randomness import KeyWords
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 from burnish.platform.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from burnish.platform.artifacts import Artifacts
     from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+    from burnish.platform.configuration.artifacts import Artifacts
     from burnish.platform.configuration.composition import compose_config
     from burnish.platform.configuration.config import Config
     from burnish.platform.configuration.registry import available, resolve
     from burnish.platform.configuration.slot_fields import shared, slot, slots
     from burnish.platform.data.source import DataComponent, DataContext
     from burnish.platform.errors import BurnishError, ConfigError, DataError
-    from burnish.platform.launch import run
+    from burnish.platform.runs.launch import run
     from burnish.platform.runs.stage_run import StageRun
     from burnish.platform.statistics.metric import Metric
     from burnish.platform.statistics.sink import SinkContext
@@ -46,7 +46,7 @@ if not TYPE_CHECKING:
     __getattr__ = lazy_names(
         __name__,
         {
-            "Artifacts": "artifacts",
+            "Artifacts": "configuration.artifacts",
             "BurnishError": "errors",
             "Config": "configuration.config",
             "ConfigError": "errors",
@@ -62,7 +62,7 @@ if not TYPE_CHECKING:
             "available": "configuration.registry",
             "compose_config": "configuration.composition",
             "resolve": "configuration.registry",
-            "run": "launch",
+            "run": "runs.launch",
             "shared": "configuration.slot_fields",
             "slot": "configuration.slot_fields",
             "slots": "configuration.slot_fields",

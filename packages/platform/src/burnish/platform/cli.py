@@ -62,7 +62,7 @@ def _train(words: Sequence[str]) -> None:
         # A user's own `engine=my_module:MyEngine` lies where the command is typed.
         sys.path.append(os.getcwd())
     from burnish.platform.configuration.composition import explained, printed_config
-    from burnish.platform.launch import launch
+    from burnish.platform.runs.launch import launch
 
     if arguments.is_print:
         sys.stdout.write(printed_config(arguments.overrides))

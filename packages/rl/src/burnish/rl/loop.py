@@ -10,7 +10,7 @@ from burnish.llm.objective import Statistics
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
-from burnish.platform.randomness import Purpose, key_words
+from burnish.platform.device.randomness import Purpose, key_words
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.algorithm import Algorithm

@@ -6,7 +6,7 @@ from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, columns_of
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataContext
 from burnish.platform.runs.stage_run import StageRun

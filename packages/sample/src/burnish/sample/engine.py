@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.versioned_weights import Weights
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.request import Completion, Request

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import ConfigError
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from burnish.llm.received import ReceivedModel
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.data.source import DataComponent
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.engine import Engine, EngineComponent, EngineContext, EngineLimits

@@ -7,7 +7,7 @@ from burnish.llm.objective import Objective, Statistics, columns_for
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
-from burnish.platform.randomness import Purpose, key_words
+from burnish.platform.device.randomness import Purpose, key_words
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from burnish.llm.kv_cache import KVCache
 from burnish.llm.noise import Noise
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 
 

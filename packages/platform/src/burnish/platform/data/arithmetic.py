@@ -16,8 +16,8 @@ import numpy as np
 from burnish.platform.data.fingerprint import options_fingerprint
 from burnish.platform.data.order import indices_at
 from burnish.platform.data.source import Record
+from burnish.platform.device.randomness import derived_seed
 from burnish.platform.errors import DataError
-from burnish.platform.randomness import derived_seed
 
 _VERSION = 1
 _TENTH = 10

@@ -9,8 +9,8 @@ from jaxtyping import Int, UInt64
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import Source
+from burnish.platform.device.randomness import derived_seed
 from burnish.platform.errors import DataError
-from burnish.platform.randomness import derived_seed
 
 _ROUNDS = 8
 
@@ -89,7 +89,7 @@ def _feistel(
 
 
 def _mix(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
-    """Return the splitmix64 finaliser of each value, as `burnish.platform.randomness.mix`."""
+    """Return the splitmix64 finaliser of each value, as `burnish.platform.device.randomness.mix`."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 
 Record = Mapping[str, Any]
 """One row of data.

@@ -1,4 +1,4 @@
-"""Random keys on the device, folded from the words of `burnish.platform.randomness`."""
+"""Random keys on the device, folded from the words of `burnish.platform.device.randomness`."""
 
 import jax
 import jax.numpy as jnp

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from burnish.platform.artifacts import Artifacts
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import prepare_jax

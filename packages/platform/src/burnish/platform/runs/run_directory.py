@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from burnish.platform import atomic
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import RunError
 
 

@@ -16,8 +16,8 @@ from rich.console import Console
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.device.randomness import Purpose, derived_seed
 from burnish.platform.errors import Interrupted, LimitExceeded
-from burnish.platform.randomness import Purpose, derived_seed
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.participants import Participants
 from burnish.platform.runs.rows import Look, StageRows

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from typing import Any
 
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.parts import Part, needs_of, parts

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.rl.groups import Group
 
 

@@ -10,7 +10,7 @@ from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import TEMPERATURE, Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.data.source import Record
-from burnish.platform.randomness import Purpose, key_words
+from burnish.platform.device.randomness import Purpose, key_words
 from burnish.rl.groups import Group
 from burnish.sample.engine import Engine
 from burnish.sample.request import Completion, Request

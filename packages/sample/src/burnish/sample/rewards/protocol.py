@@ -6,7 +6,7 @@ from typing import Literal, Protocol, SupportsFloat, runtime_checkable
 
 from burnish.llm.sequence import Sample
 from burnish.llm.tokenizer import Tokenizer
-from burnish.platform.artifacts import Artifacts
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 
 
