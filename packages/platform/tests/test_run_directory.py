@@ -28,9 +28,9 @@ def test_is_begun_when_refused_after_a_row_is_true(root):
 
 
 @pytest.mark.parametrize("phase", ["running", "failed", "interrupted", "stopped", "complete"])
-def test_is_begun_in_every_other_phase_is_true(root, phase):
+def test_is_begun_without_a_row_is_false_in_every_phase(root, phase):
     root.status(phase)
-    assert root.is_begun
+    assert not root.is_begun
     assert root.is_complete == (phase == "complete")
 
 

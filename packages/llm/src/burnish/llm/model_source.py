@@ -8,6 +8,9 @@ from burnish.platform.checkpoint.manifest import MANIFEST, Verified, verify
 from burnish.platform.errors import CheckpointError, ConfigError
 
 HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
+_EXPORT = re.compile(r"/stages/\d+-[^/]+/export$")
+"""What a stage has written is checked, whether its manifest is there or not."""
+
 DOWNLOADED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 
@@ -39,7 +42,7 @@ def locate(name_or_path: str, revision: str = "main") -> ModelSource:
 def _in_directory(path: Path, name: str) -> ModelSource:
     if (path / "config.json").is_file():
         is_checkpoint = (path / "params").is_dir()
-        is_checked = is_checkpoint or (path / MANIFEST).is_file()
+        is_checked = is_checkpoint or _EXPORT.search(path.resolve().as_posix()) or (path / MANIFEST).is_file()
         return ModelSource(path, is_checkpoint, verify(path) if is_checked else None)
     if (path / "params").is_dir():
         raise CheckpointError(f"{path} is a checkpoint without config.json: take an earlier step of the run")

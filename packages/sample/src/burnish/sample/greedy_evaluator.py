@@ -7,6 +7,8 @@ from typing import Any
 from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import DataContext, Record
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
@@ -43,10 +45,12 @@ def build_evaluation(
     if not rewards:
         raise ConfigError("`evaluation.rewards` is empty; name one, as in rewards.exact_match")
     problems: list[Problem] = []
+    fingerprint = ""
     if split in context.data.splits():
         source = context.data.build(DataContext(split=split, artifacts=context.artifacts))
         if not len(source):
             raise ConfigError(f"`evaluation.split` is '{split}', which has no records; name another split")
+        fingerprint = source.fingerprint
         records = [source[index] for index in range(min(num_problems, len(source)))]
         problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]
     return GreedyEvaluator(
@@ -57,6 +61,7 @@ def build_evaluation(
         every_steps=every_steps,
         max_new_tokens=max_new_tokens,
         reward_timeout_seconds=reward_timeout_seconds,
+        fingerprint=fingerprint,
     )
 
 
@@ -73,8 +78,9 @@ class GreedyEvaluator:
         every_steps: int,
         max_new_tokens: int,
         reward_timeout_seconds: float,
+        fingerprint: str = "",
     ) -> None:
-        """Hold the problems; nothing is computed before the first call."""
+        """Hold the problems, of data with this fingerprint; nothing is computed before the first call."""
         self._problems = problems
         self._rewards = rewards
         self._tokenizer = tokenizer
@@ -82,6 +88,7 @@ class GreedyEvaluator:
         self._every_steps = every_steps
         self._max_new_tokens = max_new_tokens
         self._reward_timeout_seconds = reward_timeout_seconds
+        self._fingerprint = fingerprint
 
     @property
     def num_problems(self) -> int:
@@ -120,6 +127,14 @@ class GreedyEvaluator:
         with tracker.scope("perf/evaluation"):
             tracker += engine.stats()
         return tracker
+
+    def save_state(self) -> Snapshot:
+        """Return the fingerprint of the data that the problems are from."""
+        return Snapshot(json={"fingerprint": self._fingerprint})
+
+    def load_state(self, restored: Restored) -> None:
+        """Go on with the same problems; `DataError` when they come from other data."""
+        require_same(self._fingerprint, str(restored.json["fingerprint"]), "the evaluation's data")
 
     def _requests(self) -> list[Request]:
         return [

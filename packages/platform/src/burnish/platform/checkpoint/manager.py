@@ -132,7 +132,7 @@ class CheckpointManager:
         """
         self.wait()
         try:
-            return verify(self.path(step))
+            return self._verified(step)
         except CheckpointError as error:
             raise CheckpointError(f"checkpoint of step {step}: {error}; {self._remedy(step)}") from error
 
@@ -182,10 +182,17 @@ class CheckpointManager:
                 continue
         return scores
 
+    def _verified(self, step: int) -> Verified:
+        checkpoint = verify(self.path(step))
+        recorded = checkpoint.facts.get("step")
+        if recorded != step:
+            raise CheckpointError(f"'{self.path(step)}' holds the checkpoint of step {recorded}")
+        return checkpoint
+
     def _remedy(self, step: int) -> str:
         for earlier in reversed([found for found in self._steps() if found < step]):
             try:
-                verify(self.path(earlier))
+                self._verified(earlier)
             except CheckpointError:
                 continue
             return f"the one before is intact: checkpoint.resume_from={self.path(earlier)}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from burnish.platform.configuration.patterns import compiled
 from burnish.platform.configuration.ranges import require_at_least, require_range
@@ -67,6 +67,8 @@ class Arithmetic:
 @dataclass(frozen=True, kw_only=True)
 class Jsonl:
     """Records from files with one JSON object per line."""
+
+    places: ClassVar[frozenset[str]] = frozenset({"path", "validation_path", "test_path"})
 
     path: str
     """File of the demonstrations, which are also the prompts to roll out."""

@@ -50,7 +50,11 @@ class DataContext:
 
 
 class DataComponent(Protocol):
-    """Options of a `data` component."""
+    """Options of a `data` component.
+
+    `places`, where it stands on the component, names the options that only say where the records lie: a run
+    may go on with others as long as the fingerprints are those of its checkpoint.
+    """
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits there are."""

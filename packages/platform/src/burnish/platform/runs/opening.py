@@ -1,8 +1,10 @@
 """Open a run's directory: find it, refuse what would overwrite or mix runs, and say where the run starts."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -10,7 +12,8 @@ from rich.console import Console
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import ConfigError, RunError
 from burnish.platform.runs import resume
-from burnish.platform.runs.provenance import provenance
+from burnish.platform.runs.comparison import begun_stages, compare
+from burnish.platform.runs.provenance import provenance, start_facts
 from burnish.platform.runs.resume import StartingPoint
 from burnish.platform.runs.rewind import finish_rewind, rewind
 from burnish.platform.runs.run_directory import RunDirectory
@@ -56,9 +59,10 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
         CheckpointError: the checkpoint to go on from is damaged.
     """
     wanted = config.checkpoint.resume_from
+    root.require_config()
     if not root.is_begun:
         root.clear()
-        root.write_json("run.json", provenance(config, overrides))
+        root.write_json("run.json", {**provenance(config, overrides), "starts": [start_facts(config)]})
         root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
         return resume.FRESH
     if wanted is None:
@@ -69,25 +73,31 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     return _resume(config, root)
 
 
+def _record(config: Config, root: RunDirectory, holds: Mapping[str, Any]) -> None:
+    """Add this start to the run's, with the config that holds from here on."""
+    begun = json.loads((root.path / "run.json").read_text(encoding="utf-8"))
+    root.write_json("run.json", {**begun, "starts": [*begun.get("starts", []), start_facts(config)]})
+    root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(holds))))
+
+
 def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
-    refused, warned = resume.differences(config, root)
-    if refused:
+    found = compare(config, root, begun_stages(config, root, resume.stages_kept(config)))
+    if found.refused:
         raise ConfigError(
-            f"run.name='{root.path.name}' began with another config: {'; '.join(refused)}; "
+            f"run.name='{root.path.name}' began with another config: {'; '.join(found.refused)}; "
             "take these back, or set another run.name"
         )
     console = Console(stderr=True, soft_wrap=True)
     if root.is_primary:
         finish_rewind(root, config)
-    if config.checkpoint.resume_from == "latest" and root.is_complete:
+    if config.checkpoint.resume_from == "latest" and root.is_complete and not found.is_extended:
         console.print(f"{root.path} is complete: nothing to resume", markup=False, highlight=False)
         return None
-    for phrase in warned:
-        line = f"warning: {phrase}: the run goes on, but not bit for bit"
-        console.print(line, markup=False, highlight=False)
     start = resume.find_starting_point(config, root)
-    for note in start.notes:
-        console.print(f"warning: {note}", markup=False, highlight=False)
+    warnings = [f"{phrase}: the run goes on, but not bit for bit" for phrase in found.warned]
+    for line in [*(f"warning: {warning}" for warning in (*warnings, *start.notes)), *found.noted]:
+        console.print(line, markup=False, highlight=False)
     if root.is_primary:
+        _record(config, root, found.config)
         rewind(root, config, start.stage_index, start.step)
     return start

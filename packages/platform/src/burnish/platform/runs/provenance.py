@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -35,6 +36,17 @@ def provenance(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
         },
         "cpu_threads": cpu_threads(),
         "host": machine.node(),
+    }
+
+
+def start_facts(config: Config) -> dict[str, Any]:
+    """Return what tells one start of a run from the others."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "versions": versions(),
+        "mesh": asdict(config.jax.mesh),
+        "cpu_threads": cpu_threads(),
     }
 
 

@@ -1,24 +1,18 @@
 """Where a run starts: fresh, from its latest or best checkpoint, or from one that is named.
 
-Everything is looked at before anything is changed: the config against the one the run began with, the
-checkpoint against its manifest. `rewind` then removes what lies past the point: stages, checkpoints, rows.
+Everything is looked at before anything is changed: the config by `comparison`, the checkpoint against its
+manifest. `rewind` then removes what lies past the point: stages, checkpoints, rows.
 """
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-from omegaconf import OmegaConf
 
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import CheckpointError, ConfigError
 from burnish.platform.runs.checkpoints import checkpoints_of
-from burnish.platform.runs.provenance import cpu_threads, versions
 from burnish.platform.runs.rewind import incomplete_rows
 from burnish.platform.runs.run_directory import RunDirectory
 
@@ -99,7 +93,15 @@ def _newest_with_rows(
             f"'{root.path}': {notes[-1].partition(';')[0]}, and there is no earlier checkpoint; put the file "
             "back, or go on without these rows by naming a checkpoint: checkpoint.resume_from=<path>"
         )
+    if root.finished_stage(index, list(config.stages)[index - 1]) is not None:
+        raise CheckpointError(f"'{manager.directory}' has no checkpoint, so its finished stage cannot go on")
     return StartingPoint(index)
+
+
+def stages_kept(config: Config) -> int | None:
+    """Return how many stages a named checkpoint leaves something of; None for `latest` and `best`."""
+    match = CHECKPOINT.search(Path(str(config.checkpoint.resume_from)).resolve().as_posix())
+    return None if match is None else int(match["index"])
 
 
 def refuse_other_run(config: Config, run: Path) -> None:
@@ -122,50 +124,3 @@ def _named(path: Path, config: Config) -> StartingPoint:
         raise ConfigError(f"checkpoint.resume_from='{path}': the chain {'+'.join(names)} has no such stage")
     manager = checkpoints_of(path.parent.parent, config.checkpoint)
     return StartingPoint(index, manager.verify(int(match["step"])))
-
-
-def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str]]:
-    """Compare the config with the one the run began with: (refused differences, warnings), a phrase each.
-
-    Free to change: `checkpoint`, `logging`, `run` except its seed, and the `steps` of an unfinished stage.
-    `jax.mesh`, the thread count and the versions of libraries may change with a warning: sums are then
-    rounded otherwise.
-    """
-    saved = _flatten(OmegaConf.to_container(OmegaConf.load(root.config)))
-    asked = _flatten(config.resolved)
-    finished = {name for i, name in enumerate(config.stages, 1) if root.finished_stage(i, name) is not None}
-    refused: list[str] = []
-    warned: list[str] = []
-    for key in sorted(saved.keys() | asked.keys()):
-        if saved.get(key) == asked.get(key) or _is_free(key, finished):
-            continue
-        phrase = f"{key}: {saved.get(key, 'absent')} -> {asked.get(key, 'absent')}"
-        (warned if key.startswith("jax.mesh.") else refused).append(phrase)
-    return refused, warned + _differences_of_the_machine(root)
-
-
-def _differences_of_the_machine(root: RunDirectory) -> list[str]:
-    """Compare what bits may depend on beside the config: libraries and threads."""
-    recorded = json.loads((root.path / "run.json").read_text(encoding="utf-8"))
-    before = {**recorded["versions"], "CPU threads": recorded["cpu_threads"]}
-    now = {**versions(), "CPU threads": cpu_threads()}
-    return [f"{name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
-
-
-def _is_free(key: str, finished_stages: set[str]) -> bool:
-    parts = key.split(".")
-    if parts[0] in ("checkpoint", "logging"):
-        return True
-    if parts[0] == "run":
-        return key != "run.seed"
-    return parts[0] == "stages" and parts[2:] == ["steps"] and parts[1] not in finished_stages
-
-
-def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a nested mapping as dotted keys; an empty mapping has none."""
-    if not isinstance(tree, Mapping):
-        return {prefix.rstrip("."): tree}
-    flat: dict[str, Any] = {}
-    for key, value in cast("Mapping[str, Any]", tree).items():
-        flat |= _flatten(value, f"{prefix}{key}.")
-    return flat

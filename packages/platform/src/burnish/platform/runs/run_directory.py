@@ -54,9 +54,17 @@ class RunDirectory:
 
     @property
     def is_begun(self) -> bool:
-        """Whether a run has begun here; one that was refused before it had made anything is none."""
+        """Whether a run has begun here; one that ended before it had made anything is none."""
         has_rows = self.metrics.is_file() and self.metrics.stat().st_size > 0
-        return self.config.is_file() and (has_rows or self._has_made or self._phase != "refused")
+        return has_rows or self._has_made
+
+    def require_config(self) -> None:
+        """Raise RunError where a run has begun and what it began with is gone: nobody can compare it."""
+        for name in ("config.yaml", "run.json") if self.is_begun else ():
+            if not (self.path / name).is_file():
+                raise RunError(
+                    f"'{self.path}' holds a run whose {name} is gone: put it back, or set another run.name"
+                )
 
     @property
     def metrics(self) -> Path:
@@ -69,8 +77,9 @@ class RunDirectory:
         return [self.metrics, *sorted((self.path / "samples").glob("*.jsonl"))]
 
     def clear(self) -> None:
-        """Remove what a run left behind that was refused before it had made anything."""
-        for name in ("stages", "samples", self.REWIND) if self.is_primary else ():
+        """Remove what a run left behind that ended before it had made anything; what is no run's stays."""
+        is_ours = self.is_primary and (self.path / "run.json").is_file()
+        for name in ("stages", "samples", self.REWIND) if is_ours else ():
             atomic.remove(self.path / name)
 
     def flush_rows(self) -> dict[str, int]:
