@@ -67,6 +67,11 @@ class JaxTrainingBackend:
         masters = self._adopt(context.load_params())
         self._state: State = start(self._layout)(masters)
 
+    @property
+    def state_version(self) -> tuple[int, bool]:
+        """Another one once `save_state` would return something else."""
+        return self.weight_version, self._pending is None
+
     def score(self, batch: TokenBatch, outputs: Sequence[str]) -> Mapping[str, Any]:
         """Return what the current weights say of each token, [b t] per output of `OUTPUTS`."""
         scorer = Scorer(

@@ -16,7 +16,7 @@ from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointCom
 from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
 from burnish.platform.checkpoint.retention import best_step, improves, steps_to_remove
-from burnish.platform.checkpoint.snapshot import Stateful
+from burnish.platform.checkpoint.snapshot import Snapshot, Stateful
 from burnish.platform.errors import CheckpointError
 
 _STEP = re.compile(r"step_(\d+)")
@@ -50,7 +50,7 @@ class CheckpointManager:
         self._save_every_steps = save_every_steps
         self._save_last = save_last
         self._save_total_limit = save_total_limit
-        self._keep_best = keep_best
+        self.keep_best = keep_best
         self._keep_best_mode: Literal["max", "min"] = keep_best_mode
         self._backends: dict[str, CheckpointBackend] = {}
         self._finishing: Future[None] | None = None
@@ -82,7 +82,7 @@ class CheckpointManager:
         every = self._save_every_steps
         if (every and step > 0 and step % every == 0) or (step == last and self._save_last):
             return True
-        metric = self._keep_best
+        metric = self.keep_best
         if metric is None or metrics is None or metric not in metrics:
             return False
         scores = self._scores(self.steps())
@@ -100,9 +100,20 @@ class CheckpointManager:
         `records` are the bytes of the run's row files so far, kept for whoever goes on from here.
         """
         self.wait()
+        snapshots = {name: participant.save_state() for name, participant in participants.items()}
+        self.save_snapshots(step, snapshots, metrics, records)
+
+    def save_snapshots(
+        self,
+        step: int,
+        snapshots: Mapping[str, Snapshot],
+        metrics: Mapping[str, float],
+        records: Mapping[str, int] | None = None,
+    ) -> None:
+        """Save states that the participants have handed over, as `save` does."""
+        self.wait()
         if self.directory.is_dir():
             atomic.sweep(self.directory)
-        snapshots = {name: participant.save_state() for name, participant in participants.items()}
         facts = {
             "kind": "checkpoint",
             "step": step,
@@ -174,7 +185,7 @@ class CheckpointManager:
 
     def _scores(self, steps: list[int]) -> dict[int, float]:
         """Return the `keep_best` metric of the checkpoints that have it; damaged ones have none."""
-        metric, scores = self._keep_best, dict[int, float]()
+        metric, scores = self.keep_best, dict[int, float]()
         for step in steps if metric is not None else []:
             try:
                 scores[step] = float(step_directory.read_state(self.path(step))["metrics"][metric])

@@ -53,7 +53,12 @@ class Restored:
 
 @runtime_checkable
 class Stateful(Protocol):
-    """Whoever takes part in checkpoints."""
+    """Whoever takes part in checkpoints.
+
+    One whose state has trees or files may say by `state_version` when it has changed: any value that is
+    another one after each change. An error in the middle of a step can then be saved before, as long as
+    the step has not changed it.
+    """
 
     def save_state(self) -> Snapshot:
         """Return everything needed to continue as if never interrupted."""

@@ -32,3 +32,11 @@ def build_mesh(dp: int = 1, fsdp: int = 1, tp: int = 1, *, devices: Sequence[Any
         )
     grid = np.array(found[:product], dtype=object).reshape(shape)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def idle_devices(mesh: Mesh) -> str | None:
+    """Say how many of the local devices a mesh leaves idle, and what would use them; None for none."""
+    available = jax.local_device_count()
+    if mesh.size == available:
+        return None
+    return f"uses {mesh.size} of {available} devices; jax.mesh.fsdp={available} would use all"

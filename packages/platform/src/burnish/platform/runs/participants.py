@@ -1,5 +1,6 @@
 """Who takes part in a stage's checkpoints: each part of its loop that has a state, and its early end."""
 
+import copy
 import math
 from collections.abc import Collection, Mapping
 from typing import cast
@@ -30,6 +31,8 @@ class Participants:
             raise ValueError(f"a part of a loop cannot be called '{taken[0]}': the run's own part is")
         self._manager = manager
         self._parts = _stateful(parts)
+        self._held: dict[str, object] = {}
+        self._large: set[str] = set()
         self._sinks = _stateful({f"{SINK_PREFIX}{label}": sink for label, sink in sinks.items()})
 
     @property
@@ -48,6 +51,39 @@ class Participants:
         """Save the checkpoint of `step`, with the reason why the stage ends with it, if it does."""
         ending = {} if early_end is None else {_EARLY_END: _EarlyEnd(early_end)}
         self._manager.save(step, self._parts | self._sinks | ending, metrics, records)
+
+    def hold(self) -> None:
+        """Remember the state after a step, as far as it is cheap: see `rescue`."""
+        self._held = {name: self._state_of(name, part) for name, part in self._parts.items()}
+
+    def rescue(self, step: int, metrics: Mapping[str, float], records: Mapping[str, int]) -> bool:
+        """Save the state that was held after `step`, and say whether that is still there.
+
+        It is where every part with trees or files has its `state_version` of then; the others were copied.
+        """
+        snapshots = {name: sink.save_state() for name, sink in self._sinks.items()}
+        for name, part in self._parts.items():
+            held = self._held.get(name)
+            if isinstance(held, Snapshot):
+                snapshots[name] = held
+            elif held is not None and held == _version_of(part):
+                snapshots[name] = part.save_state()
+            else:
+                return False
+        self._manager.save_snapshots(step, snapshots, metrics, records)
+        self._manager.wait()
+        return True
+
+    def _state_of(self, name: str, part: Stateful) -> object:
+        """Return a copy of a part's state, or its version where it has one; None for what is too large."""
+        version = _version_of(part)
+        if version is not None or name in self._large:
+            return version
+        snapshot = part.save_state()
+        if snapshot.trees or snapshot.files:
+            self._large.add(name)
+            return None
+        return Snapshot(json=copy.deepcopy(dict(snapshot.json)))
 
     def restore(self, checkpoint: Verified) -> tuple[int, str | None]:
         """Give every part the state it had; return the step, and why the stage ended with it, if it did.
@@ -71,6 +107,10 @@ class _EarlyEnd:
 
     def load_state(self, restored: Restored) -> None:
         self.reason = str(restored.json["reason"])
+
+
+def _version_of(part: object) -> object:
+    return getattr(part, "state_version", None)
 
 
 def _stateful(parts: Mapping[str, object]) -> dict[str, Stateful]:

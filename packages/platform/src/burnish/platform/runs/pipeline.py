@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.options import options_of
@@ -85,17 +84,30 @@ def _check(config: Config) -> None:
 
 
 @contextmanager
-def _saved(manager: CheckpointManager) -> Generator[None]:
-    """End with the last save, whatever happens: the run's lock is not given back under its thread."""
+def _saved(run: StageRun) -> Generator[None]:
+    """End with the last save, whatever happens: the run's lock is not given back under its thread.
+
+    An error in the middle of a step first saves what the step has left as it was, and says how to go on.
+    """
     try:
         yield
     except BaseException as error:
         try:
-            manager.wait()
+            if isinstance(error, Exception) and not isinstance(error, Interrupted | LimitExceeded):
+                _rescue(run, error)
+            run.manager.wait()
         except Exception as of_save:  # noqa: BLE001 - the first error is the one to be told
             error.add_note(f"the last checkpoint was not saved either: {of_save}")
         raise
-    manager.wait()
+    run.manager.wait()
+
+
+def _rescue(run: StageRun, error: Exception) -> None:
+    step = run.rescue()
+    if step is not None:
+        error.add_note(f"saved at step {step} of '{run.name}'; go on with: {run.resume_command}")
+    elif run.index > 1:
+        error.add_note(f"the stages before '{run.name}' are kept; go on with: {run.resume_command}")
 
 
 def _placed(name: str, stage_config: object) -> AbstractContextManager[None]:
@@ -121,7 +133,7 @@ def _run_recorded(chain: "_Chain") -> None:
             with _nobody_exits():
                 chain.run(logger)
     except BaseException as error:
-        _record_end(root, logger, _end_of(error))
+        _record_end(root, logger, _end_of(error, root))
         raise
     early_ends = "; ".join(f"'{name}' {reason}" for name, reason in _early_ends(root, chain.config).items())
     _record_end(root, logger, RunEnd("complete", early_ends or None))
@@ -148,15 +160,15 @@ def _record_end(root: RunDirectory, logger: StatsLogger, end: RunEnd) -> None:
         logger.close(end)
 
 
-def _end_of(error: BaseException) -> RunEnd:
-    """Return the end that an exception is."""
+def _end_of(error: BaseException, root: RunDirectory) -> RunEnd:
+    """Return the end that an exception is; what the user can mend refuses a run until its first row."""
     match error:
         case Interrupted():
             return RunEnd("interrupted", str(error))
         case LimitExceeded():
             return RunEnd("stopped", str(error))
         case _:
-            phase = "refused" if isinstance(error, BurnishError) else "failed"
+            phase = "refused" if isinstance(error, BurnishError) and not root.is_begun else "failed"
             return RunEnd(phase, " ".join(f"{type(error).__name__}: {error}".split()))
 
 
@@ -212,7 +224,7 @@ class _Chain:
 
     def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
         run = self.stage_run(index, logger, before.next_global_step)
-        with _saved(run.manager), _placed(name, self.config.stages[name]):
+        with _saved(run), _placed(name, self.config.stages[name]):
             artifacts = self.build(index, run).run(before.artifacts)
         supply.require_provided(name, self.config.stages[name], artifacts)
         finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)
@@ -240,6 +252,7 @@ class _Chain:
             resume_from=self.start.checkpoint if index == self.start.stage_index else None,
             resume_command=self._resume_command(),
             first_global_step=first_global_step,
+            is_last=index == len(self.config.stages),
         )
 
     def _resume_command(self) -> str:

@@ -1,8 +1,9 @@
 """Where a stage ends: with its last step, with the step at which somebody finishes it, or at a limit."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import ConfigError, LimitExceeded
 
 
 @dataclass(kw_only=True)
@@ -34,10 +35,21 @@ class StageEnd:
         """Stop the run for a limit's reason, where it has one and nobody has given another."""
         self.stop_reason = self.stop_reason or reason
 
+    def raise_if_stopped(self, name: str, directory: Path) -> None:
+        """Raise LimitExceeded where the run stops with the step at hand, which is saved in `directory`."""
+        if self.stop_reason is not None:
+            raise LimitExceeded(
+                f"stopped at step {self.step} of '{name}': {self.stop_reason}; saved under {directory}"
+            )
+
     @property
     def is_asked_for(self) -> bool:
         """Whether the step at hand is to be the last one."""
         return self.stop_reason is not None or self.finish_reason is not None
+
+    def is_at(self, step: int) -> bool:
+        """Whether the stage ends with `step`, as planned or because somebody asks for it."""
+        return step == self.planned or self.is_asked_for
 
     @property
     def last_step(self) -> int:

@@ -17,7 +17,8 @@ from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.randomness import Purpose, derived_seed
-from burnish.platform.errors import Interrupted, LimitExceeded
+from burnish.platform.errors import Interrupted
+from burnish.platform.runs.best_metric import BestMetric
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.participants import Participants
 from burnish.platform.runs.rows import Look, StageRows
@@ -55,11 +56,14 @@ class StageRun:
     resume_command: str = "the same command with checkpoint.resume_from=latest"
     first_global_step: int = 0
     """The global step of this stage's step 0: steps of the stages before it."""
+    is_last: bool = True
+    """Whether no stage follows."""
 
     _end: StageEnd = field(default_factory=StageEnd, init=False)
     _spans: StatsTracker = field(default_factory=StatsTracker, init=False)
     _rows: StageRows = field(init=False)
     _participants: Participants = field(init=False)
+    _best: BestMetric = field(init=False)
     _looks: list[Look] = field(default_factory=list[Look], init=False)
     _committed_step: int | None = field(default=None, init=False)
 
@@ -91,14 +95,11 @@ class StageRun:
     @cached_property
     def mesh(self) -> "Mesh":
         """The mesh of `jax.mesh` over this process's devices; a word about devices that it leaves idle."""
-        import jax
-
-        from burnish.platform.device.mesh import build_mesh
+        from burnish.platform.device.mesh import build_mesh, idle_devices
 
         mesh = build_mesh(self.jax.mesh.dp, self.jax.mesh.fsdp, self.jax.mesh.tp)
-        available: int = jax.local_device_count()  # pyright: ignore[reportUnknownMemberType] - jax's is partial
-        if mesh.size < available:
-            self.say(f"uses {mesh.size} of {available} devices; jax.mesh.fsdp={available} would use all")
+        if idle := idle_devices(mesh):
+            self.say(idle)
         return mesh
 
     def say(self, line: str) -> None:
@@ -125,15 +126,13 @@ class StageRun:
         checkpoints under their name, as do the run's sinks; the others are ignored. A fresh stage begins with
         step 0, the state before the first update; a resumed one with the step after its checkpoint. Each
         yielded step is committed once before the next is asked for. After the commit the checkpoint policy,
-        signals, `stop` and `finish` are looked at.
-
-        Raises:
-            Interrupted: a signal arrived; the state is saved.
-            LimitExceeded: `stop` was called in the loop, or a limit exceeded; the state is saved.
+        signals, `stop` and `finish` are looked at: once the state is saved, a signal raises `Interrupted`,
+        and a `stop` or a limit that is exceeded `LimitExceeded`.
         """
         self._end.planned = last
         self._rows = StageRows(self.logger)
         self._participants = Participants(self.manager, parts, self.logger.sinks)
+        self._best = BestMetric(self.manager.keep_best, is_last=self.is_last)
         for step in range(self._first_step(), self._end.last_step + 1):
             self._end.step = step
             self._rows.begin_step()
@@ -143,6 +142,8 @@ class StageRun:
             if self._end.last_step == step:
                 break
         self.manager.wait()
+        if self.ended_early is not None:
+            self.say(self.ended_early)
 
     def commit(self, step: int, stats: StatsTracker) -> None:
         """Take the one row of `step`: `stats` with the step's clock, compiles and memory beside them.
@@ -151,18 +152,17 @@ class StageRun:
         written at once where its numbers are ready, and where an evaluation, a checkpoint, a limit or the
         stage's end needs it. `time/step_seconds` counts from the step's beginning to the end of this call,
         the wait for the row that is written here included; what the sinks take for this very row counts in
-        the next. Each second of the loop, but those of saving and of the last row, is in exactly one row, so
-        that sums and means over steps are those of the loop.
+        the next. Each second of the loop, but those of saving and of the last row, is in exactly one row.
         """
         row = SinkRow(
             stage=self.name, step=step, last_step=self._end.planned, global_step=self.first_global_step + step
         )
         looks, self._looks = self._looks, []
+        self._best.see(step, stats.names)
         stats += self._spans
         self._spans = StatsTracker()
         at_once = (
-            step == self._end.planned
-            or self._end.is_asked_for
+            self._end.is_at(step)
             or any(name.startswith(EVALUATION_SCOPE) for name in stats.names)
             or self._participants.may_be_due(step, self._end.planned, stats.names)
         )
@@ -190,18 +190,25 @@ class StageRun:
         """The step that the stage ends with, as far as is known: the one at hand once it is to finish."""
         return self._end.last_step
 
+    def rescue(self) -> int | None:
+        """Save the last committed step, if the one at hand has changed nothing; return the newest saved."""
+        step = self._committed_step
+        if self.is_primary and step is not None and self.manager.latest() != step:
+            self._rows.settle()
+            self._participants.rescue(step, self._rows.numbers, self.root.flush_rows())
+        return self.manager.latest()
+
     def _first_step(self) -> int:
         """Restore what has a state and return the step to go on with; 0 for a fresh stage."""
         if self.resume_from is None:
             return 0
         restored, reason = self._participants.restore(self.resume_from)
         self._end.continue_after(restored, reason)
-        if self.ended_early is not None:
-            self.say(self.ended_early)
         return restored + 1
 
     def _after(self, step: int) -> None:
         """Save and beat as the step wants it, and end the stage or the run where somebody asked for it."""
+        self._participants.hold()
         pending = self.interrupts.pending
         ends_here = pending is not None or self._end.is_asked_for
         if ends_here:
@@ -211,13 +218,7 @@ class StageRun:
         if ends_here:
             self.manager.wait()
         self.root.beat(self.name, step, self._end.planned, force=ends_here or step == self._end.planned)
-        if self._end.stop_reason is not None:
-            raise LimitExceeded(
-                f"stopped at step {step} of '{self.name}': {self._end.stop_reason}; "
-                f"saved under {self.stage_directory}"
-            )
-        if self.ended_early is not None:
-            self.say(self.ended_early)
+        self._end.raise_if_stopped(self.name, self.stage_directory)
         if pending is not None:
             raise Interrupted(
                 f"stopped by a signal and saved at step {step} of '{self.name}'; "
