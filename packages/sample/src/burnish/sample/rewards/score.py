@@ -5,15 +5,18 @@ import inspect
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import cast
 
 from burnish.llm.sequence import Sample
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
+from burnish.sample.rewards.overdue import in_daemon_thread, told_when_overdue
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed
 from burnish.sample.rewards.results import read_results
+
+_GRACE = 1.5
+"""Times the timeout after which an asynchronous reward that does not yield to it is overdue."""
 
 ENGINE_FAILED = failed("engine: the completion failed")
 
@@ -57,8 +60,9 @@ def score(
     """Return the samples with `reward` set to the weighted sum of `rewards`, each of weight 1 if not given.
 
     A reward that raises costs the samples that make it raise; an asynchronous one that takes longer than
-    `timeout_seconds` for a sample costs that sample; what is no finite number costs its sample, and anything
-    but a list of as many results costs all. Samples that the engine failed on are shown to no reward.
+    `timeout_seconds` for a sample costs that sample, a synchronous one is told of on stderr and waited for;
+    what is no finite number costs its sample, and anything but a list of as many results costs all. Samples
+    that the engine failed on are shown to no reward.
 
     Raises `ConfigError` for a weight of a reward that there is not.
     """
@@ -67,7 +71,7 @@ def score(
     results: dict[str, list[RewardResult]] = {}
     for name, reward in rewards.items():
         column = [ENGINE_FAILED] * len(samples)
-        scored = _run(reward, [samples[index] for index in alive], timeout_seconds)
+        scored = _run(name, reward, [samples[index] for index in alive], timeout_seconds)
         for index, result in zip(alive, scored, strict=True):
             column[index] = result
         results[name] = column
@@ -105,13 +109,15 @@ def _with_rewards(
 
 
 def _run(
-    reward: Reward | AsyncReward, samples: Sequence[Sample], timeout_seconds: float
+    name: str, reward: Reward | AsyncReward, samples: Sequence[Sample], timeout_seconds: float
 ) -> list[RewardResult]:
     if not samples:
         return []
     if _is_async(reward):
-        return _run_async(cast(AsyncReward, reward), samples, timeout_seconds)
-    return _run_sync(cast(Reward, reward), samples)
+        with told_when_overdue(name, _GRACE * timeout_seconds):
+            return _run_async(cast(AsyncReward, reward), samples, timeout_seconds)
+    with told_when_overdue(name, timeout_seconds):
+        return _run_sync(cast(Reward, reward), samples)
 
 
 def _is_async(reward: Reward | AsyncReward) -> bool:
@@ -143,8 +149,8 @@ def _run_async(reward: AsyncReward, samples: Sequence[Sample], timeout_seconds: 
     async def score_all() -> list[RewardResult]:
         return await asyncio.gather(*(score_one(sample) for sample in samples))
 
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, score_all()).result()
+    # In a thread: the caller may have an event loop of its own, as a notebook does.
+    return in_daemon_thread(lambda: asyncio.run(score_all()))
 
 
 def _raised(error: Exception) -> RewardResult:
