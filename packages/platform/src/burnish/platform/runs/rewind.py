@@ -12,7 +12,7 @@ from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.run_directory import RunDirectory
-from burnish.platform.statistics.rows import row_cut, rows_kept
+from burnish.platform.statistics.rows import row_cut, size_of_rows_kept
 
 
 def rewind(root: RunDirectory, config: Config, stage_index: int, step: int | None) -> None:
@@ -40,7 +40,7 @@ def incomplete_rows(root: RunDirectory, config: Config, stage_index: int, checkp
     """Return the files whose rows up to a checkpoint's step are not as many bytes as when it was saved."""
     keeps = _keeps(config, stage_index, int(checkpoint.facts["step"]))
     records: Mapping[str, int] = checkpoint.facts.get("records", {})
-    return [name for name, size in records.items() if len(rows_kept(root.path / name, keeps)) != size]
+    return [name for name, size in records.items() if size_of_rows_kept(root.path / name, keeps) != size]
 
 
 def _row_cuts(
