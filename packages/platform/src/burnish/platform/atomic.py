@@ -138,6 +138,12 @@ class AppendedFile:
         self._file.close()
 
 
+def shorten(path: Path, size: int) -> None:
+    """Keep the first `size` bytes of an appended file."""
+    perform(os.truncate, path, size)
+    flush(path)
+
+
 def flush(path: Path) -> None:
     """Put a file, or the names in a directory, on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

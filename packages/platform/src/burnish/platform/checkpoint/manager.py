@@ -97,7 +97,7 @@ class CheckpointManager:
     ) -> None:
         """Save every participant's state as the checkpoint of `step`, replacing one that exists.
 
-        `records` are the bytes of the run's row files so far, kept for whoever goes on from here.
+        `records` are the bytes of the run's rows and events so far, for whoever goes on from here.
         """
         self.wait()
         if self.directory.is_dir():

@@ -89,5 +89,5 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
     for note in start.notes:
         console.print(f"warning: {note}", markup=False, highlight=False)
     if root.is_primary:
-        rewind(root, config, start.stage_index, start.step)
+        rewind(root, config, start.stage_index, start.step, start.records)
     return start

@@ -234,5 +234,5 @@ class StageRun:
         # A run that a limit stopped has not finished its stage, whoever said so.
         early_end = self._end.finish_reason if self._end.stop_reason is None else None
         with self.span("save"):
-            records = self.root.flush_rows()
+            records = self.root.flush_records()
             self._participants.save(step, self._rows.numbers, early_end, records)
