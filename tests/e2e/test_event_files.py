@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,10 @@ def kill_and_resume(train, kills: int, seed: int) -> Path:
         process = train.start(*RESUMED)
         while process.poll() is None and num_rows(run) < target:
             time.sleep(0.001)
-        time.sleep(chance.uniform(0.0, 0.03))
-        assert process.poll() is None, train.printed()
-        os.killpg(process.pid, signal.SIGKILL)
+        time.sleep(chance.random() * chance.choice([0.03, 2.0]))
+        assert process.poll() in (None, 0), train.printed()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     finished = train(*RESUMED)
     assert finished.returncode == 0, finished.stderr

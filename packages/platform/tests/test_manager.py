@@ -83,6 +83,22 @@ def test_save_without_keep_best_does_not_protect_the_best(tmp_path, participant)
     assert (manager.steps(), manager.best()) == ([3], None)
 
 
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"save_total_limit": 3}, [4]),
+        ({"save_total_limit": 3, "keep_best": "loss", "keep_best_mode": "min"}, [2, 4]),
+        ({"save_total_limit": None}, [1, 2, 3, 4]),
+    ],
+)
+def test_keep_of_finished_leaves_the_newest_and_the_best(tmp_path, participant, options, kept):
+    manager = _manager(tmp_path, **options)
+    manager.keep_of_finished()
+    _save(manager, participant, 1, 2, 3, 4, loss={1: 3.0, 2: 1.0, 3: 2.0, 4: 1.5})
+    manager.keep_of_finished()
+    assert manager.steps() == kept
+
+
 def test_save_of_a_step_that_exists_replaces_it(tmp_path, participant):
     manager = _manager(tmp_path)
     _save(manager, participant, 1)

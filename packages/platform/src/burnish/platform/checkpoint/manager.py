@@ -156,6 +156,16 @@ class CheckpointManager:
         for later in reversed([found for found in self.steps() if found > step]):
             atomic.remove(self.path(later))
 
+    def keep_of_finished(self) -> None:
+        """Remove what nobody goes on from once its stage is finished: all but the newest and the best.
+
+        Where `save_total_limit` is None all stay.
+        """
+        steps = self.steps()
+        limit = None if self._save_total_limit is None else 1
+        for old in steps_to_remove(steps, max(steps, default=0), self.best(), limit):
+            atomic.remove(self.path(old))
+
     def _finish(self, step: int, aside: Path, facts: Mapping[str, Any]) -> None:
         for backend in self._backends.values():
             backend.wait()
