@@ -108,8 +108,8 @@ def test_a_rewind_to_a_named_checkpoint_shows_nothing_stale(train, uninterrupted
     assert finished.returncode == 0, finished.stderr
     assert points_of(run) == points_of(uninterrupted)
     assert_each_row_is_shown_once(run)
-    stages = [file.name.rpartition(".")[2] for file in sorted((run / "tb").iterdir())]
-    assert stages == ["sft", "sft", "eval", "sft_2"]
+    written = [file for file in sorted((run / "tb").iterdir()) if file.stat().st_size > 0]
+    assert [file.name.rpartition(".")[2] for file in written] == ["sft", "sft", "eval", "sft_2"]
 
 
 def test_twin_a_record_that_is_dropped_is_missed(train, uninterrupted):

@@ -14,7 +14,8 @@ from burnish.platform import atomic
 
 DIRECTORY = "tb"
 
-_NAME = re.compile(r"events\.out\.tfevents\.(?P<seconds>\d{10})\.(?P<host>.+)\.(?P<stage>[^.]+)")
+_NAME = re.compile(r"events\.out\.tfevents\.(?P<seconds>\d{10})\..+\..+")
+"""Time, host and stage; a host may have dots."""
 
 
 def event_files(run: Path) -> list[Path]:
@@ -38,26 +39,26 @@ def event_cuts(
 ) -> list[Callable[[], None]]:
     """Return what cuts the event files back to a point of the run.
 
-    Those of the stages in `removed` go. Those of the stages in `kept` keep as many bytes as `records` has
-    under their path, and go where it has none; without records they stay as they are.
+    Those of the stages in `removed` become empty. Those of the stages in `kept` keep as many bytes as
+    `records` has under their path, none where it has none; without records they stay as they are. None is
+    deleted: a TensorBoard that reads one would stop there.
     """
     cuts: list[Callable[[], None]] = []
     for path in event_files(run):
-        name = _NAME.fullmatch(path.name)
-        stage = name["stage"] if name else None
-        size = None if records is None else records.get(path.relative_to(run).as_posix(), 0)
-        if stage in removed:
+        if _is_of(path, removed):
             cuts.append(_cut(path, 0))
-        elif stage in kept and size is not None:
-            cuts.append(_cut(path, size))
+        elif _is_of(path, kept) and records is not None:
+            cuts.append(_cut(path, records.get(path.relative_to(run).as_posix(), 0)))
     return cuts
+
+
+def _is_of(path: Path, stages: Collection[str]) -> bool:
+    return any(path.name.endswith(f".{stage}") for stage in stages)
 
 
 def _cut(path: Path, size: int) -> Callable[[], None]:
     def cut() -> None:
-        if size == 0:
-            atomic.remove(path)
-        elif path.is_file() and path.stat().st_size > size:
+        if path.is_file() and path.stat().st_size > size:
             atomic.shorten(path, size)
 
     return cut
