@@ -37,7 +37,7 @@ def test_options_of_a_stage_that_has_begun_may_not(in_first):
 def test_options_of_a_stage_that_a_named_checkpoint_takes_back_may_change(tally):
     assert tally(*tally.chain)[0] == 0
     named = [word for word in tally.chain if not word.startswith("run.name")]
-    back = f"checkpoint.resume_from={RUN}/stages/1-tally/checkpoints/step_2"
+    back = f"checkpoint.resume_from={RUN}/stages/1-tally/checkpoints/step_4"
     status, _, err = tally(*named, "stages.tally_2.finishes_at=1", back)
     assert status == 0, err
     assert [row["step"] for row in tally.rows() if row["stage"] == "tally_2"] == [0, 1]

@@ -11,6 +11,7 @@ import pytest
 
 from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.policy import CheckpointPolicy
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.errors import CheckpointError
 
@@ -21,7 +22,8 @@ def backend(request):
 
 
 def _manager(directory, **options):
-    return CheckpointManager(directory, **{"save_total_limit": None, **options})
+    backend = {"backend": options.pop("backend")} if "backend" in options else {}
+    return CheckpointManager(directory, CheckpointPolicy(**{"save_total_limit": None, **options}), **backend)
 
 
 def _save(manager, participant, *steps, **scores):
@@ -81,6 +83,22 @@ def test_save_without_keep_best_does_not_protect_the_best(tmp_path, participant)
     manager = _manager(tmp_path, save_total_limit=1)
     _save(manager, participant, 1, 2, 3, loss={1: 3.0, 2: 1.0, 3: 2.0})
     assert (manager.steps(), manager.best()) == ([3], None)
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"save_total_limit": 3}, [4]),
+        ({"save_total_limit": 3, "keep_best": "loss", "keep_best_mode": "min"}, [2, 4]),
+        ({"save_total_limit": None}, [1, 2, 3, 4]),
+    ],
+)
+def test_keep_of_finished_leaves_the_newest_and_the_best(tmp_path, participant, options, kept):
+    manager = _manager(tmp_path, **options)
+    manager.keep_of_finished()
+    _save(manager, participant, 1, 2, 3, 4, loss={1: 3.0, 2: 1.0, 3: 2.0, 4: 1.5})
+    manager.keep_of_finished()
+    assert manager.steps() == kept
 
 
 def test_save_of_a_step_that_exists_replaces_it(tmp_path, participant):
@@ -186,6 +204,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.policy import CheckpointPolicy
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.checkpoint import config
 from burnish.platform.configuration.config import CheckpointConfig
@@ -197,7 +216,7 @@ class State:
         file = str(self.sign * self.step).encode()
         return Snapshot(trees={"params": {"w": weights}}, json={"step": self.step}, files={"file": file})
 manager = CheckpointManager(
-    Path(sys.argv[1]), backend=getattr(config, sys.argv[2])(), save_total_limit=3
+    Path(sys.argv[1]), CheckpointPolicy(save_total_limit=3), getattr(config, sys.argv[2])()
 )
 first, second = State(1), State(-1)
 step = manager.latest() or 0

@@ -23,6 +23,9 @@ from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.rewind import finish_rewind, rewind
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.statistics.rows import read_rows, row_line
+from burnish.platform.statistics.sink import RunEnd, SinkRow
+from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink
+from burnish.platform.testing import shown_points
 
 pytestmark = pytest.mark.fast
 
@@ -63,16 +66,22 @@ def begun(tmp_path, config):
 
     def make(name):
         root = RunDirectory(tmp_path / name)
+        sink = TensorBoardSink(root.path)
         for index, stage in enumerate(STAGES, 1):
             manager = _manager(root, config, index)
-            for step in (2, STEPS):
-                manager.save(step, {"training": _Weights()}, {})
+            for step in range(STEPS + 1):
+                line = row_line(stage, step, {"x": step})
+                for file in (root.metrics, root.path / "samples" / "x.jsonl"):
+                    file.parent.mkdir(exist_ok=True)
+                    with file.open("ab") as stream:
+                        stream.write(line)
+                at = _global_step(index, step)
+                row = SinkRow(stage=stage, step=step, last_step=STEPS, global_step=at)
+                sink.commit(row, {"x": step})
+                if step in (2, STEPS):
+                    manager.save(step, {"training": _Weights()}, {}, root.flush_records())
             manager.wait()
-            lines = b"".join(row_line(stage, step, {"x": step}) for step in range(STEPS + 1))
-            for file in (root.metrics, root.path / "samples" / "x.jsonl"):
-                file.parent.mkdir(exist_ok=True)
-                with file.open("ab") as stream:
-                    stream.write(lines)
+        sink.close(RunEnd("complete"))
         for index, stage in enumerate(STAGES, 1):
             root.finish_stage(index, stage, FinishedStage(Artifacts(), STEPS + 1))
         root.status("complete")
@@ -81,12 +90,17 @@ def begun(tmp_path, config):
     return make
 
 
+def _global_step(index, step):
+    return (index - 1) * (STEPS + 1) + step
+
+
 @pytest.mark.parametrize(("index", "step"), [(1, 2), (1, STEPS), (2, 2)])
 def test_rewind_wherever_it_dies_is_finished_by_the_next_process(begun, config, monkeypatch, index, step):
     whole, number, died, perform = begun("whole"), 0, True, atomic.perform
     while died:
         root = RunDirectory(shutil.copytree(whole.path, whole.path.with_name(str(number))))
-        died = cut_at_operation(number, monkeypatch, partial(rewind, root, config, index, step))
+        records = _manager(root, config, index).verify(step).facts["records"]
+        died = cut_at_operation(number, monkeypatch, partial(rewind, root, config, index, step, records))
         monkeypatch.setattr(atomic, "perform", perform)
         root = RunDirectory(root.path)
         assert root.is_complete == (snapshot(root) == snapshot(whole)), "half a run is not complete"
@@ -94,12 +108,21 @@ def test_rewind_wherever_it_dies_is_finished_by_the_next_process(begun, config, 
             finish_rewind(root, config)
             found = resume.find_starting_point(config, root)
             assert (found.stage_index, found.step) == (index, step)
-            rewind(root, config, found.stage_index, found.step)
+            assert points_of(root) == points_up_to(index, step), "the intent says how much is kept"
+            rewind(root, config, found.stage_index, found.step, found.records)
             assert not list(root.path.rglob(".*"))
             assert rows_of(root) == [rows_up_to(index, step)] * 2
+            assert points_of(root) == points_up_to(index, step)
             assert not root.is_complete
         number += 1
     assert number > 5
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_rewind_to_the_beginning_of_a_stage_keeps_the_events_of_those_before(begun, config, index):
+    root = begun("x")
+    rewind(root, config, index, None)
+    assert points_of(root) == points_up_to(index, -1)
 
 
 def test_twin_without_the_intent_half_a_run_says_that_it_is_complete(begun, config, monkeypatch):
@@ -142,6 +165,19 @@ def rows_of(root):
 def rows_up_to(index, step):
     last = {1: step, 2: -1} if index == 1 else {1: STEPS, 2: step}
     return [(stage, row) for number, stage in enumerate(STAGES, 1) for row in range(last[number] + 1)]
+
+
+def points_of(root):
+    """The points in the files, which TensorBoard shows all of."""
+    shown = shown_points(root.path)
+    assert len({(tag, step) for tag, step, _ in shown}) == len(shown)
+    return shown
+
+
+def points_up_to(index, step):
+    kept = [(1, row) for row in range(STEPS + 1)] if index == 2 else []
+    kept += [(index, row) for row in range(step + 1)]
+    return [("x", _global_step(number, row), float(row)) for number, row in kept]
 
 
 def test_rewind_of_a_broken_row_changes_nothing(begun, config):

@@ -1,9 +1,11 @@
 import json
+import tracemalloc
 
 import pytest
 
 from burnish.platform.errors import RunError
-from burnish.platform.statistics.rows import read_rows, row_cut, row_line
+from burnish.platform.statistics.rows import read_rows, row_cut, row_line, size_of_rows_kept
+from burnish.platform.statistics.summary import summarize
 
 pytestmark = pytest.mark.fast
 
@@ -30,7 +32,7 @@ def test_read_rows_leaves_a_torn_last_line_out(tmp_path):
 
 
 def test_read_rows_of_no_file_is_empty(tmp_path):
-    assert read_rows(tmp_path / "none.jsonl") == []
+    assert list(read_rows(tmp_path / "none.jsonl")) == []
 
 
 def test_row_cut_keeps_accepted_rows_byte_for_byte_and_drops_a_torn_line(tmp_path):
@@ -78,5 +80,52 @@ def test_a_broken_line_in_the_middle_is_named_before_anything_is_cut(tmp_path, b
     with pytest.raises(RunError, match=r"metrics\.jsonl:2"):
         row_cut(path, lambda *_: False)
     with pytest.raises(RunError, match=r"metrics\.jsonl:2"):
-        read_rows(path)
+        list(read_rows(path))
     assert path.read_bytes() == content
+
+
+def test_row_cut_of_rows_apart_keeps_each_byte_for_byte(tmp_path):
+    path = _written(tmp_path, range(6))
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = [0, 1, 3, 5]
+    assert size_of_rows_kept(path, lambda _, step: step in kept) == sum(len(lines[step]) for step in kept)
+    row_cut(path, lambda _, step: step in kept)()
+    assert path.read_bytes() == b"".join(lines[step] for step in kept)
+
+
+@pytest.fixture
+def long_file(tmp_path):
+    """A file of rows of which three megabytes are to be kept."""
+    path = tmp_path / "metrics.jsonl"
+    text = "x" * 3000
+    path.write_bytes(b"".join(row_line("sft", step, {"text": text}) for step in range(1200)))
+    return path
+
+
+def peak_bytes(call):
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+READERS = {
+    "summary": lambda path: summarize(read_rows(path), {}),
+    "size": lambda path: size_of_rows_kept(path, lambda _, step: step < 1000),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS.keys())
+def test_a_long_file_is_read_without_holding_it(long_file, reader):
+    assert peak_bytes(lambda: reader(long_file)) < 200_000
+
+
+def test_a_long_file_is_cut_by_the_megabyte(long_file):
+    assert peak_bytes(lambda: row_cut(long_file, lambda _, step: step < 1000)()) < 2_500_000
+    assert [row["step"] for row in read_rows(long_file)] == list(range(1000))
+
+
+def test_twin_a_reader_that_holds_the_rows_is_seen(long_file):
+    assert peak_bytes(lambda: list(read_rows(long_file))) > 3_000_000

@@ -1,5 +1,6 @@
 import pytest
 
+from burnish.platform import atomic
 from burnish.platform.atomic import publish_file
 from burnish.platform.configuration.config import RunConfig
 from burnish.platform.errors import ConfigError, RunError
@@ -52,3 +53,23 @@ def test_acquire_when_another_holds_it_names_that_one(root):
 def test_a_run_name_that_is_no_directory_of_its_own_is_refused(name):
     with pytest.raises(ConfigError, match="must be one directory's name"):
         RunConfig(name=name)
+
+
+def test_flush_records_puts_rows_and_events_and_their_names_on_the_disk(root, monkeypatch):
+    sizes = {"metrics.jsonl": 3, "samples/a.jsonl": 5, "tb/events.out.tfevents.1700000000.host.sft": 7}
+    for name, size in sizes.items():
+        publish_file(root.path / name, b"x" * size)
+    publish_file(root.path / "tb/other", b"not of the run")
+    flushed = []
+    monkeypatch.setattr(atomic, "flush", lambda path: flushed.append(path.relative_to(root.path).as_posix()))
+    assert root.flush_records() == sizes
+    assert sorted(flushed) == sorted([*sizes, ".", "samples", "tb"])
+
+
+def test_clear_removes_the_events_of_a_run_that_was_refused(root):
+    publish_file(root.path / "tb/events.out.tfevents.1700000000.host.sft", b"x")
+    root.clear()
+    assert (root.path / "tb").exists(), "without a record of a run it is somebody else's"
+    root.write_json("run.json", {})
+    root.clear()
+    assert not (root.path / "tb").exists()

@@ -1,6 +1,5 @@
 import io
 import json
-import struct
 
 import pytest
 from rich.console import Console
@@ -9,7 +8,6 @@ from burnish.platform.errors import ComponentError, RunError
 from burnish.platform.statistics.sink import RunEnd, SinkRow
 from burnish.platform.statistics.sinks.console import ConsoleSink
 from burnish.platform.statistics.sinks.jsonl import JsonlSink
-from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink
 
 pytestmark = pytest.mark.fast
 
@@ -115,48 +113,6 @@ def test_console_on_a_terminal_draws_a_bar_per_stage():
     sink.close(END)
     assert "2/2" in output.getvalue()
     assert "rl" in output.getvalue()
-
-
-def _events(directory):
-    """Return the events of each file in turn: a record is a length, its checksum, the event, a checksum."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    events = []
-    for path in sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-        content, at = path.read_bytes(), 0
-        while at < len(content):
-            (size,) = struct.unpack_from("<Q", content, at)
-            events.append(Event.FromString(content[at + 12 : at + 12 + size]))
-            at += 16 + size
-    return events
-
-
-def test_tensorboard_writes_finite_numbers_at_global_steps_under_the_namespace(tmp_path):
-    sink = TensorBoardSink(tmp_path, "team")
-    sink.commit(_row(1, before=7), {"train/loss": 0.5, "bad": float("inf")})
-    sink.close(END)
-    found = [
-        (event.step, value.tag, value.simple_value)
-        for event in _events(tmp_path / "tb")
-        for value in event.summary.value
-    ]
-    assert found == [(8, "team/train/loss", 0.5)]
-
-
-def test_tensorboard_resumed_purges_what_it_repeats(tmp_path):
-    for first in (0, 2):
-        sink = TensorBoardSink(tmp_path)
-        for step in range(first, 4):
-            sink.commit(_row(step), {"x": 1.0})
-        sink.close(END)
-    starts = [event.step for event in _events(tmp_path / "tb") if event.HasField("session_log")]
-    assert starts[-1] == 2
-
-
-def test_tensorboard_when_the_directory_is_taken_is_fatal(tmp_path):
-    (tmp_path / "tb").write_text("a file")
-    with pytest.raises(RunError, match="cannot write"):
-        TensorBoardSink(tmp_path)
 
 
 def test_jsonl_rows_are_json(tmp_path):

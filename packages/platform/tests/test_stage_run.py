@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from burnish.platform.checkpoint.manager import CheckpointManager
+from burnish.platform.checkpoint.policy import CheckpointPolicy
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import CheckpointError, ComponentError, ConfigError, LimitExceeded
@@ -23,8 +24,6 @@ WAIT = 0.05
 
 
 def slowly(commit):
-    """Return a sink's `commit` that takes its time."""
-
     def wait(*arguments):
         time.sleep(WAIT)
         commit(*arguments)
@@ -61,7 +60,7 @@ def make_run(tmp_path):
 
     def make(*, resume_step=None, is_primary=True, **checkpoint):
         sink = KeptRows()
-        manager = CheckpointManager(tmp_path / "run/checkpoints", **checkpoint)
+        manager = CheckpointManager(tmp_path / "run/checkpoints", CheckpointPolicy(**checkpoint))
         made = StageRun(
             root=RunDirectory(tmp_path / "run", is_primary=is_primary),
             index=1,

@@ -1,5 +1,6 @@
 import logging
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -109,6 +110,23 @@ def test_commit_of_a_step_twice_is_refused():
     logger.commit(_row(1, "rl"), {})
     with pytest.raises(ValueError, match="step 1 of 'sft' is committed twice"):
         logger.commit(_row(1), {})
+
+
+def test_commit_of_a_step_before_the_last_is_refused():
+    logger = StatsLogger({})
+    logger.commit(_row(2), {})
+    with pytest.raises(ValueError, match="step 1 of 'sft' is committed after step 2"):
+        logger.commit(_row(1), {})
+
+
+def test_commit_holds_nothing_of_a_long_stage():
+    logger = StatsLogger({})
+    tracemalloc.start()
+    for step in range(20_000):
+        logger.commit(_row(step), {})
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 50_000
 
 
 def test_commit_when_a_sink_fails_warns_once_and_serves_the_others(caplog):

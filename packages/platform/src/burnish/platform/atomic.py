@@ -25,9 +25,17 @@ T = TypeVar("T")
 
 def publish_file(path: Path, content: bytes) -> None:
     """Make `content` the file `path`: a reader meets what was there before or all of it."""
+    with publishing_file(path) as write:
+        write(content)
+
+
+@contextmanager
+def publishing_file(path: Path) -> Generator[Callable[[bytes], None]]:
+    """Give a function that writes the file `path` piece by piece; it appears, whole, after the block."""
     make_directory(path.parent)
     aside = _hidden(path, _WRITING)
-    write_file(aside, content)
+    with creating_file(aside) as write:
+        yield write
     flush(aside)
     perform(os.replace, aside, path)
     flush(path.parent)
@@ -128,6 +136,12 @@ class AppendedFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def shorten(path: Path, size: int) -> None:
+    """Keep the first `size` bytes of an appended file."""
+    perform(os.truncate, path, size)
+    flush(path)
 
 
 def flush(path: Path) -> None:

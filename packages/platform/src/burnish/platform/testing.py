@@ -5,9 +5,11 @@ are taken into a `conftest.py` by import: `from burnish.platform.testing import 
 """
 
 import os
+import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,50 @@ def make_run(directory: Path, stage: str, sink: KeptRows) -> StageRun:
         logger=StatsLogger({"kept": sink}),
         manager=CheckpointManager(root.stage(1, stage) / "checkpoints"),
     )
+
+
+def shown_points(run: Path) -> list[tuple[str, int, float]]:
+    """Return (tag, step, value) of all points that TensorBoard shows of a run, in order.
+
+    Read from the format's definition: files in the order of their names, of records with two checksums each;
+    a start of a session drops the points from its step on. `AssertionError` for a record that is torn,
+    altered, or behind a later one of its file.
+    """
+    messages: Any = import_module("tensorboardX.proto.event_pb2")
+    points: list[tuple[str, int, float]] = []
+    for path in sorted((run / "tb").iterdir()):
+        last = 0
+        for record in _records(path.read_bytes()):
+            event = messages.Event.FromString(record)
+            assert event.step >= last, f"{path}: step {event.step} after {last}"
+            last = event.step
+            if event.session_log.status == messages.SessionLog.START:
+                points = [point for point in points if point[1] < event.step]
+            points += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+    return points
+
+
+def _records(content: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(content):
+        length, checksum = struct.unpack_from("<QI", content, at)
+        assert checksum == _masked_checksum(content[at : at + 8]), f"length at byte {at}"
+        at += 12 + length
+        assert at + 4 <= len(content), f"torn at byte {at}"
+        assert struct.unpack_from("<I", content, at) == (_masked_checksum(content[at - length : at]),)
+        yield content[at - length : at]
+        at += 4
+
+
+def _masked_checksum(content: bytes) -> int:
+    """Return CRC-32C (Castagnoli), bit by bit, rotated and shifted as records of TensorFlow have it."""
+    value = 0xFFFFFFFF
+    for byte in content:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    value ^= 0xFFFFFFFF
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 @dataclass(frozen=True)

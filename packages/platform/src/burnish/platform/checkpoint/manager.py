@@ -8,19 +8,20 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from burnish.platform import atomic
 from burnish.platform.checkpoint import step_directory
 from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointComponent, CheckpointContext
 from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
-from burnish.platform.checkpoint.retention import best_step, improves, steps_to_remove
+from burnish.platform.checkpoint.policy import CheckpointPolicy
 from burnish.platform.checkpoint.snapshot import Snapshot, Stateful
 from burnish.platform.errors import CheckpointError
 
 _STEP = re.compile(r"step_(\d+)")
 _MSGPACK = Msgpack()
+_DEFAULT_POLICY = CheckpointPolicy()
 
 
 class CheckpointManager:
@@ -33,25 +34,13 @@ class CheckpointManager:
     def __init__(
         self,
         directory: Path,
-        *,
+        policy: CheckpointPolicy = _DEFAULT_POLICY,
         backend: CheckpointComponent = _MSGPACK,
-        save_every_steps: int = 100,
-        save_last: bool = True,
-        save_total_limit: int | None = 2,
-        keep_best: str | None = None,
-        keep_best_mode: Literal["max", "min"] = "max",
     ) -> None:
-        """Look at `directory`, which need not exist; nothing is written or removed before the first save.
-
-        The options are those of the config's section `checkpoint`.
-        """
+        """Look at `directory`, which need not exist; nothing is written or removed before the first save."""
         self.directory = directory
+        self.policy = policy
         self._backend = backend
-        self._save_every_steps = save_every_steps
-        self._save_last = save_last
-        self._save_total_limit = save_total_limit
-        self.keep_best = keep_best
-        self._keep_best_mode: Literal["max", "min"] = keep_best_mode
         self._backends: dict[str, CheckpointBackend] = {}
         self._finishing: Future[None] | None = None
 
@@ -71,7 +60,7 @@ class CheckpointManager:
 
     def best(self) -> int | None:
         """Return the step with the best `keep_best` metric; the earlier of equals, None when none has it."""
-        return best_step(self._scores(self.steps()), self._keep_best_mode)
+        return self.policy.best(self._scores(self.steps()))
 
     def is_due(self, step: int, last: int, metrics: Mapping[str, float] | None = None) -> bool:
         """Say whether the policy wants a checkpoint after `step` of `last`.
@@ -79,14 +68,11 @@ class CheckpointManager:
         True every `save_every_steps`, at the last step with `save_last`, and, where the step's `metrics` are
         given, when `keep_best` improves on every checkpoint there is.
         """
-        every = self._save_every_steps
-        if (every and step > 0 and step % every == 0) or (step == last and self._save_last):
+        if self.policy.is_scheduled(step, last):
             return True
-        metric = self.keep_best
-        if metric is None or metrics is None or metric not in metrics:
+        if metrics is None or self.policy.keep_best not in metrics:
             return False
-        scores = self._scores(self.steps())
-        return improves(metrics[metric], scores, self._keep_best_mode)
+        return self.policy.is_better(metrics, self._scores(self.steps()))
 
     def save(
         self,
@@ -97,7 +83,7 @@ class CheckpointManager:
     ) -> None:
         """Save every participant's state as the checkpoint of `step`, replacing one that exists.
 
-        `records` are the bytes of the run's row files so far, kept for whoever goes on from here.
+        `records` are the bytes of the run's rows and events so far, for whoever goes on from here.
         """
         self.wait()
         snapshots = {name: participant.save_state() for name, participant in participants.items()}
@@ -167,14 +153,24 @@ class CheckpointManager:
         for later in reversed([found for found in self.steps() if found > step]):
             atomic.remove(self.path(later))
 
+    def keep_of_finished(self) -> None:
+        """Remove what nobody goes on from once its stage is finished: all but the newest and the best.
+
+        Where `save_total_limit` is None all stay.
+        """
+        self.wait()
+        self._rotate(is_finished=True)
+
     def _finish(self, step: int, aside: Path, facts: Mapping[str, Any]) -> None:
         for backend in self._backends.values():
             backend.wait()
         write_manifest(aside, facts)
         atomic.publish_directory(self.path(step))
-        scores = self._scores(self._steps())
-        best = best_step(scores, self._keep_best_mode)
-        for old in steps_to_remove(self._steps(), step, best, self._save_total_limit):
+        self._rotate(is_finished=False)
+
+    def _rotate(self, *, is_finished: bool) -> None:
+        steps = self._steps()
+        for old in self.policy.superfluous(steps, self._scores(steps), is_finished=is_finished):
             atomic.remove(self.path(old))
 
     def _steps(self) -> list[int]:
@@ -185,7 +181,7 @@ class CheckpointManager:
 
     def _scores(self, steps: list[int]) -> dict[int, float]:
         """Return the `keep_best` metric of the checkpoints that have it; damaged ones have none."""
-        metric, scores = self.keep_best, dict[int, float]()
+        metric, scores = self.policy.keep_best, dict[int, float]()
         for step in steps if metric is not None else []:
             try:
                 scores[step] = float(step_directory.read_state(self.path(step))["metrics"][metric])

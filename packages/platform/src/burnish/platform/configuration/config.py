@@ -88,7 +88,8 @@ class CheckpointConfig:
     """Whether a stage's last step is saved."""
 
     save_total_limit: int | None = 2
-    """Checkpoints of a stage that are kept, the best one beside them; None keeps all."""
+    """Checkpoints of a stage that are kept while it runs, the best one beside them; a finished stage keeps
+    its newest and its best alone. None keeps all, for good."""
 
     keep_best: str | None = None
     """Metric whose best checkpoint is kept, such as `eval/accuracy`; None keeps by age alone."""

@@ -99,5 +99,5 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
         console.print(line, markup=False, highlight=False)
     if root.is_primary:
         _record(config, root, found.config)
-        rewind(root, config, start.stage_index, start.step)
+        rewind(root, config, start.stage_index, start.step, start.records)
     return start

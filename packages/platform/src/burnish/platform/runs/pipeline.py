@@ -208,11 +208,16 @@ class _Chain:
         return open_logger(sinks, context)
 
     def run(self, logger: StatsLogger) -> None:
-        """Run the stages that are not finished, each with what the one before it left."""
+        """Run the stages that are not finished, each with what the one before it left.
+
+        Of a finished one few checkpoints are kept, and of one that finished in a process that died then, too.
+        """
         before = FinishedStage(Artifacts(), 0)
         for index, name in enumerate(self.config.stages, 1):
             self._require_uninterrupted(name)
             before = self.root.finished_stage(index, name) or self._run_stage(index, name, before, logger)
+            if self.root.is_primary:
+                checkpoints_of(self.root.stage(index, name), self.config.checkpoint).keep_of_finished()
             self.root.write_json("summary.json", _summary(self.root, self.config))
 
     def _require_uninterrupted(self, name: str) -> None:

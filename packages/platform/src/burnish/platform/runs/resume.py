@@ -5,6 +5,7 @@ manifest. `rewind` then removes what lies past the point: stages, checkpoints, r
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,11 @@ class StartingPoint:
     def step(self) -> int | None:
         """The last step that is kept; None where the stage begins anew."""
         return None if self.checkpoint is None else int(self.checkpoint.facts["step"])
+
+    @property
+    def records(self) -> Mapping[str, int] | None:
+        """The bytes of the run's files of rows and events at the checkpoint, None where it has not noted."""
+        return None if self.checkpoint is None else self.checkpoint.facts.get("records")
 
 
 FRESH = StartingPoint(stage_index=1)

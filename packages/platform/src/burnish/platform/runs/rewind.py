@@ -12,16 +12,25 @@ from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.run_directory import RunDirectory
-from burnish.platform.statistics.rows import row_cut, rows_kept
+from burnish.platform.statistics.event_files import DIRECTORY as EVENTS
+from burnish.platform.statistics.event_files import event_cuts
+from burnish.platform.statistics.rows import row_cut, size_of_rows_kept
 
 
-def rewind(root: RunDirectory, config: Config, stage_index: int, step: int | None) -> None:
+def rewind(
+    root: RunDirectory,
+    config: Config,
+    stage_index: int,
+    step: int | None,
+    records: Mapping[str, int] | None = None,
+) -> None:
     """Keep the stages before `stage_index` (from 1) and that stage up to `step`; None is its beginning.
 
-    RunError for a row that cannot be read: then nothing has changed.
+    `records` are those of the checkpoint of `step`, where it has some. RunError for a row that cannot be
+    read: then nothing has changed.
     """
-    cuts = _row_cuts(root, config, stage_index, step)
-    root.write_json(root.REWIND, {"stage_index": stage_index, "step": step})
+    cuts = _row_cuts(root, config, stage_index, step) + _event_cuts(root, config, stage_index, step, records)
+    root.write_json(root.REWIND, {"stage_index": stage_index, "step": step, "records": records})
     root.status("running")
     _remove_what_lies_past(root, config, stage_index, step)
     for cut in cuts:
@@ -39,14 +48,28 @@ def finish_rewind(root: RunDirectory, config: Config) -> None:
 def incomplete_rows(root: RunDirectory, config: Config, stage_index: int, checkpoint: Verified) -> list[str]:
     """Return the files whose rows up to a checkpoint's step are not as many bytes as when it was saved."""
     keeps = _keeps(config, stage_index, int(checkpoint.facts["step"]))
-    records: Mapping[str, int] = checkpoint.facts.get("records", {})
-    return [name for name, size in records.items() if len(rows_kept(root.path / name, keeps)) != size]
+    recorded: Mapping[str, int] = checkpoint.facts.get("records", {})
+    records = {name: size for name, size in recorded.items() if not name.startswith(f"{EVENTS}/")}
+    return [name for name, size in records.items() if size_of_rows_kept(root.path / name, keeps) != size]
 
 
 def _row_cuts(
     root: RunDirectory, config: Config, stage_index: int, step: int | None
 ) -> list[Callable[[], None]]:
     return [row_cut(file, _keeps(config, stage_index, step)) for file in root.row_files]
+
+
+def _event_cuts(
+    root: RunDirectory,
+    config: Config,
+    stage_index: int,
+    step: int | None,
+    records: Mapping[str, int] | None,
+) -> list[Callable[[], None]]:
+    names = list(config.stages)
+    num_kept = stage_index - 1 if step is None else stage_index
+    # Where a stage begins anew, those before it are complete.
+    return event_cuts(root.path, names[num_kept:], names[:num_kept], None if step is None else records)
 
 
 def _keeps(config: Config, stage_index: int, step: int | None) -> Callable[[str, int], bool]:

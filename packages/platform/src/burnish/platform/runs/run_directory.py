@@ -18,6 +18,8 @@ from typing import IO, Any
 from burnish.platform import atomic
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import RunError
+from burnish.platform.statistics.event_files import DIRECTORY as EVENTS
+from burnish.platform.statistics.event_files import event_files
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,17 @@ class RunDirectory:
     def clear(self) -> None:
         """Remove what a run left behind that ended before it had made anything; what is no run's stays."""
         is_ours = self.is_primary and (self.path / "run.json").is_file()
-        for name in ("stages", "samples", self.REWIND) if is_ours else ():
+        for name in ("stages", "samples", EVENTS, self.REWIND) if is_ours else ():
             atomic.remove(self.path / name)
 
-    def flush_rows(self) -> dict[str, int]:
-        """Put the rows so far on the disk and return the bytes of each file, by its path in the run.
+    def flush_records(self) -> dict[str, int]:
+        """Put rows and events so far on the disk and return the bytes of each file, by its path in the run.
 
         A checkpoint that covers them is published after them, and remembers how much there was.
         """
-        there = [file for file in self.row_files if file.is_file()]
-        for file in there:
-            atomic.flush(file)
+        there = [file for file in (*self.row_files, *event_files(self.path)) if file.is_file()]
+        for path in (*there, *dict.fromkeys(file.parent for file in there)):
+            atomic.flush(path)
         return {file.relative_to(self.path).as_posix(): file.stat().st_size for file in there}
 
     def stage(self, index: int, name: str) -> Path:

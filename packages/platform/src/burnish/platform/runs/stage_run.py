@@ -132,7 +132,7 @@ class StageRun:
         self._end.planned = last
         self._rows = StageRows(self.logger)
         self._participants = Participants(self.manager, parts, self.logger.sinks)
-        self._best = BestMetric(self.manager.keep_best, is_last=self.is_last)
+        self._best = BestMetric(self.manager.policy.keep_best, is_last=self.is_last)
         for step in range(self._first_step(), self._end.last_step + 1):
             self._end.step = step
             self._rows.begin_step()
@@ -195,7 +195,7 @@ class StageRun:
         step = self._committed_step
         if self.is_primary and step is not None and self.manager.latest() != step:
             self._rows.settle()
-            self._participants.rescue(step, self._rows.numbers, self.root.flush_rows())
+            self._participants.rescue(step, self._rows.numbers, self.root.flush_records())
         return self.manager.latest()
 
     def _first_step(self) -> int:
@@ -235,5 +235,5 @@ class StageRun:
         # A run that a limit stopped has not finished its stage, whoever said so.
         early_end = self._end.finish_reason if self._end.stop_reason is None else None
         with self.span("save"):
-            records = self.root.flush_rows()
+            records = self.root.flush_records()
             self._participants.save(step, self._rows.numbers, early_end, records)

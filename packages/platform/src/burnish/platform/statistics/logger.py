@@ -15,7 +15,7 @@ class StatsLogger:
         """Take the sinks by label; they are open already, since one that cannot start is fatal."""
         self._sinks = sinks
         self._failed: set[str] = set()
-        self._committed: set[tuple[str, int]] = set()
+        self._last_steps: dict[str, int] = {}
 
     @property
     def sinks(self) -> Mapping[str, Sink]:
@@ -26,11 +26,14 @@ class StatsLogger:
         """Write one row to every sink.
 
         A sink that fails is warned about once and tried again at the next row. Raises `ValueError` when the
-        step was committed before.
+        step, or a later one of its stage, was committed before.
         """
-        if (row.stage, row.step) in self._committed:
+        last = self._last_steps.get(row.stage, -1)
+        if row.step == last:
             raise ValueError(f"step {row.step} of '{row.stage}' is committed twice: collect into one tracker")
-        self._committed.add((row.stage, row.step))
+        if row.step < last:
+            raise ValueError(f"step {row.step} of '{row.stage}' is committed after step {last}: steps rise")
+        self._last_steps[row.stage] = row.step
         for label, sink in self._sinks.items():
             try:
                 sink.commit(row, numbers)

@@ -2,52 +2,109 @@
 
 # tensorboardX ships no stubs, and its messages are made at run time.
 # pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false
 
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from burnish.platform import atomic
 from burnish.platform.errors import RunError
+from burnish.platform.statistics.event_files import DIRECTORY, new_event_file
 from burnish.platform.statistics.sink import RunEnd, SinkRow
 
-DIRECTORY = "tb"
+_SCHEME = "burnish"
+"""Before a path, it lets tensorboardX's record writer write through `_RecordFile`."""
 
 
 class TensorBoardSink:
     """Write scalars to `tb/`, each under `metrics_namespace` where there is one.
 
-    The events begin with a purge from the first row's step on, so a resumed run replaces what it repeats.
+    A row is in its file when `commit` returns: whole, or not at all. There is a file per start and stage; it
+    begins with a purge from its first row's step on, so that a TensorBoard that has shown what a resumed run
+    repeats drops it.
     """
 
     def __init__(self, directory: Path, metrics_namespace: str = "") -> None:
         """Make `tb/`; `RunError` when that is impossible."""
-        from tensorboardX import SummaryWriter
-        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.record_writer import RecordWriter, register_writer_factory
 
-        self._make_writer: Any = SummaryWriter
-        self._make_summary: Any = Summary
-        self._directory = directory / DIRECTORY
+        register_writer_factory(_SCHEME, _RecordFiles())
+        self._make_writer: Any = RecordWriter
+        self._make_event: Any = Event
+        self._session_start: Any = SessionLog(status=SessionLog.START)
+        self._run_directory = directory
         self._prefix = f"{metrics_namespace}/" if metrics_namespace else ""
         self._writer: Any = None
+        self._stage: str | None = None
+        self._has_header = False
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            atomic.make_directory(directory / DIRECTORY)
         except OSError as error:
-            raise RunError(f"logging.sinks: cannot write '{self._directory}': {error.strerror}") from error
+            raise RunError(
+                f"logging.sinks: cannot write '{directory / DIRECTORY}': {error.strerror}"
+            ) from error
 
     def commit(self, row: SinkRow, stats: Mapping[str, float]) -> None:
-        """Write every finite number as one event, which costs a hundredth of one event each, and flush it."""
-        if self._writer is None:
-            self._writer = self._make_writer(str(self._directory), purge_step=row.global_step)
+        """Write every finite number in one event, which costs a hundredth of one event each."""
+        if row.stage != self._stage:
+            self._begin(row.stage)
+        events = [] if self._has_header else self._header(row.global_step)
         values = [
             {"tag": self._prefix + name, "simple_value": value}
             for name, value in stats.items()
             if math.isfinite(value)
         ]
-        self._writer.file_writer.add_summary(self._make_summary(value=values), row.global_step)
+        events.append(self._make_event(step=row.global_step, summary={"value": values}))
+        for event in events:
+            event.wall_time = time.time()
+            self._writer.write(event.SerializeToString())
         self._writer.flush()
+        self._has_header = True
 
     def close(self, end: RunEnd) -> None:  # noqa: ARG002 - an event file has no place for it
         """Close the event file, where one was begun."""
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
+
+    def _begin(self, stage: str) -> None:
+        path = new_event_file(self._run_directory, stage)
+        writer = self._make_writer(f"{_SCHEME}:{path}")
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._stage, self._has_header = writer, stage, False
+
+    def _header(self, step: int) -> list[Any]:
+        return [
+            self._make_event(file_version="brain.Event:2"),
+            self._make_event(step=step, session_log=self._session_start),
+        ]
+
+
+class _RecordFiles:
+    """Opens what tensorboardX's record writer writes to, under paths that begin with the scheme."""
+
+    def open(self, path: str) -> "_RecordFile":
+        return _RecordFile(Path(path.removeprefix(f"{_SCHEME}:")))
+
+
+class _RecordFile:
+    """A file for records: they wait for `flush`, which appends them as a whole and without a queue."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = atomic.AppendedFile(path)
+        self._waiting = bytearray()
+
+    def write(self, content: bytes) -> None:
+        self._waiting += content
+
+    def flush(self) -> None:
+        records, self._waiting = bytes(self._waiting), bytearray()
+        self._file.append(records)
+
+    def close(self) -> None:
+        self._file.close()
