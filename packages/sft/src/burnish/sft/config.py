@@ -62,10 +62,10 @@ class SFT:
     def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a model or a batch that cannot be trained."""
         from burnish.llm.received import check_training
-        from burnish.platform.data.source import DataContext
+        from burnish.platform.data.source import DataContext, build_data
 
         if context.can_build(self.data):
-            self.data.build(DataContext(split=self.split))
+            build_data(self.data, DataContext(split=self.split))
         check_training(
             self.training, self.model, self.tokenizer, num_rows=self.rows_per_step, context=context
         )

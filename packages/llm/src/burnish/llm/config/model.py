@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from burnish.platform.configuration.option_types import check_options
-from burnish.platform.configuration.ranges import Count, Positive
+from burnish.platform.configuration.ranges import Count, Positive, SmallCount
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Tiny:
     hidden_size: Count = 64
     """Width of the residual stream."""
 
-    num_layers: Count = 2
+    num_layers: SmallCount = 2
     """Number of transformer layers."""
 
     num_heads: Count = 4

@@ -4,8 +4,9 @@ import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from burnish.platform.configuration.ranges import LARGEST
+from burnish.platform.configuration.ranges import LARGEST, SMALL
 
+_SANE = (LARGEST, SMALL)
 _KINDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
 
 
@@ -17,11 +18,11 @@ def is_out_of_range(kind: str) -> bool:
 def range_phrase(annotation: Any, error: Mapping[str, Any]) -> str:
     """Return the range that an annotation states, in words: `above 0 and below 1`, `1 or more, or 'all'`.
 
-    The bound that only keeps counts sane is named to whoever has gone beyond it.
+    A bound that only keeps counts sane is named to whoever has gone beyond it.
     """
     ranges, others = _parts(annotation)
     bounds = dict(ranges)
-    if error["type"] != "less_than_equal" and bounds.get("le") == LARGEST:
+    if error["type"] != "less_than_equal" and bounds.get("le") in _SANE:
         del bounds["le"]
     phrase = _phrase({name: _number(bound) for name, bound in bounds.items()})
     if error["type"] == "finite_number":

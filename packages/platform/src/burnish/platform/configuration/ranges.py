@@ -11,8 +11,14 @@ from pydantic import Field
 LARGEST = 2**31 - 1
 """The largest size or count: what goes beyond is a typing error, and overflows somewhere below."""
 
+SMALL = 2**16
+"""The largest count of what is gone through one by one."""
+
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 """A number of things of which there is one at least."""
+
+SmallCount = Annotated[int, Field(ge=1, le=SMALL)]
+"""A number of things that are gone through one by one, such as layers."""
 
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST)]
 """A number of things of which there may be none."""
