@@ -68,7 +68,7 @@ import pytest
         ("stages.sft.training.frozen=['*']", ["stages.sft.training.frozen=['*'] freezes every parameter"]),
         (
             "stage=rl stages.rl.objective.clip_low=1",
-            ["stages.rl.objective.clip_low=1.0 is out of range; legal: above 0 and below 1"],
+            ["stages.rl.objective.clip_low=1 is out of range; legal: above 0 and below 1"],
         ),
         ("stage=sft data=jsonl", ["data.path: a value is required; set data.path=..."]),
         ("absent.yaml", ["cannot read 'absent.yaml': there is no such file"]),

@@ -243,4 +243,4 @@ def test_a_stage_that_does_not_provide_what_it_declares_is_named(train):
     status, _, err = train("stage=make+count", "data=made", "stages.make.is_forgetful=true", *QUIET)
     assert status == 2
     assert "stages.make: the stage 'make' declares that it provides problems and did not" in err
-    assert json.loads(Path("runs/x/status.json").read_text(encoding="utf-8"))["phase"] == "refused"
+    assert json.loads(Path("runs/x/status.json").read_text(encoding="utf-8"))["phase"] == "failed"

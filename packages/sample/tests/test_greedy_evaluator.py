@@ -14,6 +14,10 @@ from burnish.sample.request import Completion
 pytestmark = pytest.mark.fast
 
 
+class Records(list):
+    fingerprint = "records"
+
+
 class ListData:
     """Three problems, whose answers are their prompts."""
 
@@ -21,7 +25,8 @@ class ListData:
         return ("test", "empty")
 
     def build(self, context):
-        return [] if context.split == "empty" else [{"prompt": f"{n}=", "answer": str(n)} for n in range(3)]
+        count = 0 if context.split == "empty" else 3
+        return Records({"prompt": f"{n}=", "answer": str(n)} for n in range(count))
 
 
 class ScriptedEngine:
@@ -98,7 +103,7 @@ def test_accuracy_is_the_first_reward_over_scored_samples():
     class MissingAnswer(ListData):
         def build(self, context):
             assert context.split == "test"
-            return [{"prompt": "0="}, *({"prompt": f"{n}=", "answer": "0"} for n in (1, 2))]
+            return Records([{"prompt": "0="}, *({"prompt": f"{n}=", "answer": "0"} for n in (1, 2))])
 
     config = GreedyEvaluation(rewards={"exact_match": ExactMatch()})
     evaluation = config.build(EvaluationContext(data=MissingAnswer(), tokenizer=ByteTokenizer()))

@@ -10,6 +10,7 @@ from burnish.llm.families.protocol import CausalLM
 from burnish.llm.tokenizer import Tokenizer, TokenizerComponent
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import ConfigError
 
 
@@ -23,6 +24,9 @@ class Bundle:
     """Where the parameters come from, for the log."""
 
     load_params: Callable[[], dict[str, Any]] = field(repr=False)
+
+    check_params: Callable[[], None] = field(default=lambda: None, repr=False)
+    """Raises what `load_params` would, before a run begins; keeps no parameters."""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -61,7 +65,10 @@ class ModelComponent(Protocol):
 
 def load_bundle(model: ModelComponent, context: ModelContext) -> Bundle:
     """Return the bundle of a model component; ConfigError for a tokenizer of more ids than the model has."""
-    bundle = model.build(context)
+    conforming("model", model, model, ModelComponent)
+    bundle = conforming("model", model, model.build(context), Bundle)
+    conforming("model", model, bundle.model, CausalLM)
+    conforming("tokenizer", context.tokenizer, bundle.tokenizer, Tokenizer)
     if bundle.tokenizer.vocab_size > bundle.model.vocab_size:
         raise ConfigError(
             f"tokenizer: it has {bundle.tokenizer.vocab_size} ids and the model from {bundle.source} only "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from burnish.llm.json_object import read_object
 from burnish.llm.tokenizer import fingerprint_of
 from burnish.platform.errors import ConfigError, DataError
 
@@ -99,8 +100,8 @@ class HuggingFaceTokenizer:
         for name in ("generation_config.json", "config.json"):
             path = self._directory / name
             if path.is_file():
-                declared = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
-                found += declared if isinstance(declared, list) else [declared]
+                declared = read_object(path).get("eos_token_id")
+                found += _token_ids(path, declared if isinstance(declared, list) else [declared])
         ids = tuple(dict.fromkeys(token for token in found if token is not None))
         if not ids:
             raise ConfigError(
@@ -112,8 +113,17 @@ class HuggingFaceTokenizer:
     def _read_files(self) -> dict[str, bytes]:
         paths = {name: self._directory / name for name in FILES}
         files = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
-        generation = json.loads(files.get("generation_config.json", b"{}"))
+        path = paths["generation_config.json"]
+        generation = read_object(path) if path.name in files else {}
         if generation.get("eos_token_id") is None:
             generation |= {"eos_token_id": list(self.eos_token_ids), "pad_token_id": self.pad_token_id}
             files["generation_config.json"] = (json.dumps(generation, indent=1) + "\n").encode()
         return files
+
+
+def _token_ids(path: Path, declared: list[Any]) -> list[int]:
+    """Return the ids that a file declares; null is none."""
+    ids = [token for token in declared if token is not None]
+    if wrong := [token for token in ids if type(token) is not int or token < 0]:
+        raise ConfigError(f"{path}: eos_token_id={wrong[0]!r} is no token id; legal: 0 or more, or a list")
+    return ids

@@ -21,6 +21,7 @@ from burnish.llm.policy import Policy
 from burnish.llm.sequence import Sample
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.kinds import Maximum
 
@@ -63,6 +64,11 @@ class Objective(Protocol):
         A value must be finite also where its weight is 0.
         """
         ...
+
+
+def build_objective(component: ObjectiveComponent, context: ObjectiveContext) -> Objective:
+    """Return what a component builds; ComponentError where it cannot be called."""
+    return conforming("objective", component, component.build(context), Objective)
 
 
 def columns_of(objective: Objective) -> frozenset[str]:

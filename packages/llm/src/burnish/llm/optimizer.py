@@ -13,6 +13,7 @@ from jaxtyping import Array, Float32
 
 from burnish.llm.families.protocol import CausalLM
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.conformance import conforming
 
 Shape = Literal["constant", "linear", "cosine", "warmup_stable_decay"]
 Schedule = Callable[[Any], Float32[Array, ""]]
@@ -59,11 +60,28 @@ class OptimizerComponent(Hashable, Protocol):
         ...
 
 
-def traced(optimizer: TracedOptimizer | optax.GradientTransformation) -> TracedOptimizer:
-    """Return the optimizer, a plain transformation as one without hyper-parameters."""
-    if isinstance(optimizer, TracedOptimizer):
-        return optimizer
-    return TracedOptimizer(lambda _: {}, lambda _: optimizer)
+class Transformation(Protocol):
+    """What optax makes, whatever class it is of."""
+
+    @property
+    def init(self) -> Callable[..., Any]:
+        """Return what makes the state from parameters."""
+        ...
+
+    @property
+    def update(self) -> Callable[..., Any]:
+        """Return what turns gradients and state into updates and state."""
+        ...
+
+
+def traced(
+    component: OptimizerComponent, built: TracedOptimizer | optax.GradientTransformation
+) -> TracedOptimizer:
+    """Return what a component built, a plain transformation as an optimizer without hyper-parameters."""
+    if isinstance(built, TracedOptimizer):
+        return built
+    conforming("optimizer", component, built, Transformation)
+    return TracedOptimizer(lambda _: {}, lambda _: built)
 
 
 def adamw(schedule: Schedule, *, b1: float, b2: float, eps: float, weight_decay: float) -> TracedOptimizer:

@@ -1,6 +1,5 @@
 """A model from files: its family found by its `config.json`, its parameters read when they are asked for."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,12 +9,14 @@ import jax
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.export import export_facts
 from burnish.llm.families.protocol import CausalLM, FamilyComponent, FamilyContext
+from burnish.llm.json_object import read_object
 from burnish.llm.model_source import ModelSource
-from burnish.llm.tokenizer import Tokenizer, TokenizerContext
-from burnish.llm.weights import load_huggingface
+from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
+from burnish.llm.weights import check_huggingface, load_huggingface
 from burnish.platform.checkpoint.step_directory import read_tree
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.configuration.registry import available, resolve
-from burnish.platform.errors import CheckpointError, ConfigError
+from burnish.platform.errors import CheckpointError, ConfigError, placed
 
 
 def pretrained_bundle(
@@ -27,36 +28,30 @@ def pretrained_bundle(
     scan_unroll: int,
 ) -> Bundle:
     """Return the model of these files, with the tokenizer beside it."""
-    hf_config = read_hf_config(source.directory)
+    hf_config = read_object(source.directory / "config.json")
     family = find_family(hf_config, source.directory)
-    model = family.build(
-        FamilyContext(
-            hf_config=hf_config,
-            jax=context.jax,
-            remat=remat,
-            scan_unroll=scan_unroll,
-            artifacts=context.artifacts,
-        )
+    family_context = FamilyContext(
+        hf_config=hf_config,
+        jax=context.jax,
+        remat=remat,
+        scan_unroll=scan_unroll,
+        artifacts=context.artifacts,
     )
-    built = context.tokenizer.build(
-        TokenizerContext(
-            directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
-        )
+    with placed(f"model.name_or_path={source.directory}"):
+        model = family.build(family_context)
+    conforming("family", family, model, CausalLM)
+    tokenizer_context = TokenizerContext(
+        directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
     )
+    built = build_tokenizer(context.tokenizer, tokenizer_context)
     _check_recorded(source, built)
-    return Bundle(model, built, str(source.directory), lambda: _load_params(source, model))
-
-
-def read_hf_config(directory: Path) -> dict[str, Any]:
-    """Return a directory's `config.json`."""
-    path = directory / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} does not read as JSON ({error}): restore the file") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object: restore the file")
-    return content
+    return Bundle(
+        model,
+        built,
+        str(source.directory),
+        load_params=lambda: _load_params(source, model),
+        check_params=lambda: _check_params(source, model),
+    )
 
 
 def find_family(hf_config: Mapping[str, Any], directory: Path) -> FamilyComponent:
@@ -82,6 +77,12 @@ def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:
             f"tokenizer: not the one that the model in {source.directory} was written with "
             f"({', '.join(different)} in its manifest differ); use the one beside it (tokenizer=auto)"
         )
+
+
+def _check_params(source: ModelSource, model: CausalLM) -> None:
+    """Read the weights once and keep none; those that a manifest vouches for are as we have written them."""
+    if source.verified is None:
+        check_huggingface(source.directory, model)
 
 
 def _load_params(source: ModelSource, model: CausalLM) -> dict[str, Any]:

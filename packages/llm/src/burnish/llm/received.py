@@ -12,13 +12,13 @@ from typing import Any
 import jax
 
 from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
-from burnish.llm.export import ExportComponent, ExportContext, write_weights
-from burnish.llm.families.protocol import CausalLM
+from burnish.llm.export import Export, ExportComponent, ExportContext, write_weights
 from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import placed
 from burnish.platform.runs.stage import CheckContext
 from burnish.platform.runs.stage_run import StageRun
@@ -40,13 +40,22 @@ def check_training(
     The model is of the kind that `model` builds, whichever stage hands it over; nobody looks at one that
     waits for an artifact.
     """
-
-    def build() -> CausalLM:
-        return load_bundle(model, ModelContext(tokenizer=tokenizer, jax=context.jax)).model
-
-    is_known = context.can_build(model) and context.can_build(tokenizer)
+    conforming("training", training, training, TrainingComponent)
+    bundle = check_model(model, tokenizer, context)
     with placed("training"):
-        training.check(num_rows, context.jax.mesh, build if is_known else None)
+        training.check(num_rows, context.jax.mesh, None if bundle is None else lambda: bundle.model)
+
+
+def check_model(model: ModelComponent, tokenizer: TokenizerComponent, context: CheckContext) -> Bundle | None:
+    """Return the model that `model` builds; a BurnishError says where its files cannot be used.
+
+    None where it waits for an artifact. One that an earlier stage hands over is read when it is there.
+    """
+    if not (context.can_build(model) and context.can_build(tokenizer)):
+        return None
+    bundle = load_bundle(model, ModelContext(tokenizer=tokenizer, jax=context.jax))
+    bundle.check_params()
+    return bundle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +102,28 @@ class ReceivedModel:
             artifacts=self.artifacts,
         )
 
+    def trainer(
+        self, training: TrainingComponent, optimizer: OptimizerComponent, total_steps: int
+    ) -> TrainingBackend:
+        """Return the backend over the parameters as they arrive; ComponentError where it is none.
+
+        What writes the trained model is built as well: that it cannot is not to be learned at the end.
+        """
+        _ = self.writer
+        context = self.training_context(optimizer, total_steps)
+        return conforming("training", training, training.build(context), TrainingBackend)
+
+    @cached_property
+    def writer(self) -> Export:
+        """What hands the trained model on."""
+        assert self.export is not None, "a stage that trains has an `export`"
+        context = ExportContext(jax=self.run.jax, artifacts=self.artifacts)
+        return conforming("export", self.export, self.export.build(context), Export)
+
     def hand_over(self, training: TrainingBackend) -> Artifacts:
         """Export the trained model into the stage's directory and return it as the `model` artifact."""
-        assert self.export is not None, "a stage that trains has an `export`"
         directory = self.run.stage_directory / "export"
         if self.run.is_primary:
-            write = self.export.build(ExportContext(jax=self.run.jax, artifacts=self.artifacts))
             params = jax.device_get(training.weights().tree)
-            directory = write(directory, self.bundle.model, params, self.bundle.tokenizer)
+            directory = self.writer(directory, self.bundle.model, params, self.bundle.tokenizer)
         return self.artifacts.including(MODEL, directory)

@@ -4,14 +4,14 @@ from typing import Any, Literal
 
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.families.qwen2 import from_hf_config
-from burnish.llm.tokenizer import Tokenizer, TokenizerContext
+from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 
 
 def tiny_bundle(
     context: ModelContext, *, remat: Literal["none", "dots", "full"], scan_unroll: int, **sizes: Any
 ) -> Bundle:
     """Return a model of these sizes, by their names in `config.json`, over the tokenizer's vocabulary."""
-    tokenizer = context.tokenizer.build(TokenizerContext(artifacts=context.artifacts))
+    tokenizer = build_tokenizer(context.tokenizer, TokenizerContext(artifacts=context.artifacts))
     model = from_hf_config(tiny_hf_config(tokenizer, **sizes), remat=remat, scan_unroll=scan_unroll)
     return Bundle(model, tokenizer, f"tiny(seed={context.seed})", lambda: model.init(context.seed))
 

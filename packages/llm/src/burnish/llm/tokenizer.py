@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.conformance import conforming
 
 
 @runtime_checkable
@@ -86,6 +87,11 @@ class TokenizerComponent(Protocol):
     def build(self, context: TokenizerContext, /) -> Tokenizer:
         """Return the tokenizer."""
         ...
+
+
+def build_tokenizer(component: TokenizerComponent, context: TokenizerContext) -> Tokenizer:
+    """Return what a component builds; ComponentError where it is no tokenizer."""
+    return conforming("tokenizer", component, component.build(context), Tokenizer)
 
 
 def fingerprint_of(files: Mapping[str, bytes]) -> str:

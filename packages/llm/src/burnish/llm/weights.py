@@ -6,8 +6,8 @@ one shard.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from burnish.llm.families.protocol import CausalLM, TensorName
+from burnish.llm.json_object import read_object
 from burnish.platform import atomic
 from burnish.platform.errors import CheckpointError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 HEAD = "lm_head.weight"
+TYPES = ("F64", "F32", "F16", "BF16")
+"""Types of stored weights, as safetensors calls them."""
 
 
 def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -> dict[str, Any]:
@@ -31,25 +34,24 @@ def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -
     `CheckpointError` names missing and unexpected tensors and wrong shapes, and a head of its own in the
     files of a model whose config ties it to the embedding: transformers would take that head.
     """
-    files = _tensor_files(directory)
-    leaves = _leaves(model)
-    expected = {name for leaf in leaves.values() for name in tensor_names(*leaf)}
-    _compare_names(directory, expected, set(files), is_tied=("head",) not in leaves)
-    with ExitStack() as stack:
-        opened = {file: stack.enter_context(_open(directory / file)) for file in sorted(set(files.values()))}
+    with _opened(directory, model) as tensors:
+        leaves = _leaves(model)
         tree: dict[str, Any] = {}
         for path, (name, shape) in leaves.items():
             array = np.empty(shape, dtype_of(dtype))
             slices = array if name.is_stacked else array[None]
             for index, tensor_name in enumerate(tensor_names(name, shape)):
-                tensor = opened[files[tensor_name]].get_tensor(tensor_name)
-                _check_shape(directory, tensor_name, tensor, huggingface_shape(name, slices.shape[1:]))
-                slices[index] = from_huggingface(tensor, name, slices.shape[1:])
+                slices[index] = from_huggingface(tensors(tensor_name), name, slices.shape[1:])
             _insert(tree, path, array)
-        if ("head",) not in leaves and HEAD in files:
-            embedding = leaves[("embed",)][0].template
-            _require_tied(directory, embedding, opened[files[HEAD]], opened[files[embedding]])
     return tree
+
+
+def check_huggingface(directory: Path, model: CausalLM) -> None:
+    """Raise the `CheckpointError` that loading would, holding one tensor at a time."""
+    with _opened(directory, model) as tensors:
+        for name, shape in _leaves(model).values():
+            for tensor_name in tensor_names(name, shape):
+                tensors(tensor_name)
 
 
 def save_huggingface(
@@ -134,13 +136,44 @@ def _maker(leaf: Any, name: TensorName, layer: int) -> Any:
     return lambda: to_huggingface(np.asarray(leaf[layer] if name.is_stacked else leaf), name)
 
 
+@contextmanager
+def _opened(directory: Path, model: CausalLM) -> Iterator[Callable[[str], np.ndarray]]:
+    """Give a function that reads a tensor by its name; all names and shapes are compared before the first."""
+    files = _tensor_files(directory)
+    leaves = _leaves(model)
+    shapes = {
+        tensor: huggingface_shape(name, shape[1:] if name.is_stacked else shape)
+        for name, shape in leaves.values()
+        for tensor in tensor_names(name, shape)
+    }
+    is_tied = ("head",) not in leaves
+    _compare_names(directory, set(shapes), set(files), is_tied=is_tied)
+    with ExitStack() as stack:
+        opened = {file: stack.enter_context(_open(directory / file)) for file in sorted(set(files.values()))}
+        for name, shape in shapes.items():
+            _check_stored(directory / files[name], opened[files[name]], name, shape)
+
+        def read(name: str) -> np.ndarray:
+            return _finite(directory, name, opened[files[name]].get_tensor(name))
+
+        if is_tied and HEAD in files:
+            embedding = leaves[("embed",)][0].template
+            _require_tied(directory, embedding, opened[files[HEAD]], opened[files[embedding]])
+        yield read
+
+
 def _tensor_files(directory: Path) -> dict[str, str]:
     """Return the file of every tensor in the directory."""
-    if (directory / INDEX).is_file():
-        weight_map = json.loads((directory / INDEX).read_text(encoding="utf-8"))["weight_map"]
-        absent = sorted({file for file in weight_map.values() if not (directory / file).is_file()})
-        if absent:
-            raise CheckpointError(f"{directory / INDEX} names {absent}, which are missing: copy them there")
+    index = directory / INDEX
+    if index.is_file():
+        weight_map = read_object(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(each, str) for each in weight_map.values()):
+            raise CheckpointError(f"{index} has no `weight_map` from tensors to files: copy it again")
+        names = sorted(set(weight_map.values()))
+        if outside := [name for name in names if Path(name).name != name]:
+            raise CheckpointError(f"{index} names {outside[:4]}, which are not beside it: copy it again")
+        if absent := [name for name in names if not (directory / name).is_file()]:
+            raise CheckpointError(f"{index} names {absent[:4]}, which are missing: copy them there")
         return weight_map
     if not (directory / WEIGHTS).is_file():
         raise CheckpointError(
@@ -153,8 +186,34 @@ def _tensor_files(directory: Path) -> dict[str, str]:
 def _open(path: Path) -> Any:
     try:
         return safe_open(path, framework="numpy")
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is no complete safetensors file ({error}): copy it again") from error
+
+
+def _check_stored(path: Path, file: Any, name: str, shape: tuple[int, ...]) -> None:
+    """Compare a tensor's shape and type with what the model needs, by the header of its file."""
+    try:
+        stored = file.get_slice(name)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} has no `{name}`, which {INDEX} says it has: copy both again"
+        ) from error
+    if tuple(stored.get_shape()) != shape:
+        raise CheckpointError(
+            f"{path}: `{name}` is {tuple(stored.get_shape())}, config.json makes it {shape}"
+        )
+    if stored.get_dtype() not in TYPES:
+        raise CheckpointError(
+            f"{path}: `{name}` is of type {stored.get_dtype()}; legal: {', '.join(TYPES)}: save the weights "
+            "unquantized"
+        )
+
+
+def _finite(directory: Path, name: str, tensor: np.ndarray) -> np.ndarray:
+    """Return a tensor; CheckpointError where an entry of it is no number that can be computed with."""
+    if not np.isfinite(tensor).all():
+        raise CheckpointError(f"{directory}: `{name}` has entries that are NaN or infinite: copy it again")
+    return tensor
 
 
 def _compare_names(directory: Path, expected: set[str], found: set[str], *, is_tied: bool) -> None:
@@ -179,11 +238,6 @@ def _require_tied(directory: Path, embedding: str, of_head: Any, of_embedding: A
 def _listing(names: list[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(f"`{name}`" for name in names[:4]) + more if names else "nothing"
-
-
-def _check_shape(directory: Path, name: str, tensor: np.ndarray, shape: tuple[int, ...]) -> None:
-    if tensor.shape != shape:
-        raise CheckpointError(f"{directory}: `{name}` is {tensor.shape}, config.json makes it {shape}")
 
 
 def _at(tree: Any, path: tuple[str, ...]) -> Any:

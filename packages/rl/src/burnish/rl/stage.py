@@ -5,25 +5,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
-from burnish.llm.objective import ObjectiveContext, columns_of
+from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.data.order import RecordStream
-from burnish.platform.data.source import DataContext
+from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
-from burnish.rl.advantages.protocol import AdvantageContext
+from burnish.rl.advantages.protocol import Advantage, AdvantageContext
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import BatchLayout
 from burnish.rl.config.stage import RL
 from burnish.rl.filtering import Filtering
-from burnish.rl.filters.protocol import FilterContext
+from burnish.rl.filters.protocol import Filter, FilterContext
 from burnish.rl.limits import Limits
 from burnish.rl.loop import run_rl
 from burnish.rl.mismatch_limit import MismatchLimit, NoiseFloor
 from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.prompts import Prompts, prompts_that_fit
-from burnish.rl.rollouts.protocol import RolloutContext
+from burnish.rl.rollouts.protocol import Rollout, RolloutContext
 from burnish.rl.scoring import Scoring
-from burnish.sample.rewards.protocol import RewardContext
+from burnish.sample.rewards.protocol import RewardContext, build_rewards
 from burnish.sample.workbench import Workbench
 
 
@@ -42,8 +43,7 @@ class RLStage:
         received = bench.received
         prompts = self._prompts(bench)
         layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
-        context = received.training_context(config.optimizer, self.total_updates)
-        training = config.training.build(context)
+        training = received.trainer(config.training, config.optimizer, self.total_updates)
         run_rl(
             run,
             steps=config.steps,
@@ -86,7 +86,7 @@ class RLStage:
 
     def _prompts(self, bench: Workbench) -> Prompts:
         config = self.config
-        source = bench.data.build(DataContext(split=config.split, artifacts=bench.received.artifacts))
+        source = build_data(bench.data, DataContext(split=config.split, artifacts=bench.received.artifacts))
         prompts = prompts_that_fit(source, bench.received.bundle.tokenizer, config.max_prompt_tokens)
         if len(prompts) < len(source):
             self.stage_run.say(
@@ -110,17 +110,10 @@ class RLStage:
     def _algorithm(self, bench: Workbench, layout: BatchLayout) -> Algorithm:
         config, run = self.config, self.stage_run
         return Algorithm(
-            rollout=config.rollout.build(self._rollout_context(bench)),
+            rollout=self._rollout(bench),
             scoring=self._scoring(bench),
             filtering=self._filtering(bench),
-            advantage=config.advantage.build(
-                AdvantageContext(
-                    samples_per_prompt=config.samples_per_prompt,
-                    seed=run.seed,
-                    stage=run.name,
-                    artifacts=bench.received.artifacts,
-                )
-            ),
+            advantage=self._advantage(bench),
             objective=self._measured(bench),
             layout=layout,
             limits=Limits(
@@ -133,13 +126,23 @@ class RLStage:
             ),
         )
 
+    def _advantage(self, bench: Workbench) -> Advantage:
+        config, run = self.config, self.stage_run
+        context = AdvantageContext(
+            samples_per_prompt=config.samples_per_prompt,
+            seed=run.seed,
+            stage=run.name,
+            artifacts=bench.received.artifacts,
+        )
+        return conforming("advantage", config.advantage, config.advantage.build(context), Advantage)
+
     def _measured(self, bench: Workbench) -> MeasuredObjective:
         context = ObjectiveContext(jax=self.stage_run.jax, artifacts=bench.received.artifacts)
-        return MeasuredObjective(self.config.objective.build(context))
+        return MeasuredObjective(build_objective(self.config.objective, context))
 
-    def _rollout_context(self, bench: Workbench) -> RolloutContext:
+    def _rollout(self, bench: Workbench) -> Rollout:
         config, run = self.config, self.stage_run
-        return RolloutContext(
+        context = RolloutContext(
             tokenizer=bench.received.bundle.tokenizer,
             max_new_tokens=config.max_new_tokens,
             temperature=config.temperature,
@@ -149,6 +152,7 @@ class RLStage:
             stage_index=run.index,
             artifacts=bench.received.artifacts,
         )
+        return conforming("rollout", config.rollout, config.rollout.build(context), Rollout)
 
     def _scoring(self, bench: Workbench) -> Scoring:
         config, run = self.config, self.stage_run
@@ -160,7 +164,7 @@ class RLStage:
             artifacts=bench.received.artifacts,
         )
         return Scoring(
-            rewards={name: reward.build(context) for name, reward in config.rewards.items()},
+            rewards=build_rewards(config.rewards, context),
             reward_weights=config.reward_weights,
             timeout_seconds=config.reward_timeout_seconds,
         )
@@ -173,4 +177,8 @@ class RLStage:
             stage=run.name,
             artifacts=bench.received.artifacts,
         )
-        return Filtering({name: rule.build(context) for name, rule in config.filters.items()})
+        filters = {
+            name: conforming("filter", rule, rule.build(context), Filter)
+            for name, rule in config.filters.items()
+        }
+        return Filtering(filters)

@@ -9,13 +9,13 @@ from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.data.fingerprint import require_same
-from burnish.platform.data.source import DataContext, Record
+from burnish.platform.data.source import DataContext, Record, build_data
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import EvaluationContext, SampleWriter
 from burnish.sample.request import Completion, Request
-from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent
+from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent, build_rewards
 from burnish.sample.rewards.score import Scored, score
 
 
@@ -47,7 +47,7 @@ def build_evaluation(
     problems: list[Problem] = []
     fingerprint = ""
     if split in context.data.splits():
-        source = context.data.build(DataContext(split=split, artifacts=context.artifacts))
+        source = build_data(context.data, DataContext(split=split, artifacts=context.artifacts))
         if not len(source):
             raise ConfigError(f"`evaluation.split` is '{split}', which has no records; name another split")
         fingerprint = source.fingerprint
@@ -55,7 +55,7 @@ def build_evaluation(
         problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]
     return GreedyEvaluator(
         problems,
-        {name: reward.build(context.for_rewards) for name, reward in rewards.items()} if problems else {},
+        build_rewards(rewards, context.for_rewards) if problems else {},
         tokenizer=context.tokenizer,
         writer=context.writer,
         every_steps=every_steps,

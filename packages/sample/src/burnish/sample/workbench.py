@@ -7,6 +7,7 @@ from typing import Any
 
 from burnish.llm.received import ReceivedModel
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.data.source import DataComponent
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.engine import Engine, EngineComponent, EngineContext, EngineLimits
@@ -40,17 +41,18 @@ class Workbench:
     def evaluator(self) -> Evaluation:
         """The evaluation, ready to be called with an engine."""
         run = self.received.run
-        evaluation = self.evaluation.build(
-            EvaluationContext(
-                data=self.data,
-                tokenizer=self.received.bundle.tokenizer,
-                writer=run.samples("eval"),
-                jax=run.jax,
-                seed=run.seed,
-                stage=run.name,
-                artifacts=self.received.artifacts,
-            )
+        context = EvaluationContext(
+            data=self.data,
+            tokenizer=self.received.bundle.tokenizer,
+            writer=run.samples("eval"),
+            jax=run.jax,
+            seed=run.seed,
+            stage=run.name,
+            artifacts=self.received.artifacts,
         )
+        conforming("evaluation", self.evaluation, self.evaluation, EvaluationComponent)
+        conforming("data", self.data, self.data, DataComponent)
+        evaluation = conforming("evaluation", self.evaluation, self.evaluation.build(context), Evaluation)
         if not evaluation.num_problems:
             offered = ", ".join(self.data.splits())
             run.say(f"no evaluation: the data has no split '{self.evaluation.split}', only {offered}")
@@ -59,13 +61,12 @@ class Workbench:
     def make_engine(self, max_tokens: int = 0) -> Engine:
         """Return an engine with room for `max_tokens` of prompt and completion, and for the evaluation's."""
         received = self.received
-        return self.engine.build(
-            EngineContext(
-                model=received.bundle.model,
-                tokenizer=received.bundle.tokenizer,
-                mesh=received.run.mesh,
-                limits=EngineLimits(max_tokens=max(max_tokens, self.evaluator.max_tokens, 1)),
-                jax=received.run.jax,
-                artifacts=received.artifacts,
-            )
+        context = EngineContext(
+            model=received.bundle.model,
+            tokenizer=received.bundle.tokenizer,
+            mesh=received.run.mesh,
+            limits=EngineLimits(max_tokens=max(max_tokens, self.evaluator.max_tokens, 1)),
+            jax=received.run.jax,
+            artifacts=received.artifacts,
         )
+        return conforming("engine", self.engine, self.engine.build(context), Engine)

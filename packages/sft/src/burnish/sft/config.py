@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from burnish.platform.configuration.ranges import require_at_least
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Count, PairCount
 from burnish.platform.configuration.slot_fields import shared, slot
 
 if TYPE_CHECKING:
@@ -37,18 +38,18 @@ class SFT:
     evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
     export: "ExportComponent" = shared("export", "huggingface")
 
-    steps: int = 1000
+    steps: Count = 1000
     """Optimizer steps."""
-    rows_per_step: int = 32
+    rows_per_step: Count = 32
     """Demonstrations in the batch of one optimizer step."""
-    max_length: int = 2048
+    max_length: PairCount = 2048
     """Tokens of prompt and completion together; what is beyond is cut off, and counted."""
     split: str = "demonstrations"
     """The split of `data` that is trained on."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of the batch, the mean over rows of
     their means, or the sum divided by trained sequences times `max_length`."""
-    max_skipped_updates: int = 10
+    max_skipped_updates: Count = 10
     """Stop after this many updates in a row whose gradient is not finite."""
     objective: "ObjectiveComponent" = slot("objective", "cross_entropy")
     optimizer: "OptimizerComponent" = slot("optimizer", "adamw")
@@ -56,16 +57,15 @@ class SFT:
 
     def __post_init__(self) -> None:
         """Refuse counts that train nothing."""
-        require_at_least(1, self, "steps", "rows_per_step", "max_skipped_updates")
-        require_at_least(2, self, "max_length")
+        check_options(self)
 
     def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a model or a batch that cannot be trained."""
         from burnish.llm.received import check_training
-        from burnish.platform.data.source import DataContext
+        from burnish.platform.data.source import DataContext, build_data
 
         if context.can_build(self.data):
-            self.data.build(DataContext(split=self.split))
+            build_data(self.data, DataContext(split=self.split))
         check_training(
             self.training, self.model, self.tokenizer, num_rows=self.rows_per_step, context=context
         )

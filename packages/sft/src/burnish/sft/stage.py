@@ -6,10 +6,10 @@ from typing import Any
 
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
-from burnish.llm.objective import ObjectiveContext, columns_of
+from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
-from burnish.platform.data.source import DataContext
+from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
@@ -34,12 +34,12 @@ class SFTStage:
         bench = Workbench.of(run, artifacts, self.shared)
         received = bench.received
         demonstrations = self._demonstrations(bench)
-        training = config.training.build(received.training_context(config.optimizer, config.steps))
+        training = received.trainer(config.training, config.optimizer, config.steps)
         run_sft(
             run,
             training=training,
             demonstrations=RecordStream(demonstrations, run.data_seed),
-            objective=config.objective.build(ObjectiveContext(jax=run.jax, artifacts=artifacts)),
+            objective=build_objective(config.objective, ObjectiveContext(jax=run.jax, artifacts=artifacts)),
             engine=bench.make_engine(),
             evaluation=bench.evaluator,
             steps=config.steps,
@@ -58,7 +58,7 @@ class SFTStage:
         bench = Workbench.of(self.stage_run, Artifacts(), self.shared)
         received = bench.received
         demonstrations = self._demonstrations(bench)
-        objective = config.objective.build(ObjectiveContext(jax=self.stage_run.jax))
+        objective = build_objective(config.objective, ObjectiveContext(jax=self.stage_run.jax))
         plan = config.training.plan(
             received.training_context(config.optimizer, config.steps),
             num_rows=config.rows_per_step,
@@ -70,7 +70,9 @@ class SFTStage:
         return {**model, **plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
-        source = bench.data.build(DataContext(split=self.config.split, artifacts=bench.received.artifacts))
+        source = build_data(
+            bench.data, DataContext(split=self.config.split, artifacts=bench.received.artifacts)
+        )
         where = f"stages.{self.stage_run.name}"
         demonstrations = encode(source, bench.received.bundle.tokenizer, self.config.max_length, where)
         if demonstrations.num_truncated:

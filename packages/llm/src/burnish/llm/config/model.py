@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Count, Positive, SmallCount
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,44 +17,45 @@ if TYPE_CHECKING:
 class Tiny:
     """A freshly initialized Qwen2 that trains within seconds on a laptop and needs no download."""
 
-    hidden_size: int = 64
+    hidden_size: Count = 64
     """Width of the residual stream."""
 
-    num_layers: int = 2
+    num_layers: SmallCount = 2
     """Number of transformer layers."""
 
-    num_heads: int = 4
+    num_heads: Count = 4
     """Number of query heads; divides `hidden_size`, and `num_kv_heads` divides it."""
 
-    num_kv_heads: int = 2
+    num_kv_heads: Count = 2
     """Number of key-value heads, each shared by `num_heads / num_kv_heads` query heads."""
 
-    intermediate_size: int = 192
+    intermediate_size: Count = 192
     """Width of the gated MLP."""
 
-    rope_theta: float = 100.0
+    rope_theta: Positive = 100.0
     """Base of the rotary position frequencies; short texts want a small one."""
 
-    rms_norm_eps: float = 1e-6
+    rms_norm_eps: Positive = 1e-6
     """Added to the mean square in every norm."""
 
-    initializer_range: float = 0.06
+    initializer_range: Positive = 0.06
     """Standard deviation of the initial matrices and embeddings."""
 
     tie_word_embeddings: bool = True
     """Whether the output head is the embedding."""
 
-    max_position_embeddings: int = 1024
+    max_position_embeddings: Count = 1024
     """Longest text in tokens, written to the exported `config.json`."""
 
     remat: Literal["none", "dots", "full"] = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
-    scan_unroll: int = 2
+    scan_unroll: Count = 2
     """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit together."""
+        check_options(self)
         if self.hidden_size % (2 * self.num_heads) or self.num_heads % self.num_kv_heads:
             raise ConfigError(
                 f"hidden_size={self.hidden_size} must be a multiple of 2 * num_heads="
@@ -100,11 +103,12 @@ class Pretrained:
     remat: Literal["none", "dots", "full"] = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
-    scan_unroll: int = 2
+    scan_unroll: Count = 2
     """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
 
     def __post_init__(self) -> None:
         """Refuse a model without a source."""
+        check_options(self)
         if not self.name_or_path:
             raise ConfigError(
                 "name_or_path= is required with model=pretrained: set it to a model directory, "

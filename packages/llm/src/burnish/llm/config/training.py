@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from burnish.platform.configuration.ranges import require_range
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Count, PositiveOrInfinite, ShareBelowOne
 
 if TYPE_CHECKING:
     from burnish.llm.families.protocol import CausalLM
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 class JaxTraining:
     """The training step on the devices of this run, one jit per optimizer step."""
 
-    micro_batch_rows: int | Literal["all"] = "all"
+    micro_batch_rows: Count | Literal["all"] = "all"
     """Rows per forward and backward pass; changes memory and speed, never the result."""
 
-    max_grad_norm: float = 1.0
+    max_grad_norm: PositiveOrInfinite = 1.0
     """Gradients are scaled down to this global norm; `.inf` leaves them as they are."""
 
-    logprob_chunk: int = 1024
+    logprob_chunk: Count = 1024
     """Positions whose logits exist at one time."""
 
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     """Probability that an entry of an embedding, or of what an attention or MLP adds to it, is 0 in a step,
     as in GPT-2. Evaluation and engines drop nothing: `rl` measures it as mismatch."""
 
@@ -37,11 +38,7 @@ class JaxTraining:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        rows = self.micro_batch_rows
-        require_range("micro_batch_rows", rows, rows == "all" or rows >= 1, "1 or more, or all")
-        require_range("max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0, "above 0")
-        require_range("logprob_chunk", self.logprob_chunk, self.logprob_chunk >= 1, "1 or more")
-        require_range("dropout", self.dropout, 0 <= self.dropout < 1, "0 to below 1")
+        check_options(self)
 
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from burnish.platform.checkpoint.snapshot import Tree
+from burnish.platform.configuration.conformance import conforming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,3 +43,8 @@ class CheckpointComponent(Protocol):
     def build(self, context: CheckpointContext, /) -> CheckpointBackend:
         """Return the backend."""
         ...
+
+
+def require_backend(component: CheckpointComponent) -> None:
+    """Raise ComponentError where a component builds no backend: before there is anything to save."""
+    conforming("checkpoint", component, component.build(CheckpointContext()), CheckpointBackend)

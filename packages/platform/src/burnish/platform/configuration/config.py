@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from burnish.platform.configuration.component import Component
-from burnish.platform.configuration.ranges import require_at_least, require_range
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Count, CountOrZero, Seed
 from burnish.platform.configuration.registry import Provider
 from burnish.platform.configuration.slot_fields import slot, slots
 from burnish.platform.errors import ConfigError
@@ -21,7 +22,7 @@ class RunConfig:
     output_dir: str = "runs"
     """Directory that holds the runs."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Every random number is a function of this (0 to 2**32 - 1), the stage, the step and its purpose, but
     for the rounding of masters in bfloat16, which is one of the step alone."""
 
@@ -29,28 +30,28 @@ class RunConfig:
     """The user's file that the config began with; recorded, and set by `train file.yaml`."""
 
     def __post_init__(self) -> None:
-        """Refuse a name that is no directory of its own under `output_dir`, and a seed beyond 32 bits."""
+        """Refuse values out of range, and a name that is no directory of its own under `output_dir`."""
+        check_options(self)
         if self.name is not None and (self.name in ("", ".", "..") or "/" in self.name):
             raise ConfigError(f"name='{self.name}' must be one directory's name; run.output_dir says where")
-        require_range("seed", self.seed, 0 <= self.seed < 2**32, f"0 to {2**32 - 1}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeshConfig:
     """How the devices are arranged: their product is the number of local devices in use."""
 
-    dp: int = 1
+    dp: Count = 1
     """Devices that hold whole copies of the parameters and share the rows."""
 
-    fsdp: int = 1
+    fsdp: Count = 1
     """Devices that share the rows and split the parameters."""
 
-    tp: int = 1
+    tp: Count = 1
     """Devices that split every layer."""
 
     def __post_init__(self) -> None:
         """Refuse an axis without a device."""
-        require_at_least(1, self, "dp", "fsdp", "tp")
+        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,10 @@ class JaxConfig:
     compilation_cache: str | None = "~/.cache/burnish/jax"
     """Directory that keeps compiled programs from one process to the next; None keeps none."""
 
+    def __post_init__(self) -> None:
+        """Refuse number formats that there are not."""
+        check_options(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
@@ -81,13 +86,13 @@ class CheckpointConfig:
     backend: Component = slot("checkpoint", "msgpack")
     """How arrays are written."""
 
-    save_every_steps: int = 100
+    save_every_steps: CountOrZero = 100
     """Steps between two checkpoints; 0 writes none on the way."""
 
     save_last: bool = True
     """Whether a stage's last step is saved."""
 
-    save_total_limit: int | None = 2
+    save_total_limit: Count | None = 2
     """Checkpoints of a stage that are kept while it runs, the best one beside them; a finished stage keeps
     its newest and its best alone. None keeps all, for good."""
 
@@ -102,9 +107,7 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         """Refuse intervals and limits that keep nothing."""
-        require_at_least(0, self, "save_every_steps")
-        kept = self.save_total_limit
-        require_range("save_total_limit", kept, kept is None or kept >= 1, "1 or more, or null for all")
+        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,7 @@ class LoggingConfig:
     sinks: Mapping[str, Component] = slots("sink", ["jsonl", "console", "tensorboard"])
     """Destinations of the statistics, each by a label."""
 
-    print_every_steps: int = 10
+    print_every_steps: Count = 10
     """Steps between two lines on the console; steps with an evaluation are always printed."""
 
     metrics_namespace: str = ""
@@ -122,7 +125,7 @@ class LoggingConfig:
 
     def __post_init__(self) -> None:
         """Refuse an interval without steps."""
-        require_at_least(1, self, "print_every_steps")
+        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)

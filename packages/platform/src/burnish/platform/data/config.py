@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from burnish.platform.configuration.option_types import check_options
 from burnish.platform.configuration.patterns import compiled
-from burnish.platform.configuration.ranges import require_at_least, require_range
+from burnish.platform.configuration.ranges import Count, Share, Whole
 from burnish.platform.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,32 +17,30 @@ if TYPE_CHECKING:
 class Arithmetic:
     """The last digit of a sum of digits: right demonstrations, some of which show their work."""
 
-    num_problems: int = 100_000
+    num_problems: Count = 100_000
     """Different problems, held-out ones included."""
 
-    num_digits: int = 5
+    num_digits: Count = 5
     """Digits that are added in a problem."""
 
-    num_demonstrations: int = 2000
+    num_demonstrations: Count = 2000
     """Problems with a worked or bare answer to imitate."""
 
-    worked_fraction: float = 0.3
+    worked_fraction: Share = 0.3
     """Share of the demonstrations that show running last digits before the answer."""
 
     keep: Literal["all", "worked", "bare"] = "all"
     """Which demonstrations are used: all, those that show their work, or those that only answer."""
 
-    num_prompts: int = 1280
+    num_prompts: Count = 1280
     """Problems to sample completions for; disjoint from the demonstrations."""
 
-    seed: int = 0
+    seed: Whole = 0
     """Which problems these are; independent of the run's seed."""
 
     def __post_init__(self) -> None:
         """Refuse sizes without a problem in them."""
-        require_at_least(1, self, "num_problems", "num_digits", "num_demonstrations", "num_prompts")
-        worked = self.worked_fraction
-        require_range("worked_fraction", worked, 0.0 <= worked <= 1.0, "0 to 1")
+        check_options(self)
 
     def splits(self) -> tuple[str, ...]:
         """Return the splits there are."""
@@ -93,6 +92,7 @@ class Jsonl:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none, or that captures nothing."""
+        check_options(self)
         if self.answer_pattern is not None:
             compiled("answer_pattern", self.answer_pattern, needs_group=True)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.conformance import conforming
 
 Record = Mapping[str, Any]
 """One row of data.
@@ -63,3 +64,9 @@ class DataComponent(Protocol):
     def build(self, context: DataContext, /) -> DataSource:
         """Return the records of one split; DataError names the splits there are."""
         ...
+
+
+def build_data(component: DataComponent, context: DataContext) -> DataSource:
+    """Return the records of one split; ComponentError where what is built is no source of them."""
+    conforming("data", component, component, DataComponent)
+    return conforming("data", component, component.build(context), Source)

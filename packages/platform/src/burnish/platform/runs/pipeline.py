@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from burnish.platform.checkpoint.backend import CheckpointComponent, require_backend
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import Config, Sections
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.device.mesh import build_mesh
@@ -21,7 +23,7 @@ from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
-from burnish.platform.runs.stage import CheckContext, SupportsCheck, SupportsPlan
+from burnish.platform.runs.stage import CheckContext, Stage, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger, open_logger
 from burnish.platform.statistics.rows import read_rows
@@ -77,6 +79,7 @@ def _check(config: Config) -> None:
     prepare_jax(deterministic=config.jax.deterministic, compilation_cache=config.jax.compilation_cache)
     build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
     supply.require_supply(config)
+    require_backend(cast("CheckpointComponent", config.checkpoint.backend))
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
             with _placed(name, stage_config):
@@ -240,7 +243,7 @@ class _Chain:
         """Return stage number `index`, built over the components of its shared fields."""
         stage_config = list(self.config.stages.values())[index - 1]
         shared = {name: getattr(stage_config, name) for name in _shared_fields(stage_config)}
-        return stage_config.build(run, **shared)
+        return conforming("stage", stage_config, stage_config.build(run, **shared), Stage)
 
     def stage_run(self, index: int, logger: StatsLogger, first_global_step: int = 0) -> StageRun:
         """Return the handle that stage number `index` works with."""

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 
+from burnish.platform.configuration.conformance import conforming
 from burnish.platform.statistics.sink import RunEnd, Sink, SinkComponent, SinkContext, SinkRow
 
 _log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -
     sinks: dict[str, Sink] = {}
     for label, component in components.items():
         try:
-            sinks[label] = component.build(context)
+            sinks[label] = conforming("sink", component, component.build(context), Sink)
         except Exception as error:
             StatsLogger(sinks).close(RunEnd("refused", f"logging.sinks.{label} cannot start: {error}"))
             raise

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from burnish.platform.configuration.option_types import check_options
+
 if TYPE_CHECKING:
     from burnish.rl.advantages.protocol import Advantage, AdvantageContext
 
@@ -16,6 +18,10 @@ class GroupMean:
 
     scale: Literal["std", "none"] = "std"
     """Divide by the group's standard deviation (GRPO), or not (Dr. GRPO)."""
+
+    def __post_init__(self) -> None:
+        """Refuse a scale that there is not."""
+        check_options(self)
 
     def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""
@@ -44,6 +50,10 @@ class BatchMean:
 
     scale: Literal["std", "none"] = "std"
     """Divide by the standard deviation of the step's rewards, or not."""
+
+    def __post_init__(self) -> None:
+        """Refuse a scale that there is not."""
+        check_options(self)
 
     def build(self, _: "AdvantageContext") -> "Advantage":
         """Return the advantage."""

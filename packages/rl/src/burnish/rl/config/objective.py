@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from burnish.platform.configuration.ranges import require_above_zero, require_range
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Positive, ShareWithin
 
 if TYPE_CHECKING:
     from burnish.llm.objective import Objective, ObjectiveContext
@@ -13,15 +14,14 @@ if TYPE_CHECKING:
 class ClippedPolicyGradient:
     """PPO's clipped surrogate; the policy that sampled is the old policy."""
 
-    clip_low: float = 0.2
+    clip_low: ShareWithin = 0.2
     """The probability ratio counts down to 1 - clip_low."""
-    clip_high: float = 0.2
+    clip_high: Positive = 0.2
     """The probability ratio counts up to 1 + clip_high."""
 
     def __post_init__(self) -> None:
         """Refuse ranges that are empty."""
-        require_range("clip_low", self.clip_low, 0 < self.clip_low < 1, "above 0 and below 1")
-        require_above_zero(self, "clip_high")
+        check_options(self)
 
     def build(self, context: "ObjectiveContext") -> "Objective":
         """Return the objective; its clip range may move from step to step."""

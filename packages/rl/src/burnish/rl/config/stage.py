@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from burnish.platform.configuration.component import fact
-from burnish.platform.configuration.ranges import require_above_zero, require_at_least, require_range
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Count, CountOrZero, Finite, Positive
 from burnish.platform.configuration.registry import name_of
 from burnish.platform.configuration.slot_fields import shared, slot, slots
 from burnish.platform.errors import ConfigError
@@ -45,36 +46,36 @@ class RL:
     evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
     export: "ExportComponent" = shared("export", "huggingface")
 
-    steps: int = 200
+    steps: Count = 200
     """Rollouts, each followed by `updates_per_rollout` optimizer steps."""
-    prompts_per_step: int = 32
+    prompts_per_step: Count = 32
     """Different prompts in one rollout."""
-    samples_per_prompt: int = 8
+    samples_per_prompt: Count = 8
     """Completions of each prompt: the group that rewards are compared in."""
-    updates_per_rollout: int = 1
+    updates_per_rollout: Count = 1
     """Optimizer steps that share one rollout's completions; divides `prompts_per_step`."""
-    max_prompt_tokens: int = 1024
+    max_prompt_tokens: Count = 1024
     """Longer prompts are left out, and counted when the stage starts."""
-    max_new_tokens: int = 512
+    max_new_tokens: Count = 512
     """Longest completion in tokens, the end-of-sequence token included."""
-    temperature: float = 1.0
+    temperature: Positive = 1.0
     """Sampling temperature; the policy is scored at the same one."""
     split: str = "prompts"
     """The split of `data` that prompts come from."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
     """How per-token losses become one: the mean over all trained tokens of an update's batch, the mean over
     sequences of their means, or the sum divided by trained sequences times `max_new_tokens` (Dr. GRPO)."""
-    max_mismatch: float | Literal["auto"] = "auto"
+    max_mismatch: Positive | Literal["auto"] = "auto"
     """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
     nats per token, measured in the first update of every rollout; `auto` is 1e-4 where `jax.compute_dtype` is
     float32, and 1.5 times what rounding does to this model, as measured in the run, where it is bfloat16."""
-    max_skipped_updates: int = 10
+    max_skipped_updates: Count = 10
     """Stop after this many updates in a row whose gradient is not finite."""
-    reward_timeout_seconds: float = 60.0
+    reward_timeout_seconds: Positive = 60.0
     """Seconds an asynchronous reward may take for one completion before the completion counts as failed."""
-    reward_weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    reward_weights: Mapping[str, Finite] = field(default_factory=dict[str, float])
     """Factors of `rewards`, by their labels, in the sum that is learned from; 1 where none is named."""
-    log_groups: int = 4
+    log_groups: CountOrZero = 4
     """Prompts of each step whose completions are written to `samples/rollouts.jsonl`."""
     rollout: "RolloutComponent" = slot("rollout", "single_turn")
     rewards: "Mapping[str, RewardComponent]" = slots("reward", ["exact_match"])
@@ -86,12 +87,7 @@ class RL:
 
     def __post_init__(self) -> None:
         """Refuse counts that train nothing or do not divide."""
-        require_at_least(1, self, "steps", "prompts_per_step", "samples_per_prompt", "updates_per_rollout")
-        require_at_least(1, self, "max_new_tokens", "max_prompt_tokens", "max_skipped_updates")
-        require_at_least(0, self, "log_groups")
-        require_above_zero(self, "reward_timeout_seconds", "temperature")
-        limit = self.max_mismatch
-        require_range("max_mismatch", limit, limit == "auto" or limit > 0, "above 0, or auto")
+        check_options(self)
         self._check_algorithm()
 
     def _check_algorithm(self) -> None:
@@ -124,10 +120,10 @@ class RL:
     def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a model or a batch that cannot be trained."""
         from burnish.llm.received import check_training
-        from burnish.platform.data.source import DataContext
+        from burnish.platform.data.source import DataContext, build_data
 
         if context.can_build(self.data):
-            self.data.build(DataContext(split=self.split))
+            build_data(self.data, DataContext(split=self.split))
         num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
         check_training(self.training, self.model, self.tokenizer, num_rows=num_rows, context=context)
 

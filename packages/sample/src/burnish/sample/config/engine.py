@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burnish.platform.configuration.ranges import require_at_least
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Count
 
 if TYPE_CHECKING:
     from burnish.sample.engine import Engine, EngineContext
@@ -13,25 +14,25 @@ if TYPE_CHECKING:
 class InProcess:
     """The engine that decodes in this process, on the devices of the run's mesh."""
 
-    slots: int = 256
+    slots: Count = 256
     """Completions decoded side by side; a finished one makes room for the next request in the queue.
     Divisible by the number of devices that rows are spread over."""
 
-    decode_steps: int = 32
+    decode_steps: Count = 32
     """Most decode steps of one compiled chunk, after which the host looks at what has ended."""
 
-    refill_slots: int = 32
+    refill_slots: Count = 32
     """Free slots at which a chunk ends early while requests wait; at most an eighth of `slots` counts."""
 
-    prefill_rows: int = 64
+    prefill_rows: Count = 64
     """Different prompts prefilled side by side; divisible by the same number as `slots`."""
 
-    prefill_tokens: int = 16
+    prefill_tokens: Count = 16
     """Prompt tokens prefilled per call; a longer prompt takes several calls of the same shape."""
 
     def __post_init__(self) -> None:
         """Refuse shapes without an element."""
-        require_at_least(1, self, "slots", "decode_steps", "refill_slots", "prefill_rows", "prefill_tokens")
+        check_options(self)
 
     def build(self, context: "EngineContext") -> "Engine":
         """Return the engine; rows are spread over `dp` and `fsdp` of the mesh."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burnish.platform.configuration.ranges import require_above_zero, require_at_least
+from burnish.platform.configuration.option_types import check_options
+from burnish.platform.configuration.ranges import Count, CountOrZero, Positive
 from burnish.platform.configuration.slot_fields import slots
 
 if TYPE_CHECKING:
@@ -19,16 +20,16 @@ class GreedyEvaluation:
     split: str = "test"
     """Split of the data whose problems are solved: `validation`, `test` or another that the data has."""
 
-    num_problems: int = 512
+    num_problems: Count = 512
     """Problems taken from the split's beginning; all of them where it has fewer."""
 
-    every_steps: int = 100
+    every_steps: CountOrZero = 100
     """Steps between two evaluations; 0 evaluates only before the first step and after the last."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: Count = 256
     """Longest completion in tokens, the end-of-sequence token included."""
 
-    reward_timeout_seconds: float = 60.0
+    reward_timeout_seconds: Positive = 60.0
     """Seconds an asynchronous reward may take for one sample before the sample counts as failed."""
 
     rewards: "Mapping[str, RewardComponent]" = slots("reward", ["exact_match"])
@@ -36,9 +37,7 @@ class GreedyEvaluation:
 
     def __post_init__(self) -> None:
         """Refuse numbers that select nothing."""
-        require_at_least(1, self, "num_problems", "max_new_tokens")
-        require_at_least(0, self, "every_steps")
-        require_above_zero(self, "reward_timeout_seconds")
+        check_options(self)
 
     def build(self, context: "EvaluationContext") -> "Evaluation":
         """Return the evaluation over the first `num_problems` of the split."""

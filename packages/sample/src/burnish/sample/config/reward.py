@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from burnish.platform.configuration.option_types import check_options
 from burnish.platform.configuration.patterns import compiled
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class ExactMatch:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is not one, or that has no group."""
+        check_options(self)
         compiled("answer_pattern", self.answer_pattern, needs_group=True)
 
     def build(self, _: "RewardContext") -> "Reward":
@@ -41,6 +43,7 @@ class Format:
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is not one."""
+        check_options(self)
         compiled("pattern", self.pattern)
 
     def build(self, _: "RewardContext") -> "Reward":

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from burnish.llm.bundle import ModelComponent
     from burnish.llm.tokenizer import TokenizerComponent
     from burnish.platform.data.source import DataComponent
+    from burnish.platform.runs.stage import CheckContext
     from burnish.platform.runs.stage_run import StageRun
     from burnish.sample.engine import EngineComponent
     from burnish.sample.evaluation import EvaluationComponent
@@ -33,6 +34,12 @@ class Eval:
 
     evaluation: "EvaluationComponent" = shared("evaluation", "greedy")
     """Which problems, and how completions are scored."""
+
+    def check(self, context: "CheckContext") -> None:
+        """Refuse a model that cannot be read."""
+        from burnish.llm.received import check_model
+
+        check_model(self.model, self.tokenizer, context)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "EvalStage":
         """Return the stage over the components of its shared fields."""

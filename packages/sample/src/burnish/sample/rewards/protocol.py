@@ -1,6 +1,6 @@
 """The slot `reward`: samples in, one result per sample out, now or awaited."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, SupportsFloat, runtime_checkable
 
@@ -8,6 +8,7 @@ from burnish.llm.sequence import Sample
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.configuration.conformance import conforming
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,16 @@ class RewardComponent(Protocol):
     def build(self, context: RewardContext, /) -> Reward | AsyncReward:
         """Return the reward."""
         ...
+
+
+def build_rewards(
+    components: Mapping[str, RewardComponent], context: RewardContext
+) -> dict[str, Reward | AsyncReward]:
+    """Return the rewards by their labels; ComponentError where what is built cannot be called."""
+    return {
+        label: conforming("reward", component, component.build(context), Reward)
+        for label, component in components.items()
+    }
 
 
 def failed(reason: str) -> RewardResult:
