@@ -5,8 +5,9 @@ sweeps. One manager at a time writes to a directory: the run's lock sees to that
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,6 +70,10 @@ class CheckpointManager:
         steps = self.steps()
         return steps[-1] if steps else None
 
+    def newest_intact(self) -> int | None:
+        """Return the highest step whose checkpoint is whole, None where none is."""
+        return self._newest_intact(self.steps())
+
     def best(self) -> int | None:
         """Return the step with the best `keep_best` metric; the earlier of equals, None when none has it."""
         return best_step(self._scores(self.steps()), self._keep_best_mode)
@@ -111,9 +116,10 @@ class CheckpointManager:
             "records": dict(records or {}),
         }
         aside = atomic.begin_directory(self.path(step))
-        step_directory.write_payload(
-            aside, snapshots, self._backend_of, {"step": step, "metrics": dict(metrics)}
-        )
+        with _abandoning(self.path(step), self._backends):
+            step_directory.write_payload(
+                aside, snapshots, self._backend_of, {"step": step, "metrics": dict(metrics)}
+            )
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._finishing = executor.submit(self._finish, step, aside, facts)
         executor.shutdown(wait=False)
@@ -152,18 +158,26 @@ class CheckpointManager:
         return int(checkpoint.facts["step"])
 
     def discard_after(self, step: int) -> None:
-        """Remove the checkpoints past `step`: what a run that goes on from `step` will write anew."""
+        """Remove the checkpoints past `step`: what a run that goes on from `step` will write anew.
+
+        Those that are over the limit go too: the process that saved `step` may have died before.
+        """
         for later in reversed([found for found in self.steps() if found > step]):
             atomic.remove(self.path(later))
+        self._rotate(step)
 
     def _finish(self, step: int, aside: Path, facts: Mapping[str, Any]) -> None:
-        for backend in self._backends.values():
-            backend.wait()
-        write_manifest(aside, facts)
-        atomic.publish_directory(self.path(step))
-        scores = self._scores(self._steps())
-        best = best_step(scores, self._keep_best_mode)
-        for old in steps_to_remove(self._steps(), step, best, self._save_total_limit):
+        with _abandoning(self.path(step), self._backends):
+            for backend in self._backends.values():
+                backend.wait()
+            write_manifest(aside, facts)
+            atomic.publish_directory(self.path(step))
+        self._rotate(step)
+
+    def _rotate(self, latest: int) -> None:
+        """Remove what is over the limit, once `latest` is saved."""
+        best = best_step(self._scores(self._steps()), self._keep_best_mode)
+        for old in steps_to_remove(self._steps(), latest, best, self._save_total_limit):
             atomic.remove(self.path(old))
 
     def _steps(self) -> list[int]:
@@ -183,13 +197,17 @@ class CheckpointManager:
         return scores
 
     def _remedy(self, step: int) -> str:
-        for earlier in reversed([found for found in self._steps() if found < step]):
-            try:
-                verify(self.path(earlier))
-            except CheckpointError:
-                continue
-            return f"the one before is intact: checkpoint.resume_from={self.path(earlier)}"
-        return "no earlier checkpoint is intact: start again under another run.name"
+        earlier = self._newest_intact([found for found in self._steps() if found < step])
+        if earlier is None:
+            return "no earlier checkpoint is intact: start again under another run.name"
+        return f"the one before is intact: checkpoint.resume_from={self.path(earlier)}"
+
+    def _newest_intact(self, steps: list[int]) -> int | None:
+        for step in reversed(steps):
+            with suppress(CheckpointError):
+                verify(self.path(step))
+                return step
+        return None
 
     @property
     def _backend_name(self) -> str:
@@ -205,3 +223,16 @@ class CheckpointManager:
         if name == self._backend_name:
             return self._backend.build(CheckpointContext())
         return step_directory.build_installed_backend(name)
+
+
+@contextmanager
+def _abandoning(path: Path, backends: Mapping[str, CheckpointBackend]) -> Generator[None]:
+    """Remove a save that fails, once no backend writes to it any more."""
+    with atomic.abandoning(path):
+        try:
+            yield
+        except Exception:
+            for backend in backends.values():
+                with suppress(Exception):  # the first error is the one to be told
+                    backend.wait()
+            raise

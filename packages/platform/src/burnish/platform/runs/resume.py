@@ -4,7 +4,6 @@ Everything is looked at before anything is changed: the config against the one t
 checkpoint against its manifest. `rewind` then removes what lies past the point: stages, checkpoints, rows.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
@@ -19,10 +20,14 @@ from burnish.platform.configuration.config import Config
 from burnish.platform.errors import CheckpointError, ConfigError
 from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.provenance import cpu_threads, versions
+from burnish.platform.runs.records import damaged, read_record
 from burnish.platform.runs.rewind import incomplete_rows
 from burnish.platform.runs.run_directory import RunDirectory
 
 CHECKPOINT = re.compile(r"stages/(?P<index>\d+)-(?P<stage>[^/]+)/checkpoints/step_(?P<step>\d+)$")
+
+_UNREADABLE = "is damaged: it is not the YAML that was written"
+_WITHOUT_CONFIG = "put it back from a copy, or set another run.name: nothing else says what the run computed"
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str
     `jax.mesh`, the thread count and the versions of libraries may change with a warning: sums are then
     rounded otherwise.
     """
-    saved = _flatten(OmegaConf.to_container(OmegaConf.load(root.config)))
+    saved = _flatten(_saved_config(root))
     asked = _flatten(config.resolved)
     finished = {name for i, name in enumerate(config.stages, 1) if root.finished_stage(i, name) is not None}
     refused: list[str] = []
@@ -144,9 +149,24 @@ def differences(config: Config, root: RunDirectory) -> tuple[list[str], list[str
     return refused, warned + _differences_of_the_machine(root)
 
 
+def _saved_config(root: RunDirectory) -> Any:
+    """Return the config that the run began with, as plain values."""
+    try:
+        saved: object = OmegaConf.to_container(OmegaConf.load(root.config))
+        if isinstance(saved, dict):
+            return cast("dict[str, Any]", saved)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise damaged(root.config, _UNREADABLE, _WITHOUT_CONFIG) from error
+    raise damaged(root.config, _UNREADABLE, _WITHOUT_CONFIG)
+
+
 def _differences_of_the_machine(root: RunDirectory) -> list[str]:
     """Compare what bits may depend on beside the config: libraries and threads."""
-    recorded = json.loads((root.path / "run.json").read_text(encoding="utf-8"))
+    file = root.path / "run.json"
+    if not file.is_file():
+        return [f"'{file}' is not there, so the versions that the run began with are not compared"]
+    fields = {"versions": dict, "cpu_threads": int}
+    recorded = read_record(file, fields, "delete it: the versions that it holds are then not compared")
     before = {**recorded["versions"], "CPU threads": recorded["cpu_threads"]}
     now = {**versions(), "CPU threads": cpu_threads()}
     return [f"{name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 
+from burnish.platform.errors import DiskError
 from burnish.platform.statistics.sink import RunEnd, Sink, SinkComponent, SinkContext, SinkRow
 
 _log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ class StatsLogger:
     def commit(self, row: SinkRow, numbers: Mapping[str, float]) -> None:
         """Write one row to every sink.
 
-        A sink that fails is warned about once and tried again at the next row. Raises `ValueError` when the
-        step was committed before.
+        A sink that fails is warned about once and tried again at the next row; a disk that does not take a
+        row ends the run. Raises `ValueError` when the step was committed before.
         """
         if (row.stage, row.step) in self._committed:
             raise ValueError(f"step {row.step} of '{row.stage}' is committed twice: collect into one tracker")
@@ -34,6 +35,8 @@ class StatsLogger:
         for label, sink in self._sinks.items():
             try:
                 sink.commit(row, numbers)
+            except DiskError:
+                raise
             except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
                 self._warn(label, error)
 
