@@ -63,8 +63,7 @@ class TallyStage:
         if config.is_killed_before_export == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         directory = run.stage_directory / "export"
-        aside = atomic.begin_directory(directory)
-        atomic.write_file(aside / "value", str(walk.value[0]).encode())
-        write_manifest(aside, {})
-        atomic.publish_directory(directory)
+        with atomic.publishing_directory(directory) as aside:
+            atomic.write_file(aside / "value", str(walk.value[0]).encode())
+            write_manifest(aside, {})
         return artifacts.including("walk", directory)

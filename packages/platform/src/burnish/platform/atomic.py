@@ -79,6 +79,15 @@ def publish_directory(path: Path) -> None:
 
 
 @contextmanager
+def publishing_directory(path: Path) -> Generator[Path]:
+    """Give a new directory to fill, which is `path` after the block, or is gone where the block fails."""
+    aside = begin_directory(path)
+    with abandoning(path):
+        yield aside
+        publish_directory(path)
+
+
+@contextmanager
 def abandoning(path: Path) -> Generator[None]:
     """Delete what was begun for `path` where the block that fills it fails, as far as the disk lets us."""
     try:

@@ -59,7 +59,7 @@ class RunError(BurnishError, RuntimeError):
     """A run directory that is taken, locked or not writable."""
 
 
-class DiskError(BurnishError, OSError):
+class DiskError(RunError, OSError):
     """A file that the disk does not take: it is full, read-only or failing."""
 
     def __init__(self, path: Path, error: OSError) -> None:

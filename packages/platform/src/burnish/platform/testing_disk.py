@@ -24,6 +24,8 @@ _EVENTS = {
     "os.truncate": (0, None),
 }
 """Audit events, with where the path and the directory that it is relative to stand in their arguments."""
+_FREEING = ("os.remove", "os.rmdir", "os.truncate")
+_ROOM_BYTES = 1 << 15
 _BY_DESCRIPTOR = ("write", "fsync")
 
 
@@ -86,12 +88,15 @@ class WatchedDisk:
     def failing_at(self, number: int, code: int, *, is_lasting: bool) -> Generator[None]:
         """Let operation `number` fail with an error of the system, and those after it where it is lasting.
 
-        A disk that is full still removes files; one that is full, read-only or broken for good lasts.
+        A full disk still removes files, and takes others again once a large one is gone.
         """
+        has_room = False
 
         def strike(name: str, path: Path, at: int) -> None:
-            frees = code == errno.ENOSPC and name in ("os.remove", "os.rmdir", "os.truncate")
-            if not frees and (at == number or (is_lasting and at > number)):
+            nonlocal has_room
+            if code == errno.ENOSPC and name in _FREEING:
+                has_room = has_room or (path.is_file() and path.stat().st_size >= _ROOM_BYTES)
+            elif at == number or (at > number and is_lasting and not has_room):
                 raise OSError(code, os.strerror(code), str(path))
 
         with self.watching(strike):

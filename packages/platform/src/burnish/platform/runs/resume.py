@@ -153,7 +153,7 @@ def _saved_config(root: RunDirectory) -> Any:
     """Return the config that the run began with, as plain values."""
     try:
         saved: object = OmegaConf.to_container(OmegaConf.load(root.config))
-        if isinstance(saved, dict):
+        if saved and isinstance(saved, dict):
             return cast("dict[str, Any]", saved)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise damaged(root.config, _UNREADABLE, _WITHOUT_CONFIG) from error

@@ -9,13 +9,14 @@ Every record is published as a whole, so a reader and a resumed run never meet h
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burnish.platform import atomic
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.errors import RunError
+from burnish.platform.errors import DiskError, RunError
 from burnish.platform.runs.lock import RunLock
 from burnish.platform.runs.records import read_record
 from burnish.platform.runs.reserve import Reserve
@@ -77,8 +78,11 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what a run left behind that was refused before it had made anything."""
-        for name in ("stages", "samples", self.REWIND) if self.is_primary else ():
+        if not self.is_primary:
+            return
+        for name in ("stages", "samples", self.REWIND):
             atomic.remove(self.path / name)
+        atomic.sweep(self.path)
 
     def flush_rows(self) -> dict[str, int]:
         """Put the rows so far on the disk and return the bytes of each file, by its path in the run.
@@ -118,10 +122,16 @@ class RunDirectory:
         self.status("running")
 
     def end(self, phase: str, reason: str | None) -> None:
-        """Record how the run has ended."""
+        """Record how the run has ended, and leave nothing half written behind, if the disk lets us."""
         if self.is_primary:
             self._reserve.free()
-        self.status(phase, **({} if reason is None else {"reason": reason}))
+            with suppress(OSError):
+                atomic.sweep(self.path)
+        facts = {} if reason is None else {"reason": reason}
+        try:
+            self.status(phase, **facts)
+        except DiskError:  # no other record of the run says it: a disk that stumbles is asked once more
+            self.status(phase, **facts)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON record under the run's directory, atomically."""
