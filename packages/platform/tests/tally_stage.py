@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from burnish.platform import atomic
+from burnish.platform.checkpoint.manifest import verify, write_manifest
 from burnish.platform.checkpoint.snapshot import Snapshot
 from burnish.platform.errors import DataError
 from burnish.platform.statistics.tracker import StatsTracker
@@ -59,7 +61,7 @@ class TallyStage:
     def run(self, artifacts):
         config, run, walk, count = self.config, self.run_, Walk(), Count()
         received = artifacts.get("walk")
-        offset = 0.0 if received is None else float(received.joinpath("value").read_text())
+        offset = 0.0 if received is None else float(verify(received).directory.joinpath("value").read_text())
         for step in run.steps(config.steps, walk=walk, count=count):
             count.begun["steps"] += 1
             if step == config.breaks_at:
@@ -85,6 +87,7 @@ class TallyStage:
         if config.is_killed_before_export == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         directory = run.stage_directory / "export"
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.joinpath("value").write_text(str(walk.value[0]))
+        with atomic.publishing_directory(directory) as aside:
+            atomic.write_file(aside / "value", str(walk.value[0]).encode())
+            write_manifest(aside, {})
         return artifacts.including("walk", directory)

@@ -39,6 +39,14 @@ def test_is_begun_of_an_empty_directory_is_false(tmp_path):
     assert not RunDirectory(tmp_path).is_begun
 
 
+def test_clear_leaves_nothing_of_what_a_process_that_died_was_removing(root):
+    for name in ("stages/1-x", ".samples.removed", ".run.json.writing"):
+        (root.path / name).mkdir(parents=True)
+    root.write_json("run.json", {})
+    root.clear()
+    assert sorted(path.name for path in root.path.iterdir()) == ["config.yaml", "run.json", "status.json"]
+
+
 def test_acquire_when_another_holds_it_names_that_one(root):
     root.acquire()
     with pytest.raises(RunError, match=r"is being written by process \d+ on"):

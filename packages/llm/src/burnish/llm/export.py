@@ -63,11 +63,10 @@ class HuggingFaceWriter:
 
         What carries the name is whole at any moment; an earlier export there is replaced.
         """
-        aside = atomic.begin_directory(directory)
-        save_huggingface(aside, model, params, self.dtype)
-        save_tokenizer(tokenizer, aside)
-        write_manifest(aside, export_facts(tokenizer))
-        atomic.publish_directory(directory)
+        with atomic.publishing_directory(directory) as aside:
+            save_huggingface(aside, model, params, self.dtype)
+            save_tokenizer(tokenizer, aside)
+            write_manifest(aside, export_facts(tokenizer))
         return directory
 
 

@@ -76,7 +76,8 @@ def save_huggingface(
         file = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         # safetensors writes the buffer of a transposed view as it lies, so each array is made contiguous.
         arrays = {name: np.ascontiguousarray(slice_of().astype(target)) for name, slice_of in shard}
-        save_file(arrays, directory / file, metadata={"format": "pt"})
+        with atomic.naming(directory / file):
+            save_file(arrays, directory / file, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(arrays, file)
     if len(shards) > 1:
         index = {"metadata": {"total_size": sum(sizes)}, "weight_map": weight_map}

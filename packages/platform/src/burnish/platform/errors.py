@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 _OWN_OPTION = re.compile(r"[a-z]\w*(\.\w+)*(=|: )")
 
@@ -56,6 +57,20 @@ class DataError(BurnishError, ValueError):
 
 class RunError(BurnishError, RuntimeError):
     """A run directory that is taken, locked or not writable."""
+
+
+class DiskError(RunError, OSError):
+    """A file that the disk does not take: it is full, read-only or failing."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        """Name the file, and say in the system's words what is wrong with it."""
+        reason = error.strerror or str(error)
+        super().__init__(f"cannot write '{path}': {reason}")
+        self.filename, self.strerror, self.errno = str(path), reason, error.errno
+
+    def __str__(self) -> str:
+        """Return the message, which `OSError` would put together anew."""
+        return str(self.args[0])
 
 
 class LimitExceeded(BurnishError, RuntimeError):  # noqa: N818 - the name says what happened, not that we failed

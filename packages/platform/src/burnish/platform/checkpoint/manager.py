@@ -5,8 +5,9 @@ sweeps. One manager at a time writes to a directory: the run's lock sees to that
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from burnish.platform import atomic
 from burnish.platform.checkpoint import step_directory
 from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointComponent, CheckpointContext
 from burnish.platform.checkpoint.config import Msgpack
-from burnish.platform.checkpoint.manifest import Verified, verify, write_manifest
+from burnish.platform.checkpoint.manifest import Verified, write_manifest
 from burnish.platform.checkpoint.policy import CheckpointPolicy
 from burnish.platform.checkpoint.snapshot import Snapshot, Stateful
 from burnish.platform.errors import CheckpointError
@@ -57,6 +58,10 @@ class CheckpointManager:
         """Return the highest step that has a checkpoint."""
         steps = self.steps()
         return steps[-1] if steps else None
+
+    def newest_intact(self) -> int | None:
+        """Return the highest step whose checkpoint is whole, None where none is."""
+        return self._newest_intact(self.steps())
 
     def best(self) -> int | None:
         """Return the step with the best `keep_best` metric; the earlier of equals, None when none has it."""
@@ -108,9 +113,10 @@ class CheckpointManager:
             "records": dict(records or {}),
         }
         aside = atomic.begin_directory(self.path(step))
-        step_directory.write_payload(
-            aside, snapshots, self._backend_of, {"step": step, "metrics": dict(metrics)}
-        )
+        with _abandoning(self.path(step), self._backends):
+            step_directory.write_payload(
+                aside, snapshots, self._backend_of, {"step": step, "metrics": dict(metrics)}
+            )
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._finishing = executor.submit(self._finish, step, aside, facts)
         executor.shutdown(wait=False)
@@ -129,7 +135,7 @@ class CheckpointManager:
         """
         self.wait()
         try:
-            return self._verified(step)
+            return step_directory.verify_step(self.path(step), step)
         except CheckpointError as error:
             raise CheckpointError(f"checkpoint of step {step}: {error}; {self._remedy(step)}") from error
 
@@ -149,9 +155,13 @@ class CheckpointManager:
         return int(checkpoint.facts["step"])
 
     def discard_after(self, step: int) -> None:
-        """Remove the checkpoints past `step`: what a run that goes on from `step` will write anew."""
+        """Remove the checkpoints past `step`: what a run that goes on from `step` will write anew.
+
+        Those that are over the limit go too: the process that saved `step` may have died before.
+        """
         for later in reversed([found for found in self.steps() if found > step]):
             atomic.remove(self.path(later))
+        self._rotate()
 
     def keep_of_finished(self) -> None:
         """Remove what nobody goes on from once its stage is finished: all but the newest and the best.
@@ -162,13 +172,14 @@ class CheckpointManager:
         self._rotate(is_finished=True)
 
     def _finish(self, step: int, aside: Path, facts: Mapping[str, Any]) -> None:
-        for backend in self._backends.values():
-            backend.wait()
-        write_manifest(aside, facts)
-        atomic.publish_directory(self.path(step))
-        self._rotate(is_finished=False)
+        with _abandoning(self.path(step), self._backends):
+            for backend in self._backends.values():
+                backend.wait()
+            write_manifest(aside, facts)
+            atomic.publish_directory(self.path(step))
+        self._rotate()
 
-    def _rotate(self, *, is_finished: bool) -> None:
+    def _rotate(self, *, is_finished: bool = False) -> None:
         steps = self._steps()
         for old in self.policy.superfluous(steps, self._scores(steps), is_finished=is_finished):
             atomic.remove(self.path(old))
@@ -181,29 +192,24 @@ class CheckpointManager:
 
     def _scores(self, steps: list[int]) -> dict[int, float]:
         """Return the `keep_best` metric of the checkpoints that have it; damaged ones have none."""
-        metric, scores = self.policy.keep_best, dict[int, float]()
-        for step in steps if metric is not None else []:
-            try:
-                scores[step] = float(step_directory.read_state(self.path(step))["metrics"][metric])
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        return scores
-
-    def _verified(self, step: int) -> Verified:
-        checkpoint = verify(self.path(step))
-        recorded = checkpoint.facts.get("step")
-        if recorded != step:
-            raise CheckpointError(f"'{self.path(step)}' holds the checkpoint of step {recorded}")
-        return checkpoint
+        metric = self.policy.keep_best
+        if metric is None:
+            return {}
+        scores = {step: step_directory.metric_of(self.path(step), metric) for step in steps}
+        return {step: score for step, score in scores.items() if score is not None}
 
     def _remedy(self, step: int) -> str:
-        for earlier in reversed([found for found in self._steps() if found < step]):
-            try:
-                self._verified(earlier)
-            except CheckpointError:
-                continue
-            return f"the one before is intact: checkpoint.resume_from={self.path(earlier)}"
-        return "no earlier checkpoint is intact: start again under another run.name"
+        earlier = self._newest_intact([found for found in self._steps() if found < step])
+        if earlier is None:
+            return "no earlier checkpoint is intact: start again under another run.name"
+        return f"the one before is intact: checkpoint.resume_from={self.path(earlier)}"
+
+    def _newest_intact(self, steps: list[int]) -> int | None:
+        for step in reversed(steps):
+            with suppress(CheckpointError):
+                step_directory.verify_step(self.path(step), step)
+                return step
+        return None
 
     @property
     def _backend_name(self) -> str:
@@ -219,3 +225,16 @@ class CheckpointManager:
         if name == self._backend_name:
             return self._backend.build(CheckpointContext())
         return step_directory.build_installed_backend(name)
+
+
+@contextmanager
+def _abandoning(path: Path, backends: Mapping[str, CheckpointBackend]) -> Generator[None]:
+    """Remove a save that fails, once no backend writes to it any more."""
+    with atomic.abandoning(path):
+        try:
+            yield
+        except Exception:
+            for backend in backends.values():
+                with suppress(Exception):  # the first error is the one to be told
+                    backend.wait()
+            raise

@@ -44,6 +44,10 @@ _WHOLE = "value"
 class OrbaxBackend:
     """Hand trees to orbax's `AsyncCheckpointer`: `save` returns once the arrays are copied."""
 
+    def __init__(self) -> None:
+        """Begin without a save on its way."""
+        self._written: Path | None = None
+
     def save(self, path: Path, tree: Tree) -> None:
         """Begin to write `tree` under the new directory `path`, once earlier saves are complete."""
         import orbax.checkpoint as ocp
@@ -54,7 +58,9 @@ class OrbaxBackend:
         arrays = _nested({keys[name]: _own(leaf) for name, leaf in leaves.items() if leaf.size})
         if not arrays:
             return
-        self._checkpointer.save((path / _ARRAYS).absolute(), args=ocp.args.PyTreeSave(arrays))
+        self._written = path
+        with atomic.naming(path):
+            self._checkpointer.save((path / _ARRAYS).absolute(), args=ocp.args.PyTreeSave(arrays))
 
     def load(self, path: Path, like: Tree) -> Tree:
         """Return the tree with the structure, shapes, dtypes and shardings of `like`."""
@@ -81,8 +87,9 @@ class OrbaxBackend:
 
     def wait(self) -> None:
         """Return when every earlier save is on disk; raise what went wrong in it."""
-        if "_checkpointer" in self.__dict__:
-            self._checkpointer.wait_until_finished()
+        if self._written is not None:
+            with atomic.naming(self._written):
+                self._checkpointer.wait_until_finished()
 
     @cached_property
     def _checkpointer(self) -> "ocp.AsyncCheckpointer":

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from burnish.platform import atomic
 from burnish.platform.checkpoint.backend import CheckpointBackend, CheckpointContext
-from burnish.platform.checkpoint.manifest import MANIFEST, Verified
+from burnish.platform.checkpoint.manifest import MANIFEST, Verified, verify
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot, Stateful, Tree
 from burnish.platform.errors import CheckpointError
 
@@ -105,6 +105,23 @@ def restore(
 def read_state(directory: Path) -> Mapping[str, Any]:
     """Return the content of `state.json`: step, metrics, and what each participant saved."""
     return cast("Mapping[str, Any]", json.loads((directory / STATE).read_text(encoding="utf-8")))
+
+
+def metric_of(directory: Path, metric: str) -> float | None:
+    """Return a metric of the step; None for a checkpoint that has it not, or is damaged."""
+    try:
+        return float(read_state(directory)["metrics"][metric])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def verify_step(directory: Path, step: int) -> Verified:
+    """Return the checkpoint of `step` after checking every file of it; CheckpointError for another step's."""
+    checkpoint = verify(directory)
+    recorded = checkpoint.facts.get("step")
+    if recorded != step:
+        raise CheckpointError(f"'{directory}' holds the checkpoint of step {recorded}")
+    return checkpoint
 
 
 def _within(participant: str, name: str) -> str:

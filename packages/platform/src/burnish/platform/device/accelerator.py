@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from burnish.platform.device.program_cache import replace_damaged_entries
 from burnish.platform.errors import ConfigError
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
@@ -28,6 +29,7 @@ def prepare_jax(*, deterministic: bool = False, compilation_cache: str | None = 
         # Every program counts: a run of a minute compiles hundreds that take less than the default second.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    replace_damaged_entries()
 
 
 def _request_determinism() -> None:

@@ -1,19 +1,23 @@
 """What a resumed run may change: its config, libraries and machine held against those it began with."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.parts import parts
 from burnish.platform.runs.provenance import cpu_threads, versions
+from burnish.platform.runs.records import damaged, read_record
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.statistics.rows import read_rows
+
+_UNREADABLE = "is damaged: it is not the YAML that was written"
+_WITHOUT_CONFIG = "put it back from a copy, or set another run.name: nothing else says what the run computed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ def compare(config: Config, root: RunDirectory, begun: set[str]) -> Comparison:
     data lies: a checkpoint knows what was in it. `jax.mesh`, the thread count and the versions of libraries
     may change with a warning.
     """
-    recorded = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.load(root.config)))
+    recorded = _saved_config(root)
     saved, asked = flatten(recorded), flatten(config.resolved)
     changed = [key for key in sorted(saved.keys() | asked.keys()) if saved.get(key) != asked.get(key)]
     rules = _Rules(config, root, begun)
@@ -135,13 +139,24 @@ def _checkpoint(config: Config, recorded: Mapping[str, Any]) -> dict[str, Any]:
     return {**config.resolved["checkpoint"], "resume_from": recorded["checkpoint"]["resume_from"]}
 
 
+def _saved_config(root: RunDirectory) -> dict[str, Any]:
+    """Return the config that the run began with, as plain values."""
+    try:
+        saved: object = OmegaConf.to_container(OmegaConf.load(root.config))
+        if saved and isinstance(saved, dict):
+            return cast("dict[str, Any]", saved)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise damaged(root.config, _UNREADABLE, _WITHOUT_CONFIG) from error
+    raise damaged(root.config, _UNREADABLE, _WITHOUT_CONFIG)
+
+
 def _differences_of_the_machine(root: RunDirectory) -> list[str]:
     """Compare what bits may depend on beside the config: libraries and threads."""
-    recorded = json.loads(_record(root).read_text(encoding="utf-8"))
+    file = root.path / "run.json"
+    if not file.is_file():
+        return [f"'{file}' is not there, so the versions that the run began with are not compared"]
+    fields = {"versions": dict, "cpu_threads": int}
+    recorded = read_record(file, fields, "delete it: the versions that it holds are then not compared")
     before = {**recorded["versions"], "CPU threads": recorded["cpu_threads"]}
     now = {**versions(), "CPU threads": cpu_threads()}
     return [f"{name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
-
-
-def _record(root: RunDirectory) -> Path:
-    return root.path / "run.json"

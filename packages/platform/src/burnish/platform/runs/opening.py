@@ -70,17 +70,18 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
             f"run.name='{root.path.name}' exists in '{root.path.parent}'; go on with it by "
             "checkpoint.resume_from=latest, or set another run.name"
         )
-    return _resume(config, root)
+    return _resume(config, root, overrides)
 
 
-def _record(config: Config, root: RunDirectory, holds: Mapping[str, Any]) -> None:
+def _record(config: Config, root: RunDirectory, overrides: Sequence[str], holds: Mapping[str, Any]) -> None:
     """Add this start to the run's, with the config that holds from here on."""
-    begun = json.loads((root.path / "run.json").read_text(encoding="utf-8"))
+    file = root.path / "run.json"
+    begun = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else provenance(config, overrides)
     root.write_json("run.json", {**begun, "starts": [*begun.get("starts", []), start_facts(config)]})
     root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(holds))))
 
 
-def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
+def _resume(config: Config, root: RunDirectory, overrides: Sequence[str]) -> StartingPoint | None:
     found = compare(config, root, begun_stages(config, root, resume.stages_kept(config)))
     if found.refused:
         raise ConfigError(
@@ -98,6 +99,6 @@ def _resume(config: Config, root: RunDirectory) -> StartingPoint | None:
     for line in [*(f"warning: {warning}" for warning in (*warnings, *start.notes)), *found.noted]:
         console.print(line, markup=False, highlight=False)
     if root.is_primary:
-        _record(config, root, found.config)
+        _record(config, root, overrides, found.config)
         rewind(root, config, start.stage_index, start.step, start.records)
     return start

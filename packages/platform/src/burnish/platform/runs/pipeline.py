@@ -1,6 +1,5 @@
 """Run a chain of stages in order, and record how the run ends, whatever ends it."""
 
-import shlex
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,11 +15,12 @@ from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.device.processes import is_primary
-from burnish.platform.errors import BurnishError, Interrupted, LimitExceeded, placed
+from burnish.platform.errors import BurnishError, DiskError, Interrupted, LimitExceeded, placed
 from burnish.platform.runs import report, supply
 from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
+from burnish.platform.runs.remains import resume_command, telling
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
 from burnish.platform.runs.stage import CheckContext, Stage, SupportsCheck, SupportsPlan
@@ -50,9 +50,10 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
     root = RunDirectory(locate(config), is_primary=is_primary())
     root.acquire()
     try:
-        start = start_or_resume(config, root, overrides)
-        if start is not None:
-            _run_recorded(_Chain(config, root, start, tuple(overrides)))
+        with telling(config, root, overrides):
+            start = start_or_resume(config, root, overrides)
+            if start is not None:
+                _run_recorded(_Chain(config, root, start, tuple(overrides)))
     finally:
         root.release()
     last = root.finished_stage(len(config.stages), list(config.stages)[-1])
@@ -86,6 +87,10 @@ def _check(config: Config) -> None:
                 stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
 
 
+_ENDED = (Interrupted, LimitExceeded, DiskError)
+"""What a run ends with that is saved already, or that nothing can be saved after."""
+
+
 @contextmanager
 def _saved(run: StageRun) -> Generator[None]:
     """End with the last save, whatever happens: the run's lock is not given back under its thread.
@@ -96,7 +101,9 @@ def _saved(run: StageRun) -> Generator[None]:
         yield
     except BaseException as error:
         try:
-            if isinstance(error, Exception) and not isinstance(error, Interrupted | LimitExceeded):
+            if isinstance(error, Exception) and not isinstance(
+                error, Interrupted | LimitExceeded | DiskError
+            ):
                 _rescue(run, error)
             run.manager.wait()
         except Exception as of_save:  # noqa: BLE001 - the first error is the one to be told
@@ -127,16 +134,19 @@ def _shared_fields(stage_config: object) -> list[str]:
 def _run_recorded(chain: "_Chain") -> None:
     """Run the chain and record its end, whatever it is."""
     root = chain.root
-    root.status("running")
     logger = StatsLogger({})
     try:
+        root.begin()
         with chain.interrupts:
             if root.is_primary:
                 logger = chain.open_logger()
             with _nobody_exits():
                 chain.run(logger)
     except BaseException as error:
-        _record_end(root, logger, _end_of(error, root))
+        try:
+            _record_end(root, logger, _end_of(error, root))
+        except DiskError as of_record:  # the first error is the one to be told
+            error.add_note(f"how the run ended is not recorded: {of_record}")
         raise
     early_ends = "; ".join(f"'{name}' {reason}" for name, reason in _early_ends(root, chain.config).items())
     _record_end(root, logger, RunEnd("complete", early_ends or None))
@@ -158,7 +168,7 @@ def _nobody_exits() -> Generator[None]:
 def _record_end(root: RunDirectory, logger: StatsLogger, end: RunEnd) -> None:
     """Write the run's end into `status.json` and tell the sinks."""
     try:
-        root.status(end.phase, **({} if end.reason is None else {"reason": end.reason}))
+        root.end(end.phase, end.reason)
     finally:
         logger.close(end)
 
@@ -169,6 +179,8 @@ def _end_of(error: BaseException, root: RunDirectory) -> RunEnd:
         case Interrupted():
             return RunEnd("interrupted", str(error))
         case LimitExceeded():
+            return RunEnd("stopped", str(error))
+        case DiskError():
             return RunEnd("stopped", str(error))
         case _:
             phase = "refused" if isinstance(error, BurnishError) and not root.is_begun else "failed"
@@ -227,7 +239,7 @@ class _Chain:
         """Raise Interrupted where a signal has come and no step was there to notice it."""
         pending = self.interrupts.pending
         if pending is not None:
-            command = self._resume_command()
+            command = resume_command(self.root, self.overrides)
             raise Interrupted(f"stopped by a signal before '{name}'; go on with: {command}", pending)
 
     def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
@@ -258,14 +270,7 @@ class _Chain:
             manager=checkpoints_of(self.root.stage(index, name), self.config.checkpoint),
             interrupts=self.interrupts,
             resume_from=self.start.checkpoint if index == self.start.stage_index else None,
-            resume_command=self._resume_command(),
+            resume_command=resume_command(self.root, self.overrides),
             first_global_step=first_global_step,
             is_last=index == len(self.config.stages),
         )
-
-    def _resume_command(self) -> str:
-        """Return the command that goes on with this run, quoted for a shell."""
-        ours = ("run.name=", "checkpoint.resume_from=")
-        kept = [word for word in self.overrides if not word.startswith(ours)]
-        words = ["train", *kept, f"run.name={self.root.path.name}", "checkpoint.resume_from=latest"]
-        return shlex.join(words)

@@ -4,17 +4,19 @@ The intent is written before anything is removed, and whoever opens the run next
 reader takes a run for complete whose rows are half gone.
 """
 
-import json
 from collections.abc import Callable, Mapping
 
 from burnish.platform import atomic
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.runs.checkpoints import checkpoints_of
+from burnish.platform.runs.records import read_record
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.statistics.event_files import DIRECTORY as EVENTS
 from burnish.platform.statistics.event_files import event_cuts
 from burnish.platform.statistics.rows import row_cut, size_of_rows_kept
+
+_WITHOUT_INTENT = "delete it: the run goes on from its newest checkpoint that has its rows"
 
 
 def rewind(
@@ -42,7 +44,8 @@ def finish_rewind(root: RunDirectory, config: Config) -> None:
     """Finish the rewind that a process has begun and not ended, if there is one."""
     intent = root.path / root.REWIND
     if intent.is_file():
-        rewind(root, config, **json.loads(intent.read_text(encoding="utf-8")))
+        wanted = read_record(intent, {"stage_index": int}, _WITHOUT_INTENT)
+        rewind(root, config, wanted["stage_index"], wanted["step"], wanted.get("records"))
 
 
 def incomplete_rows(root: RunDirectory, config: Config, stage_index: int, checkpoint: Verified) -> list[str]:

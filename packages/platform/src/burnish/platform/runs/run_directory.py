@@ -6,20 +6,27 @@
 Every record is published as a whole, so a reader and a resumed run never meet half a file.
 """
 
-import fcntl
 import json
-import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from burnish.platform import atomic
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.errors import RunError
+from burnish.platform.errors import DiskError, RunError
+from burnish.platform.runs.lock import RunLock
+from burnish.platform.runs.records import read_record
+from burnish.platform.runs.reserve import Reserve
 from burnish.platform.statistics.event_files import DIRECTORY as EVENTS
 from burnish.platform.statistics.event_files import event_files
+
+_WITHOUT_STATUS = "delete it: the other files say where the run stands"
+_WITHOUT_MARK = (
+    "delete it: its stage then ends anew from the last checkpoint, and the stages after it run once more"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class RunDirectory:
     def __init__(self, path: Path, *, is_primary: bool = True) -> None:
         self.path = path
         self.is_primary = is_primary
-        self._lock: IO[str] | None = None
+        self._lock = RunLock(path)
+        self._reserve = Reserve(path)
         self._started = time.time()
         self._status: dict[str, Any] = {}
         self._last_beat = 0.0
@@ -62,11 +70,10 @@ class RunDirectory:
 
     def require_config(self) -> None:
         """Raise RunError where a run has begun and what it began with is gone: nobody can compare it."""
-        for name in ("config.yaml", "run.json") if self.is_begun else ():
-            if not (self.path / name).is_file():
-                raise RunError(
-                    f"'{self.path}' holds a run whose {name} is gone: put it back, or set another run.name"
-                )
+        if self.is_begun and not self.config.is_file():
+            raise RunError(
+                f"'{self.path}' holds a run whose config.yaml is gone: put it back, or set another run.name"
+            )
 
     @property
     def metrics(self) -> Path:
@@ -80,9 +87,12 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what a run left behind that ended before it had made anything; what is no run's stays."""
-        is_ours = self.is_primary and (self.path / "run.json").is_file()
+        if not self.is_primary:
+            return
+        is_ours = (self.path / "run.json").is_file()
         for name in ("stages", "samples", EVENTS, self.REWIND) if is_ours else ():
             atomic.remove(self.path / name)
+        atomic.sweep(self.path)
 
     def flush_records(self) -> dict[str, int]:
         """Put rows and events so far on the disk and return the bytes of each file, by its path in the run.
@@ -104,33 +114,34 @@ class RunDirectory:
             return
         try:
             atomic.make_directory(self.path)
-            # The handle outlives this call on purpose: closing it would release the lock.
-            lock = (self.path / "lock").open("a+", encoding="utf-8")
+            self._lock.acquire()
         except OSError as error:
             raise RunError(
                 f"run.output_dir: cannot write to '{self.path}': {error.strerror}; "
                 "set run.output_dir to a directory you can write to"
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
-            lock.close()
-            raise RunError(
-                f"run.name: '{self.path}' is being written by {owner}; wait for it, stop it, or set another "
-                "run.name"
-            ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {os.uname().nodename}")
-        lock.flush()
-        self._lock = lock
 
     def release(self) -> None:
         """Give the lock back; what is written stays."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.release()
+
+    def begin(self) -> None:
+        """Record that the run is running, and keep room on the disk for saying how it ends."""
+        if self.is_primary:
+            self._reserve.take()
+        self.status("running")
+
+    def end(self, phase: str, reason: str | None) -> None:
+        """Record how the run has ended, and leave nothing half written behind, if the disk lets us."""
+        if self.is_primary:
+            self._reserve.free()
+            with suppress(OSError):
+                atomic.sweep(self.path)
+        facts = {} if reason is None else {"reason": reason}
+        try:
+            self.status(phase, **facts)
+        except DiskError:  # no other record of the run says it: a disk that stumbles is asked once more
+            self.status(phase, **facts)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON record under the run's directory, atomically."""
@@ -170,7 +181,7 @@ class RunDirectory:
         mark = self.stage(index, name) / "done.json"
         if not mark.is_file():
             return None
-        content = json.loads(mark.read_text(encoding="utf-8"))
+        content = read_record(mark, {"next_global_step": int, "artifacts": dict}, _WITHOUT_MARK)
         directories = {key: self.path / path for key, path in content["artifacts"].items()}
         return FinishedStage(
             Artifacts(directories=directories), content["next_global_step"], content.get("ended_early")
@@ -191,7 +202,9 @@ class RunDirectory:
     def _phase(self) -> str | None:
         """What `status.json` says, None where there is none."""
         status = self.path / "status.json"
-        return json.loads(status.read_text(encoding="utf-8"))["phase"] if status.is_file() else None
+        if not status.is_file():
+            return None
+        return read_record(status, {"phase": str}, _WITHOUT_STATUS)["phase"]
 
 
 def _json(content: Mapping[str, Any]) -> str:

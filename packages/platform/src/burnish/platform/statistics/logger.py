@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 
 from burnish.platform.configuration.conformance import conforming
+from burnish.platform.errors import DiskError
 from burnish.platform.statistics.sink import RunEnd, Sink, SinkComponent, SinkContext, SinkRow
 
 _log = logging.getLogger(__name__)
@@ -26,8 +27,8 @@ class StatsLogger:
     def commit(self, row: SinkRow, numbers: Mapping[str, float]) -> None:
         """Write one row to every sink.
 
-        A sink that fails is warned about once and tried again at the next row. Raises `ValueError` when the
-        step, or a later one of its stage, was committed before.
+        A sink that fails is warned about once and tried again at the next row; a disk that does not take a
+        row ends the run. Raises `ValueError` when the step or a later one of its stage was committed before.
         """
         last = self._last_steps.get(row.stage, -1)
         if row.step == last:
@@ -38,6 +39,8 @@ class StatsLogger:
         for label, sink in self._sinks.items():
             try:
                 sink.commit(row, numbers)
+            except DiskError:
+                raise
             except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
                 self._warn(label, error)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from burnish.platform.configuration.config import LoggingConfig
 
 Phase = Literal["complete", "interrupted", "stopped", "refused", "failed"]
-"""How a run ends: as planned, by a signal, by a limit, by what the user can fix, or by a bug."""
+"""How a run ends: as planned, by a signal, by a limit or a disk, by what the user can fix, or by a bug."""
 
 
 @dataclass(frozen=True, kw_only=True)

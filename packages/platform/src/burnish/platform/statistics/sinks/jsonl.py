@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from burnish.platform.atomic import AppendedFile
-from burnish.platform.errors import RunError
 from burnish.platform.statistics.rows import row_line
 from burnish.platform.statistics.sink import RunEnd, SinkRow
 
@@ -19,13 +18,9 @@ class JsonlSink:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Open the file in the run's directory for appending; `RunError` when that is impossible."""
-        path = directory / FILE
-        try:
-            # Open for the sink's life: reopening for every row would cost more than the row.
-            self._file = AppendedFile(path)
-        except OSError as error:
-            raise RunError(f"logging.sinks: cannot write '{path}': {error.strerror}") from error
+        """Open the file in the run's directory for appending; `DiskError` when that is impossible."""
+        # Open for the sink's life: reopening for every row would cost more than the row.
+        self._file = AppendedFile(directory / FILE)
 
     def commit(self, row: SinkRow, stats: Mapping[str, float]) -> None:
         """Append one line at once."""
