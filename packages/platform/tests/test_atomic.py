@@ -76,6 +76,48 @@ def test_a_file_published_over_another_is_one_of_the_two_wherever_it_is_cut(die_
     assert found[-1] == "after"
 
 
+def test_a_file_published_piece_by_piece_is_one_of_the_two_wherever_it_is_cut(die_at, tmp_path):
+    def prepare(number):
+        (place := tmp_path / str(number)).mkdir()
+        (place / "f").write_text("before")
+        return place
+
+    def act(place):
+        with atomic.publishing_file(place / "f") as write:
+            for piece in (b"af", b"t", b"er"):
+                write(piece)
+
+    found = [(place / "f").read_text() for place in cut_everywhere(die_at, prepare, act)]
+    assert set(found) == {"before", "after"}
+
+
+def test_a_file_whose_pieces_end_in_an_error_is_what_was_there(tmp_path):
+    (tmp_path / "f").write_text("before")
+
+    def fail():
+        with atomic.publishing_file(tmp_path / "f") as write:
+            write(b"aft")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (tmp_path / "f").read_text() == "before"
+
+
+def test_a_file_that_is_shortened_is_whole_or_short_wherever_it_is_cut(die_at, tmp_path):
+    def prepare(number):
+        (place := tmp_path / str(number)).mkdir()
+        (place / "f").write_text("before")
+        return place
+
+    def act(place):
+        atomic.shorten(place / "f", 2)
+        atomic.flush(place)
+
+    found = [(place / "f").read_text() for place in cut_everywhere(die_at, prepare, act)]
+    assert set(found) == {"before", "be"}
+
+
 def test_twin_a_file_written_in_place_is_torn_somewhere(die_at, tmp_path):
     def prepare(number):
         (place := tmp_path / str(number)).mkdir()
