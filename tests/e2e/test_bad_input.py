@@ -83,6 +83,19 @@ import pytest
             "stage=sft checkpoint.resume_from=newest run.name=x",
             ["checkpoint.resume_from='newest'", "latest, best, or a path"],
         ),
+        (
+            "stage=rl stages.rl.temperature=nan",
+            ["temperature=nan is out of range; legal: above 0 and finite"],
+        ),
+        (
+            "stage=rl stages.rl.max_mismatch=-1",
+            ["max_mismatch=-1 is out of range; legal: above 0, or 'auto'"],
+        ),
+        ("checkpoint.save_total_limit=0", ["save_total_limit=0 is out of range; legal: 1 or more, or null"]),
+        ("stages.sft.steps=3000000000", ["steps=3000000000 is out of range; legal: 1 to 2147483647"]),
+        ("stages.rl.training.dropout=.inf", ["stages.rl.training.dropout: expected a number, got '.inf'"]),
+        ("model.num_layers=-2", ["model.num_layers=-2 is out of range; legal: 1 or more"]),
+        ("model.rope_theta=inf", ["model.rope_theta=inf is out of range; legal: above 0 and finite"]),
         ("--dryrun", ["unknown flag '--dryrun' (did you mean '--dry-run'?)"]),
     ],
 )

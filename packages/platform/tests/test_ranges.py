@@ -79,6 +79,14 @@ def test_a_number_at_the_edge_of_its_range_is_taken(annotation, value):
     assert check("n", annotation, value) == value
 
 
+def test_a_null_character_anywhere_in_a_value_is_refused():
+    for value in (("a", "b\0"), ["\0"]):
+        with pytest.raises(ConfigError, match="n: expected a list, got one with a null character"):
+            check("n", tuple[str, ...], value)
+    with pytest.raises(ConfigError, match="n: expected a mapping, got one with a null character"):
+        check("n", Mapping[str, float], {"\0": 1.0})
+
+
 def test_what_is_made_in_python_is_checked_when_it_is_made():
     with pytest.raises(ConfigError, match="worked_fraction=nan is out of range; legal: 0 to 1"):
         Arithmetic(worked_fraction=math.nan)
@@ -88,7 +96,11 @@ def test_what_is_made_in_python_is_checked_when_it_is_made():
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("\ud800", "n: expected a text, got what is no Unicode"), (b"x", "n: expected a text, got")],
+    [
+        ("\ud800", "n: expected a text, got what is no Unicode"),
+        ("a\0b", "n: expected a text, got one with a null character"),
+        (b"x", "n: expected a text, got"),
+    ],
 )
 def test_what_is_no_text_is_refused(value, said):
     with pytest.raises(ConfigError, match=said):

@@ -40,7 +40,7 @@ def test_is_begun_of_an_empty_directory_is_false(tmp_path):
 
 
 def test_clear_leaves_nothing_of_what_a_process_that_died_was_removing(root):
-    for name in ("stages/1-x", ".samples.removed", ".run.json.writing"):
+    for name in ("stages/1-x", ".samples.removed", ".summary.json.writing"):
         (root.path / name).mkdir(parents=True)
     root.write_json("run.json", {})
     root.clear()

@@ -48,5 +48,7 @@ def _answer(messages: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the assistant's last message when the conversation ends with it."""
     if not messages:
         raise DataError("a record's `messages` are empty: give at least one of the user")
+    if not isinstance(messages, Sequence) or not all(isinstance(each, Mapping) for each in messages):
+        raise DataError("a record's `messages` are no list of mappings: give each a `role` and `content`")
     last = messages[-1]
     return last.get("content") if last.get("role") == "assistant" else None

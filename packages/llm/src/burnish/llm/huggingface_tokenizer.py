@@ -81,13 +81,20 @@ class HuggingFaceTokenizer:
                 f"the tokenizer in {self._directory} has no chat template; "
                 "give records `prompt` and `completion`, or add chat_template.jinja beside it"
             )
-        text = self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            tools=None if tools is None else [dict(tool) for tool in tools],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            **template_options,
-        )
+        try:
+            text = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=None if tools is None else [dict(tool) for tool in tools],
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                **template_options,
+            )
+        except Exception as error:  # a template is a program of the model's author: any type occurs
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise DataError(
+                f"the chat template in {self._directory} does not take the messages {list(messages)!r:.200}: "
+                f"{reason}; mend the record, or the template"
+            ) from error
         return self.encode(text, with_special=True)
 
     def files(self) -> dict[str, bytes]:

@@ -50,7 +50,13 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
 
 
 def _say(command: str, message: str) -> None:
-    sys.stderr.write(f"{command}: {' '.join(message.split())}\n")
+    """Print one line; what no terminal shows, such as half a character that was typed, is escaped."""
+    line = " ".join(message.split()).encode(errors="backslashreplace").decode()
+    sys.stderr.write(f"{command}: {''.join(_shown(letter) for letter in line)}\n")
+
+
+def _shown(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def _train(words: Sequence[str]) -> None:

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
-from burnish.platform.configuration.explain import explain
+from burnish.platform.configuration.explain import explain, is_refusal
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import resolve
@@ -47,7 +45,9 @@ def explained(arguments: Sequence[str]) -> Generator[None]:
     """Say in one line what Hydra refuses in several: what it is, where, and what would be legal."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
+        if not is_refusal(error):
+            raise
         raise ConfigError(explain(error, arguments, compose_most)) from error
 
 
@@ -63,7 +63,9 @@ def compose_most(overrides: Sequence[str]) -> DictConfig | None:
     """Return the composition of what is no sweep, to look things up in; None where there is none."""
     try:
         return compose_raw([word for word in overrides if not re.search(r"=[^'\"\[{(]*,", word)])
-    except (HydraException, OmegaConfBaseException, BurnishError):
+    except Exception as error:
+        if not is_refusal(error) and not isinstance(error, BurnishError):
+            raise
         return None
 
 

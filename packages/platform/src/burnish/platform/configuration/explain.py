@@ -1,19 +1,42 @@
 """Hydra's errors as one line each: what, where, what would be legal, what to type instead."""
 
 import re
+import traceback
 from collections.abc import Callable, Sequence
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.errors import BurnishError
 
 NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
 
 
+NO_NAME = "Config group override must be a string or a list"
+_COMPOSERS = ("hydra", "omegaconf", "antlr4", "yaml")
+"""Modules that read what a user has written."""
+
+LONGEST = 300
+"""Characters of a word that a message shows."""
+
 Compose = Callable[[Sequence[str]], DictConfig | None]
 """Composes what it can of arguments, to look things up in; None where that is nothing."""
+
+
+def is_refusal(error: Exception) -> bool:
+    """Say whether Hydra has refused what it was given.
+
+    It also lets out whatever its parsers stumble over, such as a ValueError of `int`: what is raised in its
+    modules while it composes is about the words, and no bug of ours.
+    """
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return True
+    if isinstance(error, BurnishError) or error.__traceback__ is None:
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _COMPOSERS
 
 
 def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str:
@@ -23,13 +46,16 @@ def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
-        return f"'{error.override}': {_first_line(error)}; write key=value, special characters in quotes"
+        word = _shortened(error.override)
+        return f"'{word}': {_first_line(error)}; write key=value, special characters in quotes"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(str(cause.full_key), arguments, compose) or _first_line(cause)
     if no_match is not None:
         return _unknown_choice(no_match["key"], arguments, compose)
     where = next((found for source in (error, cause) if (found := getattr(source, "full_key", None))), None)
-    return f"{where}: {_first_line(error)}" if where else _first_line(error)
+    if where is not None:
+        return f"{where}: {_first_line(error)}"
+    return _about_a_word(error, arguments, compose)
 
 
 def _missing_option(error: MissingConfigException) -> str:
@@ -86,6 +112,41 @@ def _unknown_choice(key: str, arguments: Sequence[str], compose: Compose) -> str
     return f"{key}: no stage of the chain has this slot; choose a stage that has it, or leave it out"
 
 
+def _about_a_word(error: Exception, arguments: Sequence[str], compose: Compose) -> str:
+    """Say where it is: the option that does not resolve, or the word without which all is composed."""
+    said = _first_line(error)
+    if isinstance(error, RecursionError):
+        said = "nested too deep for any option"
+    elif NO_NAME in said:
+        said = "expected a name for what is chosen here; train --help lists them"
+    composed = compose(arguments)
+    if composed is not None:
+        return f"{_unresolved(composed, '') or 'the config'}: {said}"
+    others = {word: [other for other in arguments if other != word] for word in arguments}
+    guilty = next((word for word, rest in others.items() if compose(rest) is not None), None)
+    return said if guilty is None else f"'{_shortened(guilty)}': {said}"
+
+
+def _unresolved(node: DictConfig, path: str) -> str | None:
+    """Return the path of the first `${...}` that leads nowhere."""
+    for key in [str(key) for key in node if key != "hydra"]:
+        where = f"{path}.{key}".lstrip(".")
+        try:
+            child = node[key]
+        except OmegaConfBaseException:
+            return where
+        if isinstance(child, DictConfig) and not OmegaConf.is_interpolation(node, key):
+            found = _unresolved(child, where)
+            if found is not None:
+                return found
+    return None
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return _shortened(lines[0]) if lines else type(error).__name__
+
+
+def _shortened(text: str | None) -> str:
+    text = text or ""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

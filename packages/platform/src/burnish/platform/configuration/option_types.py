@@ -4,7 +4,8 @@ import json
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from itertools import chain
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -73,7 +74,18 @@ _LISTS = (list, tuple, set, frozenset, Sequence)
 _CONTAINERS = (*_LISTS, dict, Mapping)
 
 
+def _holds_null(value: Any) -> bool:
+    """Whether a text in a value has a null character, which no path and no metric can have."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, Mapping):
+        return any(map(_holds_null, chain(*cast("Mapping[Any, Any]", value).items())))
+    return isinstance(value, (list, tuple)) and any(map(_holds_null, cast("Sequence[Any]", value)))
+
+
 def _checked(path: str, annotation: Any, value: Any, validate: Callable[[TypeAdapter[Any]], Any]) -> Any:
+    if _holds_null(value):
+        raise ConfigError(f"{path}: expected {legal(annotation)}, got one with a null character")
     try:
         return validate(_adapter(annotation))
     except PydanticUserError as error:

@@ -78,6 +78,8 @@ class JsonlSource:
         where, fields = f"{self._path}:{number}", self._fields
         columns = _parse(line, where)
         prompt = _prompt(columns, fields.prompt, where)
+        if columns.get("messages") is not None:
+            _messages("messages", columns["messages"], where)
         name = "messages" if isinstance(prompt, list) else "prompt"
         record: dict[str, Any] = {**columns, name: prompt}
         if fields.needs_completion or fields.completion in columns:
@@ -112,10 +114,15 @@ def build_source(
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
         content: object = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: broken JSON: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{where}: a line must be a JSON object, not {type(content).__name__}")
+    if b"\\u" in line:  # only so can half of a pair be written that stands for one character
+        try:
+            json.dumps(content, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{where}: a text holds half of a character: {error.reason}; mend it") from error
     return cast("dict[str, Any]", content)
 
 
@@ -128,15 +135,20 @@ def _required(columns: dict[str, Any], name: str, option: str, where: str) -> An
 def _prompt(columns: dict[str, Any], name: str, where: str) -> str | list[Any]:
     prompt = _required(columns, name, "prompt_field", where)
     if isinstance(prompt, list):
-        messages = cast("list[object]", prompt)
-        for message in messages:
-            if not isinstance(message, dict):
-                found = _JSON_TYPES[type(message)]
-                raise DataError(f"{where}: field '{name}' holds {found}; legal: messages, each an object")
-        return messages
+        return _messages(name, prompt, where)
     if not isinstance(prompt, str):
         raise _wrong_type(name, prompt, "a text or a list of messages", where)
     return prompt
+
+
+def _messages(name: str, messages: Any, where: str) -> list[Any]:
+    if not isinstance(messages, list):
+        raise _wrong_type(name, messages, "a list of messages", where)
+    for message in cast("list[object]", messages):
+        if not isinstance(message, dict):
+            found = _JSON_TYPES[type(message)]
+            raise DataError(f"{where}: field '{name}' holds {found}; legal: messages, each an object")
+    return cast("list[Any]", messages)
 
 
 def _text(columns: dict[str, Any], name: str, option: str, where: str) -> str:

@@ -120,8 +120,9 @@ def _call_hydra(arguments: Arguments, words: list[str], task: Callable[[DictConf
 
 def _number(composed: DictConfig, names: list[str]) -> None:
     """Give each job of a sweep a run name of its own where the user has named the run."""
-    name = composed.run.name
-    if name is None:
+    run = composed.get("run")
+    name = run.get("name") if isinstance(run, DictConfig) else None
+    if not isinstance(name, str):
         return
     names.append(name)
     if names.count(name) > 1:
