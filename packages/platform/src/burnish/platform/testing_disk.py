@@ -36,13 +36,18 @@ class Died(BaseException):
 class WatchedDisk:
     """The operations below a directory while `watching`, by name and path, and what becomes of each.
 
-    Paths with one of the parts in `unseen` are left alone: a library works there in threads of its own.
+    Paths with one of the parts in `unseen` are left alone: a library works there in threads of its own. Where
+    there are parts in `counted`, operations at other paths have no number, and happen until one has struck.
     """
 
-    def __init__(self, directory: Path, *, unseen: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, directory: Path, *, unseen: tuple[str, ...] = (), counted: tuple[str, ...] = ()
+    ) -> None:
         """Watch below `directory`, which need not exist."""
         self._directory = directory.resolve()
         self._unseen = unseen
+        self._counted = counted
+        self._has_struck = False
         self._strike: Callable[[str, Path, int], None] | None = None
         self.operations: list[tuple[str, Path]] = []
 
@@ -50,7 +55,7 @@ class WatchedDisk:
     def watching(self, strike: Callable[[str, Path, int], None]) -> Generator[None]:
         """Call `strike` with name, path and number (from 0) before each operation; what it raises ends it."""
         originals = {name: getattr(os, name) for name in _BY_DESCRIPTOR}
-        self.operations, self._strike = [], strike
+        self.operations, self._strike, self._has_struck = [], strike, False
         _ACTIVE.append(self)
         _listen()
         for name, original in originals.items():
@@ -106,10 +111,18 @@ class WatchedDisk:
         """Count an operation, where it is one below the directory."""
         if not path.is_relative_to(self._directory) or any(part in path.parts for part in self._unseen):
             return
+        name_in_run = str(path.relative_to(self._directory))
+        is_counted = not self._counted or any(part in name_in_run for part in self._counted)
+        if not is_counted and not self._has_struck:
+            return
         number = len(self.operations)
         self.operations.append((name, path))
         assert self._strike is not None
-        self._strike(name, path, number)
+        try:
+            self._strike(name, path, number)
+        except BaseException:
+            self._has_struck = True
+            raise
 
     def _by_descriptor(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def operation(descriptor: int, *arguments: Any) -> Any:
