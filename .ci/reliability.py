@@ -17,10 +17,24 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
 
 SECTIONS: Mapping[str, Sequence[str]] = {
-    "Killed at a moment that chance chooses": ("tests/e2e/test_resume.py",),
-    "Killed between two operations on the disk": ("packages/platform/tests/test_resume.py",),
+    "Killed at a moment that chance chooses": (
+        "tests/e2e/test_resume.py",
+        "tests/e2e/test_event_files.py",
+    ),
+    "Killed between two operations on the disk": (
+        "packages/platform/tests/test_crash_points.py",
+        "packages/platform/tests/test_resume.py",
+        "tests/e2e/test_export_crash_points.py",
+    ),
+    "Disks that are full, read-only or failing": (
+        "packages/platform/tests/test_disk_faults.py",
+        "packages/platform/tests/test_program_cache.py",
+        "packages/platform/tests/test_lock.py",
+    ),
     "Records that are damaged, missing or somebody else's": (
         "tests/e2e/test_bad_resumption.py",
+        "packages/platform/tests/test_damaged_records.py",
+        "packages/platform/tests/test_event_files.py",
         "packages/platform/tests/test_manifest.py",
     ),
     "Going on with something changed": (
@@ -31,12 +45,20 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "packages/platform/tests/test_exits.py",
         "packages/platform/tests/test_rescue.py",
         "packages/platform/tests/test_early_end.py",
+        "packages/platform/tests/test_finished_stage.py",
     ),
-    "Other people's rewards": (
+    "Other people's components": (
+        "tests/e2e/test_conformance.py",
         "packages/sample/tests/test_score.py",
         "packages/sample/tests/test_overdue.py",
     ),
-    "Bad input": ("tests/e2e/test_bad_input.py",),
+    "Bad input": (
+        "tests/e2e/test_bad_input.py",
+        "tests/e2e/test_fuzz.py",
+        "tests/e2e/test_found_by_fuzz.py",
+        "packages/platform/tests/test_ranges.py",
+        "packages/llm/tests/test_broken_model_directories.py",
+    ),
     "Numbers": (
         "packages/llm/tests/test_bfloat16.py",
         "packages/llm/tests/test_float64.py",

@@ -85,7 +85,8 @@ def test_a_chain_has_a_file_per_stage_with_every_point_of_its_rows(uninterrupted
     assert_each_row_is_shown_once(uninterrupted)
 
 
-def test_killed_four_times_shows_the_points_of_the_uninterrupted_run(train, uninterrupted):
+def test_killed_four_times_shows_the_points_of_the_uninterrupted_run(train, uninterrupted, record_property):
+    record_property("kills", 4)
     run = kill_and_resume(train, kills=4, seed=2)
     assert points_of(run) == points_of(uninterrupted)
     assert_each_row_is_shown_once(run)
@@ -93,7 +94,8 @@ def test_killed_four_times_shows_the_points_of_the_uninterrupted_run(train, unin
 
 
 @pytest.mark.slow
-def test_killed_thirty_times_shows_the_points_of_the_uninterrupted_run(train, uninterrupted):
+def test_killed_thirty_times_shows_the_points_of_the_uninterrupted_run(train, uninterrupted, record_property):
+    record_property("kills", 30)
     run = kill_and_resume(train, kills=30, seed=3)
     assert points_of(run) == points_of(uninterrupted)
     assert_each_row_is_shown_once(run)

@@ -65,8 +65,9 @@ def whole_run(start):
     return left_by(RUN), len(disk.operations)
 
 
-def test_an_export_cut_at_any_operation_is_made_again_bit_for_bit(start):
+def test_an_export_cut_at_any_operation_is_made_again_bit_for_bit(start, record_property):
     whole, count = whole_run(start)
+    record_property("operations cut", count)
     for number in range(count):
         shutil.rmtree("runs")
         disk = WatchedDisk(RUN, counted=HANDED)
@@ -78,8 +79,9 @@ def test_an_export_cut_at_any_operation_is_made_again_bit_for_bit(start):
 
 
 @pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_full_disk_at_an_export_is_one_line_and_the_run_goes_on(start, every):
+def test_a_full_disk_at_an_export_is_one_line_and_the_run_goes_on(start, every, record_property):
     whole, count = whole_run(start)
+    record_property("operations failed", len(range(0, count, every)))
     for number in range(0, count, every):
         shutil.rmtree("runs")
         disk = WatchedDisk(RUN, counted=HANDED)

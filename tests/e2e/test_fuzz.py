@@ -4,6 +4,7 @@ Every case goes through the command in this process. `FUZZ_CASES=3000 pytest tes
 more than CI does, in another place each time; what it finds is a case of its own in `test_found_by_fuzz.py`.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -163,11 +164,14 @@ def cases(share):
 
 
 @pytest.fixture
-def is_clean(command, tmp_path, tree_of, monkeypatch):
+def is_clean(command, tmp_path, tree_of, monkeypatch, record_property):
     """Return a check that `train --dry-run` ends as it should, says one line at most, and writes nothing."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
+    count = itertools.count()
+
     def check(*words):
+        next(count)
         before = tree_of(tmp_path)
         status, _, err = command("--dry-run", *words)
         assert status in (0, 2, 3), err
@@ -176,7 +180,8 @@ def is_clean(command, tmp_path, tree_of, monkeypatch):
             assert err.count("\n") == 1, err
         assert tree_of(tmp_path) == before
 
-    return check
+    yield check
+    record_property("inputs", next(count))
 
 
 def test_every_option_has_a_place():

@@ -76,14 +76,20 @@ def kill_and_resume(train, short, backend: str, kills: int, seed: int) -> Path:
     return run
 
 
-def test_killed_four_times_equals_the_uninterrupted_run(train, short, backend, uninterrupted):
+def test_killed_four_times_equals_the_uninterrupted_run(
+    train, short, backend, uninterrupted, record_property
+):
+    record_property("kills", 4)
     run = kill_and_resume(train, short, backend, kills=4, seed=0)
     assert rows_of(run) == rows_of(uninterrupted)
     assert digests_of(run) == digests_of(uninterrupted)
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_equals_the_uninterrupted_run(train, short, backend, uninterrupted):
+def test_killed_twenty_times_equals_the_uninterrupted_run(
+    train, short, backend, uninterrupted, record_property
+):
+    record_property("kills", 20)
     run = kill_and_resume(train, short, backend, kills=20, seed=1)
     assert rows_of(run) == rows_of(uninterrupted)
     assert digests_of(run) == digests_of(uninterrupted)

@@ -116,10 +116,14 @@ def cut_everywhere(started, backend, every=1):
         pytest.param("orbax", 1, marks=pytest.mark.slow),
     ],
 )
-def test_a_run_cut_at_any_operation_and_started_again_equals_the_whole_one(started, backend, every):
-    whole = whole_run(started, backend)
+def test_a_run_cut_at_any_operation_and_started_again_equals_the_whole_one(
+    started, backend, every, record_property
+):
+    whole, count = whole_run(started, backend), 0
     for cut, left in cut_everywhere(started, backend, every):
         assert {key: value for key, value in left.items() if value != whole[key]} == {}, cut
+        count += 1
+    record_property("operations cut", count)
 
 
 def test_the_operations_that_are_cut_are_of_every_kind_and_at_every_file(started):

@@ -73,7 +73,9 @@ def torn(run):
         *(pytest.param(code, True, 1, marks=pytest.mark.slow) for code in REASONS),
     ],
 )
-def test_a_disk_that_fails_at_any_operation_is_one_line_and_loses_nothing(command, code, is_lasting, every):
+def test_a_disk_that_fails_at_any_operation_is_one_line_and_loses_nothing(
+    command, code, is_lasting, every, record_property
+):
     disk = WatchedDisk(RUN)
     with disk.only_watching():
         assert command()[0] == 0
@@ -99,6 +101,7 @@ def test_a_disk_that_fails_at_any_operation_is_one_line_and_loses_nothing(comman
             (RUN / "reserve").unlink(missing_ok=True)
         assert left_by(RUN) == whole, where
         statuses.append(status)
+    record_property("operations failed", len(statuses))
     assert statuses.count(2) > 0.8 * len(statuses) > 10
 
 

@@ -95,7 +95,9 @@ def _global_step(index, step):
 
 
 @pytest.mark.parametrize(("index", "step"), [(1, 2), (1, STEPS), (2, 2)])
-def test_rewind_wherever_it_dies_is_finished_by_the_next_process(begun, config, monkeypatch, index, step):
+def test_rewind_wherever_it_dies_is_finished_by_the_next_process(
+    begun, config, monkeypatch, index, step, record_property
+):
     whole, number, died, perform = begun("whole"), 0, True, atomic.perform
     while died:
         root = RunDirectory(shutil.copytree(whole.path, whole.path.with_name(str(number))))
@@ -115,6 +117,7 @@ def test_rewind_wherever_it_dies_is_finished_by_the_next_process(begun, config, 
             assert points_of(root) == points_up_to(index, step)
             assert not root.is_complete
         number += 1
+    record_property("operations cut", number - 1)
     assert number > 5
 
 
