@@ -39,6 +39,12 @@ def test_words_that_are_no_config(refused, words, said):
     assert len(line) < 1000
 
 
+@pytest.mark.parametrize("text", ["stages: {no: null}", "{1: 2}", "run: {3: x}"])
+def test_a_file_with_a_key_that_is_no_text(refused, tmp_path, text):
+    (tmp_path / "mine.yaml").write_text(text)
+    assert "is no text; name an option, or put it in quotes" in refused("mine.yaml", "stage=rl")
+
+
 @pytest.mark.parametrize("value", ["null", "3", "x"])
 def test_a_section_of_every_run_that_is_none(monkeypatch, capsys, tmp_path, only_line, value):
     monkeypatch.chdir(tmp_path)

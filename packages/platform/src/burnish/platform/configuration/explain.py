@@ -122,7 +122,7 @@ def _about_a_word(error: Exception, arguments: Sequence[str], compose: Compose) 
     composed = compose(arguments)
     if composed is not None:
         return f"{_unresolved(composed, '') or 'the config'}: {said}"
-    others = {word: [other for other in arguments if other != word] for word in arguments}
+    others = {word: [other for other in arguments if other != word] for word in reversed(arguments)}
     guilty = next((word for word, rest in others.items() if compose(rest) is not None), None)
     return said if guilty is None else f"'{_shortened(guilty)}': {said}"
 

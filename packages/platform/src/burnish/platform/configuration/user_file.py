@@ -37,6 +37,7 @@ def load_user_file() -> dict[str, Any]:
         raise ConfigError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
         raise ConfigError(f"'{path}' holds no mapping of options")
+    _require_texts(str(path), "", cast("dict[Any, Any]", loaded))
     content = _Lift(cast("dict[str, Any]", loaded)).lifted()
     run = content.get("run", {})
     return {**content, "run": {**run, "config_path": str(path)} if isinstance(run, dict) else run}
@@ -132,6 +133,18 @@ class _Lift:
     def _put(body: dict[str, Any], name: str, options: Any) -> None:
         if options != {}:
             body[name] = options
+
+
+def _require_texts(file: str, path: str, content: Mapping[Any, Any]) -> None:
+    """Refuse a key that YAML reads as something else, such as `1`, `no` or nothing."""
+    for key, value in content.items():
+        if not isinstance(key, str):
+            where = f" in '{path}'" if path else ""
+            raise ConfigError(
+                f"'{file}': the key {key!r}{where} is no text; name an option, or put it in quotes"
+            )
+        if isinstance(value, dict):
+            _require_texts(file, f"{path}.{key}".lstrip("."), cast("dict[Any, Any]", value))
 
 
 def _is_override(entry: Any) -> bool:
