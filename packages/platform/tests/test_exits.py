@@ -168,10 +168,14 @@ def test_a_signal_is_noted_also_where_nobody_can_be_told(monkeypatch):
     def gone(*_):
         raise OSError(5, "Input/output error")
 
-    with Interrupts() as interrupts:
-        monkeypatch.setattr(os, "write", gone)
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert interrupts.pending == signal.SIGHUP
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has the tests ignore it
+    try:
+        with Interrupts() as interrupts:
+            monkeypatch.setattr(os, "write", gone)
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interrupts.pending == signal.SIGHUP
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_that_the_process_ignores_stays_ignored():
