@@ -16,9 +16,12 @@ pytestmark = pytest.mark.fast
 
 SAMPLES = [make_sample([1], [2])]
 HUNG = """
-import {library}, sys
+import signal, {library}
 from burnish.llm.sequence import make_sample
 from burnish.sample.rewards.score import score
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+
 
 {prefix}def hung(samples):
     time.sleep(1000)
@@ -51,7 +54,10 @@ def test_a_reward_that_hangs_is_told_of_and_a_signal_ends_the_process(prefix):
         assert process.stderr is not None
         assert "reward 'hung' has run for more than" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) != 0
+        try:
+            assert process.wait(timeout=20) != 0
+        finally:
+            process.kill()
         assert "KeyboardInterrupt" in process.stderr.read()
 
 
