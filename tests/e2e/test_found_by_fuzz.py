@@ -30,6 +30,8 @@ LINE = {"prompt": "1+1=", "completion": "2", "answer": "2"}
         "a null character": (["stage=sft", "run.name='a\0b'"], "run.name"),
         "no temperature": (["stage=rl", "stages.rl.temperature=nan"], "temperature=nan is out of range"),
         "half a character": (["stage=sft", "run.name=\udcff"], "run.name"),
+        "a list as a section": (["jax.mesh=[1]"], "jax.mesh: expected a mapping of options, got a list"),
+        "two values": (["stage=sft,eval"], "'stage=sft,eval': several values; add -m to run each"),
         "a size beyond all": (["stage=sft", "stages.sft.steps=1e23"], "steps: expected a whole number"),
     }.values(),
 )
@@ -43,6 +45,25 @@ def test_words_that_are_no_config(refused, words, said):
 def test_a_file_with_a_key_that_is_no_text(refused, tmp_path, text):
     (tmp_path / "mine.yaml").write_text(text)
     assert "is no text; name an option, or put it in quotes" in refused("mine.yaml", "stage=rl")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("jax: [1]", "jax: expected a mapping of options, got [1]"),
+        ("jax: {mesh: [1]}", "jax.mesh: expected a mapping of options, got [1]"),
+        ("stages: [rl]", 'stages: expected a mapping of options, got ["rl"]'),
+        ("stages: {rl: [1]}", "stages.rl: expected a mapping of options, got [1]"),
+        ("engine: [1]", "engine: expected a name for the slot 'engine' or a mapping with 'use', got [1]"),
+        ("stages: {rl: {optimizer: [1]}}", "stages.rl.optimizer: expected a name for the slot 'optimizer'"),
+        ("stages: {rl: {rewards: [format]}}", "stages.rl.rewards: expected a mapping from labels to comp"),
+        ("stages: {rl: {rewards: format}}", "stages.rl.rewards: expected a mapping of options, got 'format'"),
+        ("hydra: 3", "hydra: expected a mapping of Hydra's own options, got 3"),
+    ],
+)
+def test_a_file_with_a_list_or_text_in_place_of_options(refused, tmp_path, text, said):
+    (tmp_path / "mine.yaml").write_text(text)
+    assert said in refused("mine.yaml", "stage=rl")
 
 
 @pytest.mark.parametrize("value", ["null", "3", "x"])

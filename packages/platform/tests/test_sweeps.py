@@ -19,6 +19,27 @@ def test_train_when_swept_then_each_job_has_a_run_of_its_own(train, tmp_path):
     )
 
 
+def test_train_when_the_mode_is_multirun_then_it_is_swept(train, tmp_path):
+    status, _, err = train("hydra.mode=MULTIRUN", "stage=toy", "stages.toy.steps=1,2", "run.name=x")
+    assert (status, err) == (0, "")
+    assert runs(tmp_path) == ["x", "x-2"]
+
+
+def test_train_when_not_swept_then_options_of_hydra_still_hold(train, tmp_path):
+    status, _, err = train(
+        "stage=toy", "hydra.run.dir=kept", "hydra.output_subdir=.hydra", "run.name=${hydra:job.name}-1"
+    )
+    assert (status, err) == (0, "")
+    assert runs(tmp_path) == ["train-1"]
+    assert (tmp_path / "kept" / ".hydra" / "overrides.yaml").is_file()
+
+
+def test_train_when_hydra_is_asked_for_nothing_then_a_config_may_still_name_it(train, tmp_path):
+    status, _, err = train("stage=toy", "run.name=${hydra:job.name}-${hydra:runtime.choices.stage}")
+    assert (status, err) == (0, "")
+    assert runs(tmp_path) == ["train-toy"]
+
+
 def test_train_when_swept_and_one_value_is_bad_then_one_line(train):
     status, _, err = train("stage=toy", "-m", "stages.toy.steps=1,abc")
     assert (status, err.count("\n")) == (2, 1)

@@ -38,7 +38,7 @@ class Arguments:
     @property
     def is_sweep(self) -> bool:
         """Whether every combination of comma-separated values is run."""
-        return "-m" in self.flags or "--multirun" in self.flags
+        return bool({"-m", "--multirun"} & {*self.flags}) or "hydra.mode=MULTIRUN" in self.overrides
 
     @property
     def is_help(self) -> bool:

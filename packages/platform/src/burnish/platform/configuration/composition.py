@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from burnish.platform.configuration.config import Config
@@ -56,7 +57,9 @@ def compose_raw(overrides: Sequence[str]) -> DictConfig:
     words, _ = prepare(overrides)
     register()
     with hydra.initialize_config_module(PRIMARY, job_name="train", version_base=HYDRA_VERSION):
-        return hydra.compose("train", words, return_hydra_config=True)
+        composed = hydra.compose("train", words, return_hydra_config=True)
+    HydraConfig.instance().set_config(composed)  # for a `${hydra:...}` in it
+    return composed
 
 
 def compose_most(overrides: Sequence[str]) -> DictConfig | None:

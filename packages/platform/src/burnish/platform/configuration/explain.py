@@ -12,9 +12,15 @@ from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import BurnishError
 
 NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
+SEVERAL = re.compile(r"Ambiguous value for argument '(?P<word>.+)'")
+NO_NAME = "expected a name for what is chosen here; train --help lists them"
+SAID = {
+    "Config group override must be a string or a list": NO_NAME,
+    "argument of type 'int' is not iterable": NO_NAME,
+    "Cannot merge DictConfig with ListConfig": "expected a mapping of options, got a list",
+}
+"""Sentences of Hydra's that speak of Hydra, in words of what was typed."""
 
-
-NO_NAME = "Config group override must be a string or a list"
 _COMPOSERS = ("hydra", "omegaconf", "antlr4", "yaml")
 """Modules that read what a user has written."""
 
@@ -50,11 +56,13 @@ def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str
         return f"'{word}': {_first_line(error)}; write key=value, special characters in quotes"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(str(cause.full_key), arguments, compose) or _first_line(cause)
+    if several := SEVERAL.match(str(error)):
+        return f"'{_shortened(several['word'])}': several values; add -m to run each, or write one in quotes"
     if no_match is not None:
         return _unknown_choice(no_match["key"], arguments, compose)
-    where = next((found for source in (error, cause) if (found := getattr(source, "full_key", None))), None)
-    if where is not None:
-        return f"{where}: {_first_line(error)}"
+    for source in (error, cause):
+        if where := getattr(source, "full_key", None):
+            return f"{where}: {_first_line(source)}"
     return _about_a_word(error, arguments, compose)
 
 
@@ -117,8 +125,6 @@ def _about_a_word(error: Exception, arguments: Sequence[str], compose: Compose) 
     said = _first_line(error)
     if isinstance(error, RecursionError):
         said = "nested too deep for any option"
-    elif NO_NAME in said:
-        said = "expected a name for what is chosen here; train --help lists them"
     composed = compose(arguments)
     if composed is not None:
         return f"{_unresolved(composed, '') or 'the config'}: {said}"
@@ -143,8 +149,8 @@ def _unresolved(node: DictConfig, path: str) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return _shortened(lines[0]) if lines else type(error).__name__
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    return next((ours for theirs, ours in SAID.items() if line.startswith(theirs)), _shortened(line))
 
 
 def _shortened(text: str | None) -> str:

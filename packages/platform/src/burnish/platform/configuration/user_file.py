@@ -16,6 +16,7 @@ from yaml import YAMLError
 
 from burnish.platform.configuration.chain import stage_of_block, stage_type
 from burnish.platform.configuration.config import Sections
+from burnish.platform.configuration.option_types import show
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.registry import IMPORT_PATH, NAME, known_slots, resolve
 from burnish.platform.configuration.slot_fields import SlotField
@@ -38,7 +39,10 @@ def load_user_file() -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"'{path}' holds no mapping of options")
     _require_texts(str(path), "", cast("dict[Any, Any]", loaded))
-    content = _Lift(cast("dict[str, Any]", loaded)).lifted()
+    written = cast("dict[str, Any]", loaded)
+    if not isinstance(hydra := written.get("hydra", {}), dict):
+        raise ConfigError(f"hydra: expected a mapping of Hydra's own options, got {show(hydra)}")
+    content = _Lift(written).lifted()
     run = content.get("run", {})
     return {**content, "run": {**run, "config_path": str(path)} if isinstance(run, dict) else run}
 
@@ -64,8 +68,8 @@ class _Lift:
                 body |= self._inside(Sections, "", {key: value})
             elif key in slots:
                 self._put(body, key, self._component(SlotField("slot", key, ("top",)), key, key, value))
-            elif key == "stages" and isinstance(value, dict):
-                body[key] = self._stages(cast("dict[str, Any]", value))
+            elif key == "stages":
+                body[key] = self._stages(value)
             elif key != "defaults":
                 body[key] = value
         overrides = [entry for entry in defaults if _is_override(entry)]
@@ -73,8 +77,11 @@ class _Lift:
         last = [] if "_self_" in plain else ["_self_"]
         return {"defaults": [*plain, *self.added, *last, *self.overridden, *overrides], **body}
 
-    def _stages(self, blocks: dict[str, Any]) -> dict[str, Any]:
+    def _stages(self, given: Any) -> Any:
         """Lift what the blocks name; blocks that all say what they are say what the chain is."""
+        if not isinstance(given, dict):
+            return _unlifted("stages", given)
+        blocks = cast("dict[str, Any]", given)
         uses = {block: _choice(options) for block, options in blocks.items()}
         names = [name for name, _ in uses.values() if name is not None]
         if names and len(names) == len(blocks):
@@ -86,31 +93,37 @@ class _Lift:
         }
 
     def _block(self, block: str, stage: str | None, options: Any) -> Any:
-        if stage is None or not isinstance(options, dict):
+        if stage is None:
             return options
-        return self._inside(stage_type(stage), f"stages.{block}", cast("dict[str, Any]", options))
+        return self._inside(stage_type(stage), f"stages.{block}", options)
 
-    def _inside(self, component: type[Any], path: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _inside(self, component: type[Any], path: str, given: Any) -> Any:
         """Lift the components that a mapping names for the slots of its dataclass."""
+        if not isinstance(given, dict):
+            return _unlifted(path, given)
         options = options_of(component)
         body: dict[str, Any] = {}
-        for name, value in given.items():
+        for name, value in cast("dict[str, Any]", given).items():
             option, where = options.get(name), f"{path}.{name}".lstrip(".")
-            if option is not None and option.is_section and isinstance(value, dict):
-                body[name] = self._inside(option.annotation, where, cast("dict[str, Any]", value))
+            if option is not None and option.is_section:
+                body[name] = self._inside(option.annotation, where, value)
             elif option is None or option.slot is None:
                 body[name] = value
-            elif option.slot.kind == "slots" and isinstance(value, dict):
-                body[name] = self._members(option.slot, where, cast("dict[str, Any]", value))
+            elif option.slot.kind == "slots":
+                body[name] = self._members(option.slot, where, value)
             elif option.slot.kind != "shared" or value != self.content.get(option.slot.slot):
                 lifted = self._component(option.slot, f"{option.slot.slot}@{where}", where, value)
                 self._put(body, name, lifted)
         return body
 
-    def _members(self, declared: SlotField, path: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _members(self, declared: SlotField, path: str, given: Any) -> Any:
         """Lift several components of one slot, by their labels."""
+        if not isinstance(given, dict):
+            return _unlifted(
+                path, given, f"a mapping from labels to components of the slot '{declared.slot}'"
+            )
         members: dict[str, Any] = {}
-        for label, value in given.items():
+        for label, value in cast("dict[str, Any]", given).items():
             where = f"{path}.{label}"
             self._put(members, label, self._component(declared, f"{declared.slot}@{where}", where, value))
         return members
@@ -119,7 +132,7 @@ class _Lift:
         """Move the choice into the defaults list and return the options that are left."""
         name, options = _choice(value)
         if name is None:
-            return value
+            return _unlifted(path, value, f"a name for the slot '{declared.slot}' or a mapping with 'use'")
         label = path.rpartition(".")[2]
         is_composed = label in declared.default if declared.kind == "slots" else bool(declared.default)
         if is_composed and declared.kind != "shared":
@@ -133,6 +146,13 @@ class _Lift:
     def _put(body: dict[str, Any], name: str, options: Any) -> None:
         if options != {}:
             body[name] = options
+
+
+def _unlifted(path: str, given: Any, expected: str = "a mapping of options") -> Any:
+    """Return what names no component; a list is refused, at which Hydra stops without saying where."""
+    if isinstance(given, list):
+        raise ConfigError(f"{path}: expected {expected}, got {show(given)}")
+    return given
 
 
 def _require_texts(file: str, path: str, content: Mapping[Any, Any]) -> None:

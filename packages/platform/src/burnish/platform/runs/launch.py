@@ -1,7 +1,7 @@
 """From a config on to the pipeline: once, or once per combination of a sweep.
 
-`run` is for Python; `launch` goes through `hydra.main`, for the command line, so sweeps, `--info` and tab
-completion are Hydra's own.
+`run` is for Python and `launch` for the command line. What is more than a run goes through `hydra.main`, so
+sweeps, `--info` and tab completion are Hydra's own; a run does not, as that composes its config twice.
 """
 
 import os
@@ -19,6 +19,7 @@ from burnish.platform.configuration.composition import (
     HYDRA_VERSION,
     checked,
     compose_config,
+    compose_raw,
     prepare,
     typed_overrides,
 )
@@ -58,6 +59,22 @@ def launch(arguments: Arguments) -> None:
         BurnishError, HydraException, OmegaConfBaseException: the user can act on it.
         SystemExit: Hydra has answered, as for `--help`.
     """
+    if not (arguments.flags or arguments.is_sweep):
+        composed = compose_raw(arguments.overrides)
+        if not _asks_hydra(composed.hydra):
+            _execute(checked(composed), list(arguments.overrides), arguments.is_dry_run)
+            return
+    _launch_by_hydra(arguments)
+
+
+def _asks_hydra(node: DictConfig) -> bool:
+    """Say whether a run sets an option of Hydra's that `hydra.main` heeds and composing a config does not."""
+    job, log = node.job, node.job_logging
+    own = (node.mode, node.callbacks, node.output_subdir, node.verbose, node.run.dir != ".")
+    return any((*own, job.chdir, job.env_set, job.env_copy, log is None or log.root is not None))
+
+
+def _launch_by_hydra(arguments: Arguments) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     words, as_typed = prepare(arguments.overrides)
     typed = sys.argv
