@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "packages/platform/tests/test_disk_faults.py",
         "packages/platform/tests/test_program_cache.py",
         "packages/platform/tests/test_lock.py",
+        "tests/e2e/test_full_disk.py",
     ),
     "Records that are damaged, missing or somebody else's": (
         "tests/e2e/test_bad_resumption.py",
@@ -77,6 +78,7 @@ is a control: it takes the protection away and has to see the damage. This page 
 """
 
 _TEST = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
+_LINK = re.compile(r"^\| (\[.+?\]\(.+?\)) \|", re.MULTILINE)
 
 
 @dataclass
@@ -128,8 +130,10 @@ def main() -> int:
 
 def check() -> int:
     """Fail where the page lacks a test of the sections, or has one that is gone."""
-    there = set(re.findall(r"^\| (.+?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)) - {"what", "---"}
-    wanted = {sentence(name) for section in SECTIONS.values() for file in section for name in tests_of(file)}
+    there = set(_LINK.findall(PAGE.read_text(encoding="utf-8")))
+    wanted = {
+        link(file, name) for section in SECTIONS.values() for file in section for name in tests_of(file)
+    }
     for word, names in (("lacks", wanted - there), ("has, and no test does,", there - wanted)):
         for name in sorted(names):
             print(f"docs/reliability.md {word}: {name}")
@@ -155,7 +159,7 @@ def page(rows: Mapping[tuple[str, str], Row]) -> Iterator[str]:
             for name in tests_of(file):
                 row = rows[file, name]
                 counted = ", ".join(f"{count:,} {what}" for what, count in row.counted.items())
-                yield f"| {sentence(name)} | {len(row.outcomes)} | {counted} | {row.result} |"
+                yield f"| {link(file, name)} | {len(row.outcomes)} | {counted} | {row.result} |"
         yield ""
 
 
@@ -164,9 +168,9 @@ def tests_of(file: str) -> list[str]:
     return _TEST.findall((ROOT / file).read_text(encoding="utf-8"))
 
 
-def sentence(name: str) -> str:
-    """Return a test's name as the sentence it is."""
-    return name.removeprefix("test_").replace("_", " ")
+def link(file: str, name: str) -> str:
+    """Return a test's name as the sentence it is, with where it stands."""
+    return f"[{name.removeprefix('test_').replace('_', ' ')}](../{file})"
 
 
 if __name__ == "__main__":
