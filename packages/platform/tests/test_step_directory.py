@@ -33,12 +33,6 @@ def saved(tmp_path, participant):
     return save
 
 
-def _flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
-
-
 def test_read_tree_reads_one_tree_of_a_participant(saved, participant, backend):
     step = verify(saved(backend, critic=participant(3.0)).path(2))
     assert (read_tree(step, "params", LIKE)["layers"]["w"] == 2).all()

@@ -101,9 +101,7 @@ def _saved(run: StageRun) -> Generator[None]:
         yield
     except BaseException as error:
         try:
-            if isinstance(error, Exception) and not isinstance(
-                error, Interrupted | LimitExceeded | DiskError
-            ):
+            if isinstance(error, Exception) and not isinstance(error, _ENDED):
                 _rescue(run, error)
             run.manager.wait()
         except Exception as of_save:  # noqa: BLE001 - the first error is the one to be told
@@ -178,9 +176,7 @@ def _end_of(error: BaseException, root: RunDirectory) -> RunEnd:
     match error:
         case Interrupted():
             return RunEnd("interrupted", str(error))
-        case LimitExceeded():
-            return RunEnd("stopped", str(error))
-        case DiskError():
+        case LimitExceeded() | DiskError():
             return RunEnd("stopped", str(error))
         case _:
             phase = "refused" if isinstance(error, BurnishError) and not root.is_begun else "failed"
