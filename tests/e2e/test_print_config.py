@@ -99,3 +99,12 @@ def test_twin_another_default_and_an_import_are_seen(printed):
     with pytest.raises(AssertionError, match="41"):
         expect_every_default(config)
     assert modules & HEAVY == {"numpy"}
+
+
+def test_help_whose_reader_has_gone_ends_without_a_word(tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", "from burnish.platform.cli import train; train()", "--help"]
+    with os.fdopen(writer, "wb") as gone:
+        ended = subprocess.run(command, cwd=tmp_path, stdout=gone, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (141, b"")

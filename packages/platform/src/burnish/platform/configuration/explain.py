@@ -39,7 +39,7 @@ def is_refusal(error: Exception) -> bool:
     """
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return True
-    if isinstance(error, BurnishError) or error.__traceback__ is None:
+    if isinstance(error, (BurnishError, BrokenPipeError)) or error.__traceback__ is None:
         return False
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__")).partition(".")[0] in _COMPOSERS
