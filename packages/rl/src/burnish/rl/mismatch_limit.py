@@ -136,5 +136,5 @@ class MismatchLimit:
         return (
             f"{self._reason(mismatch)}; it has drifted: in the first {ROLLOUTS} rollouts it was at most "
             f"{self.baseline.largest_share:.2f} of what rounding does to this model, now it is {share:.2f}; "
-            "where that is right, begin anew with `max_mismatch=<nats per token>`"
+            "if the engine is right all the same, begin anew with `max_mismatch=<nats per token>`"
         )
