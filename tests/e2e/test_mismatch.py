@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from burnish.rl.mismatch_baseline import ROLLOUTS
 from burnish.rl.mismatch_limit import FLOAT32_LIMIT
 from burnish.rl.objectives.mismatch import ABSOLUTE
 
 MODULE = '''
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import jax
@@ -21,14 +23,20 @@ from burnish.sample.testing import InterferingEngine
 
 @dataclass(frozen=True, kw_only=True)
 class Scaled:
-    """The in-process engine with one layer multiplied by a factor."""
+    """The in-process engine with one layer multiplied by a factor, from an update of its weights on."""
 
     inner: Any = slot("engine", "in_process")
     layer: int = 0
     factor: float = 1.05
+    start: int = 0
 
     def build(self, context):
-        return InterferingEngine(inner=self.inner.build(context), change=self.scaled)
+        updates = count()
+
+        def change(params):
+            return self.scaled(params) if next(updates) >= self.start else params
+
+        return InterferingEngine(inner=self.inner.build(context), change=change)
 
     def scaled(self, params):
         layers = jax.tree.map(lambda leaf: leaf.at[self.layer].multiply(self.factor), params["layers"])
@@ -85,3 +93,20 @@ def test_twin_the_layer_as_it_is_comes_nowhere_near_the_limit(train, words):
     found = mismatches(train.output / "m")
     assert len(found) == 6
     assert max(found) < FLOAT32_LIMIT / 10
+
+
+IN_BFLOAT16 = ["jax.compute_dtype=bfloat16", f"stages.rl.steps={ROLLOUTS + 4}"]
+
+
+def test_in_bfloat16_a_layer_scaled_after_the_baseline_stops_the_run_within_one_step(train, words):
+    ended = train(*words, *IN_BFLOAT16, f"engine.start={ROLLOUTS + 1}")
+    assert ended.returncode == 3
+    said = ended.stderr.splitlines()[-1]
+    assert said.startswith(f"train: stopped at step {ROLLOUTS + 2} of 'rl': {ABSOLUTE} is ")
+    assert len(mismatches(train.output / "m")) == ROLLOUTS + 2
+
+
+def test_twin_in_bfloat16_the_layer_as_it_is_passes_the_baseline(train, words):
+    ended = train(*words, *IN_BFLOAT16, "engine.factor=1.0")
+    assert ended.returncode == 0, ended.stderr
+    assert max(mismatches(train.output / "m")) > FLOAT32_LIMIT, "more than float32 may have"

@@ -1,4 +1,4 @@
-"""Engine and trainer in bfloat16: a deep model sampled as it is passes, and three altered ones do not."""
+"""Engine and trainer in bfloat16: a deep model sampled as it is passes, and altered ones do not."""
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.mesh import build_mesh
+from burnish.rl.mismatch_baseline import ROLLOUTS
 from burnish.rl.mismatch_limit import FLOAT32_LIMIT, MULTIPLE, MismatchLimit, NoiseFloor
 from burnish.rl.objectives.mismatch import ABSOLUTE
 from burnish.sample.config.engine import InProcess
@@ -33,7 +34,7 @@ class Fixed:
     """A floor that is known, and how often somebody asked."""
 
     def __init__(self, nats):
-        self.nats, self.asked = nats, 0
+        self.nats, self.asked, self.numerics = nats, 0, {}
 
     def __call__(self, *_):
         self.asked += 1
@@ -47,12 +48,12 @@ def test_a_number_is_the_limit(mismatch):
     assert "above max_mismatch=0.01" in str(limit.exceeded(update(mismatch), None, None))
 
 
-def test_auto_is_fixed_in_float32_and_measured_where_it_seems_exceeded_in_bfloat16():
+def test_auto_is_fixed_in_float32_and_measured_in_bfloat16():
     assert MismatchLimit.of("auto", "float32", Fixed(1.0)) == MismatchLimit(nats=FLOAT32_LIMIT)
     floor = Fixed(0.01)
     limit = MismatchLimit.of("auto", "bfloat16", floor)
     assert [limit.exceeded(update(mismatch), None, None) for mismatch in (0.012, 0.014)] == [None, None]
-    assert floor.asked == 1
+    assert floor.asked == 2
     assert "above max_mismatch=0.015" in str(limit.exceeded(update(0.016), None, None))
     floor.nats = 0.02
     assert limit.exceeded(update(0.016), None, None) is None
@@ -109,8 +110,40 @@ def test_the_engine_as_it_is_passes(sampled):
     floor, params, roll_out = sampled
     statistics, batch = roll_out(params)
     limit = MismatchLimit.of("auto", "bfloat16", floor)
-    assert limit.exceeded(statistics, params, batch) is None
+    for _ in range(ROLLOUTS + 1):
+        assert limit.exceeded(statistics, params, batch) is None
+    assert limit.baseline.is_complete
     assert limit.nats > FLOAT32_LIMIT, "it is measured"
+
+
+def test_weights_that_go_stale_later_are_seen_before_the_fixed_multiple_sees_them(sampled):
+    floor, params, roll_out = sampled
+    _, batch = roll_out(params)
+    score = Scorer(model=floor.model, mesh=floor.mesh)
+
+    def scored(weights):
+        """Return the update of an engine that rounds as the trainer does, with other weights."""
+        both = weights, params
+        behavior, trained = (np.asarray(score(tree, batch, ["logprobs"])["logprobs"]) for tree in both)
+        return {ABSOLUTE: ((np.abs(trained - behavior) * batch.trained).sum(), batch.trained.sum())}
+
+    limit, fixed = (MismatchLimit.of("auto", "bfloat16", floor) for _ in range(2))
+    for _ in range(ROLLOUTS):
+        assert limit.exceeded(scored(params), params, batch) is None
+    stale = (scored(partly_stale(params, 0.5**halvings)) for halvings in range(16, 0, -1))
+    found = next(each for each in stale if limit.exceeded(each, params, batch))
+    assert "it has drifted" in str(limit.exceeded(found, params, batch))
+    assert fixed.exceeded(found, params, batch) is None, "twin: the multiple alone"
+
+
+def partly_stale(params, part):
+    """Weights that a part of all numbers differs in, by the least that bfloat16 can."""
+    keys = iter(jax.random.split(jax.random.key(1), len(jax.tree.leaves(params))))
+
+    def change(leaf):
+        return jnp.where(jax.random.uniform(next(keys), leaf.shape) < part, leaf * 1.0078125, leaf)
+
+    return jax.tree.map(change, params)
 
 
 def scaled(params):

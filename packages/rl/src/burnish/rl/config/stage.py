@@ -68,7 +68,9 @@ class RL:
     max_mismatch: Positive | Literal["auto"] = "auto"
     """Stop when the engine's log-probabilities differ from the trainer's by more than this on average, in
     nats per token, measured in the first update of every rollout; `auto` is 1e-4 where `jax.compute_dtype` is
-    float32, and 1.5 times what rounding does to this model, as measured in the run, where it is bfloat16."""
+    float32. Where it is bfloat16, `auto` is 1.5 times what rounding does to this model, as measured in the
+    run; from the 33rd rollout on it is twice the largest share of that rounding among the first 32, .3 at
+    least, where that is less than 1.5: a mismatch that drifts away from how the stage began ends it too."""
     max_skipped_updates: Count = 10
     """Stop after this many updates in a row whose gradient is not finite."""
     reward_timeout_seconds: Positive = 60.0
