@@ -143,10 +143,13 @@ def _run_recorded(chain: "_Chain") -> None:
             with _nobody_exits():
                 chain.run(logger)
     except BaseException as error:
+        end = _end_of(error, root)
         try:
-            _record_end(root, logger, _end_of(error, root))
+            _record_end(root, logger, end)
         except DiskError as of_record:  # the first error is the one to be told
             error.add_note(f"how the run ended is not recorded: {of_record}")
+        if end.phase == "refused":
+            root.take_back()
         raise
     early_ends = "; ".join(f"'{name}' {reason}" for name, reason in _early_ends(root, chain.config).items())
     _record_end(root, logger, RunEnd("complete", early_ends or None))

@@ -53,6 +53,7 @@ class RunDirectory:
         self.is_primary = is_primary
         self._lock = RunLock(path)
         self._reserve = Reserve(path)
+        self._made: list[Path] = []
         self._started = time.time()
         self._status: dict[str, Any] = {}
         self._last_beat = 0.0
@@ -93,6 +94,17 @@ class RunDirectory:
         for name in ("stages", "samples", EVENTS, self.REWIND) if is_ours else ():
             atomic.remove(self.path / name)
         atomic.sweep(self.path)
+        atomic.sweep_beside(self.path)
+
+    def take_back(self) -> None:
+        """Remove the directory, if `acquire` has made it and nobody would miss what is in it.
+
+        It goes by one renaming, with the lock in it: a process that dies here leaves the name free. Where the
+        disk does not let it go, its status says what the run came to.
+        """
+        if self.path in self._made and not self.is_begun and not any(self.path.glob("stages/*/export")):
+            with suppress(DiskError):
+                atomic.take_back(self._made)
 
     def flush_records(self) -> dict[str, int]:
         """Put rows and events so far on the disk and return the bytes of each file, by its path in the run.
@@ -113,7 +125,7 @@ class RunDirectory:
         if not self.is_primary:
             return
         try:
-            atomic.make_directory(self.path)
+            self._made = atomic.make_directory(self.path)
             self._lock.acquire()
         except OSError as error:
             raise RunError(
