@@ -111,10 +111,16 @@ def naming(path: Path) -> Generator[None]:
     except OSError as error:
         raise DiskError(_visible(path), error) from error
     except Exception as error:
-        number = _FOREIGN_ERROR.search(str(error))
-        if number is None:
+        of_disk = error_of_disk(error)
+        if of_disk is None:
             raise
-        raise DiskError(_visible(path), OSError(int(number[1]), os.strerror(int(number[1])))) from error
+        raise DiskError(_visible(path), of_disk) from error
+
+
+def error_of_disk(error: BaseException) -> OSError | None:
+    """Return the error of the system that an error of a library tells of, None where it tells of none."""
+    number = _FOREIGN_ERROR.search(str(error))
+    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def remove(path: Path) -> None:
