@@ -18,11 +18,12 @@ from burnish.platform.device.processes import is_primary
 from burnish.platform.errors import BurnishError, DiskError, Interrupted, LimitExceeded, placed
 from burnish.platform.runs import report, supply
 from burnish.platform.runs.checkpoints import checkpoints_of
+from burnish.platform.runs.finished_stage import FinishedStage
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
 from burnish.platform.runs.remains import resume_command, telling
 from burnish.platform.runs.resume import FRESH, StartingPoint
-from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
+from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.stage import CheckContext, Stage, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger, open_logger
@@ -246,6 +247,8 @@ class _Chain:
             raise Interrupted(f"stopped by a signal before '{name}'; go on with: {command}", pending)
 
     def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
+        if index > 1:
+            self.root.require_handed_on(index - 1, list(self.config.stages)[index - 2])
         run = self.stage_run(index, logger, before.next_global_step)
         with _saved(run), _placed(name, self.config.stages[name]):
             artifacts = self.build(index, run).run(before.artifacts)
