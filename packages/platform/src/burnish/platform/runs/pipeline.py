@@ -28,7 +28,7 @@ from burnish.platform.runs.stage import CheckContext, Stage, SupportsCheck, Supp
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger, open_logger
 from burnish.platform.statistics.rows import read_rows
-from burnish.platform.statistics.sink import RunEnd, SinkComponent, SinkContext
+from burnish.platform.statistics.sink import RunEnd, SinkComponent, SinkContext, require_own_places
 from burnish.platform.statistics.summary import Summary, summarize
 
 
@@ -82,6 +82,7 @@ def _check(config: Config) -> None:
     build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
     supply.require_supply(config)
     require_backend(cast("CheckpointComponent", config.checkpoint.backend))
+    require_own_places(cast("Mapping[str, SinkComponent]", config.logging.sinks))
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
             with _placed(name, stage_config):
