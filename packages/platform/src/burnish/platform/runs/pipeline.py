@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.finished_stage import FinishedStage
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
+from burnish.platform.runs.out_of_memory import naming_sizes
 from burnish.platform.runs.remains import resume_command, telling
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.runs.run_directory import RunDirectory
@@ -71,8 +72,9 @@ def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
         if awaited := supply.awaited(config, name):
             plans[name] = {"known once the stages before have run": ", ".join(awaited)}
             continue
-        stage = chain.build(index, chain.stage_run(index, StatsLogger({})))
-        plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
+        with naming_sizes(config, name):
+            stage = chain.build(index, chain.stage_run(index, StatsLogger({})))
+            plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
     return plans
 
 
@@ -85,7 +87,7 @@ def _check(config: Config) -> None:
     require_own_places(cast("Mapping[str, SinkComponent]", config.logging.sinks))
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
-            with _placed(name, stage_config):
+            with _placed(config, name):
                 stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
 
 
@@ -122,9 +124,12 @@ def _rescue(run: StageRun, error: Exception) -> None:
         error.add_note(f"the stages before '{run.name}' are kept; go on with: {run.resume_command}")
 
 
-def _placed(name: str, stage_config: object) -> AbstractContextManager[None]:
+@contextmanager
+def _placed(config: Config, name: str) -> Generator[None]:
     """Put the stage in front of what its errors say, but for those about what it shares with others."""
-    return placed(f"stages.{name}", at_top={*_shared_fields(stage_config), *options_of(Sections), "stages"})
+    at_top = {*_shared_fields(config.stages[name]), *options_of(Sections), "stages"}
+    with placed(f"stages.{name}", at_top=at_top), naming_sizes(config, name):
+        yield
 
 
 def _shared_fields(stage_config: object) -> list[str]:
@@ -251,7 +256,7 @@ class _Chain:
         if index > 1:
             self.root.require_handed_on(index - 1, list(self.config.stages)[index - 2])
         run = self.stage_run(index, logger, before.next_global_step)
-        with _saved(run), _placed(name, self.config.stages[name]):
+        with _saved(run), _placed(self.config, name):
             artifacts = self.build(index, run).run(before.artifacts)
         supply.require_provided(name, self.config.stages[name], artifacts)
         finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)
