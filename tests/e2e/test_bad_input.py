@@ -8,6 +8,10 @@ import subprocess
 
 import pytest
 
+from burnish.llm.families.qwen2 import from_hf_config
+from burnish.llm.testing import tiny_qwen2_config
+from burnish.llm.weights import save_huggingface
+
 
 @pytest.mark.parametrize(
     ("words", "said"),
@@ -163,6 +167,15 @@ def test_a_name_whose_run_was_refused_before_its_first_row_is_free(command, refu
     status, _, err = command(*one_stage, "stages.sft.steps=1")
     assert status == 0, err
     assert len((tmp_path / "runs/x/metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_weights_that_are_no_numbers_are_refused_as_they_are_read(refused, tmp_path, one_stage):
+    model = from_hf_config(tiny_qwen2_config(vocab_size=260))
+    params = model.init(0)
+    params["embed"][7] = float("nan")
+    save_huggingface(tmp_path, model, params, "float32")
+    line = refused(*one_stage, "model=pretrained", f"model.name_or_path={tmp_path}", "tokenizer=bytes")
+    assert "`model.embed_tokens.weight` has entries that are NaN or infinite: copy it again" in line
 
 
 @pytest.mark.parametrize(
