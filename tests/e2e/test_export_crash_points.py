@@ -9,8 +9,7 @@ import pytest
 from burnish.platform.cli import exit_status
 from burnish.platform.configuration.composition import compose_config
 from burnish.platform.runs import pipeline
-from burnish.platform.statistics.rows import read_rows
-from burnish.platform.statistics.summary import without_machine
+from burnish.platform.testing import left_by
 from burnish.platform.testing_disk import WatchedDisk
 
 CHAIN = [
@@ -45,15 +44,6 @@ def start(monkeypatch, tmp_path, compilation_cache, capsys):
         return status, capsys.readouterr().err
 
     return call
-
-
-def left_by(run):
-    kept = [*run.glob("stages/*/export/*"), *run.glob("samples/*"), *run.glob("stages/*/done.json")]
-    return {
-        "rows": [without_machine(row) for row in read_rows(run / "metrics.jsonl")],
-        "files": {path.relative_to(run).as_posix(): path.read_bytes() for path in kept},
-        "hidden": [str(path) for path in run.rglob(".*")],
-    }
 
 
 def whole_run(start):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from burnish.llm import weights
 from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import ByteTokenizer
@@ -31,11 +32,13 @@ def directory(tmp_path):
     return tmp_path
 
 
-def refusal(directory):
+def bundle_of(directory):
+    return load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=ByteTokenizer()))
+
+
+def refusal(directory, asked="check_params"):
     with pytest.raises((CheckpointError, ConfigError)) as caught:
-        load_bundle(
-            Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=ByteTokenizer())
-        ).check_params()
+        getattr(bundle_of(directory), asked)()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -140,13 +143,26 @@ def test_an_index_that_names_a_file_without_the_tensor_is_refused(directory):
     [
         (np.ones(32, np.int8), f"`{NORM}` is of type I8; legal: F64, F32, F16, BF16"),
         (np.ones((32, 1), np.float32), f"`{NORM}` is (32, 1), config.json makes it (32,)"),
-        (np.full(32, np.nan, np.float32), f"`{NORM}` has entries that are NaN or infinite"),
-        (np.full(32, -np.inf, np.float16), f"`{NORM}` has entries that are NaN or infinite"),
     ],
 )
-def test_weights_that_cannot_be_computed_with_are_named(directory, tensor, said):
+def test_weights_of_another_kind_are_named_by_their_headers(directory, tensor, said):
     change_weights(directory, model__norm__weight=tensor)
     assert said in refusal(directory)
+
+
+@pytest.mark.parametrize("value", [np.float32(np.nan), np.float16(-np.inf)])
+def test_weights_that_cannot_be_computed_with_are_named_when_they_are_read(directory, value):
+    change_weights(directory, model__norm__weight=np.full(32, value))
+    assert f"`{NORM}` has entries that are NaN or infinite" in refusal(directory, "load_params")
+
+
+def test_each_tensor_is_read_once(directory, monkeypatch):
+    read, finite = [], weights._finite
+    monkeypatch.setattr(weights, "_finite", lambda *words: (read.append(words[1]), finite(*words))[1])
+    bundle = bundle_of(directory)
+    bundle.check_params()
+    bundle.load_params()
+    assert sorted(read) == sorted(load_file(directory / "model.safetensors"))
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -1])

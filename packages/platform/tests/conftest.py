@@ -194,6 +194,11 @@ class Tally:
     """The command where the stage `tally` is installed, and what it left behind; `chain` has two of them."""
 
     chain = ("stage=tally+tally", "stages.tally_2.steps=3", "checkpoint.save_every_steps=2", *QUIET)
+    saving = (
+        *("stage=tally+tally", "stages.tally.steps=3", "stages.tally_2.steps=1"),
+        *("checkpoint.save_every_steps=1", "checkpoint.save_total_limit=1", "~sink@logging.sinks.console"),
+    )
+    """A chain that saves after each step and removes what it has saved before."""
     directory = Path("runs/x")
 
     def __init__(self, train):

@@ -1,7 +1,6 @@
 """A run that dies at any operation on the disk and is started again ends as one that nobody interrupted."""
 
 import itertools
-import json
 import shutil
 from pathlib import Path
 
@@ -15,22 +14,11 @@ from burnish.platform.checkpoint.step_directory import read_state, read_tree
 from burnish.platform.configuration.composition import compose_config
 from burnish.platform.errors import CheckpointError
 from burnish.platform.runs import pipeline
-from burnish.platform.statistics.rows import read_rows
 from burnish.platform.statistics.summary import without_machine
+from burnish.platform.testing import left_by
 from burnish.platform.testing_disk import WatchedDisk
 
-CHAIN = (
-    "stage=tally+tally",
-    "stages.tally.steps=3",
-    "stages.tally_2.steps=1",
-    "checkpoint.save_every_steps=1",
-    "checkpoint.save_total_limit=1",
-    "checkpoint.keep_best=eval/accuracy",
-    "~sink@logging.sinks.console",
-    "~sink@logging.sinks.tensorboard",
-    "run.name=x",
-    "checkpoint.resume_from=latest",
-)
+NAMED = ("checkpoint.keep_best=eval/accuracy", "run.name=x", "checkpoint.resume_from=latest")
 PLACES = (
     *("config.yaml", "run.json", "status.json", "lock", "reserve", "metrics.jsonl", "walk.jsonl"),
     *(".step_2.writing", ".step_1.removed", ".export.writing", "done.json", "summary.json"),
@@ -41,7 +29,7 @@ LIKE = {"value": np.zeros(3, np.float32)}
 
 
 @pytest.fixture
-def started(tally, monkeypatch):  # noqa: ARG001 - it installs the stage
+def started(tally, monkeypatch):
     """Return a function that runs the chain with a backend, and waits for what orbax still writes."""
     saving = []
     save = OrbaxBackend.save
@@ -54,11 +42,14 @@ def started(tally, monkeypatch):  # noqa: ARG001 - it installs the stage
             while saving:
                 saving.pop().wait()
 
-    configs = {name: compose_config([*CHAIN, f"checkpoint.backend={name}"]) for name in ("msgpack", "orbax")}
+    configs = {
+        name: compose_config([*tally.saving, *NAMED, f"checkpoint.backend={name}"])
+        for name in ("msgpack", "orbax")
+    }
     return start
 
 
-def left_by(run):
+def left_with_checkpoints(run):
     """Everything that a run leaves, but for clocks, machine and how orbax calls its files."""
     checkpoints = {
         path.relative_to(run).as_posix(): (
@@ -67,14 +58,11 @@ def left_by(run):
         )
         for path in run.glob("stages/*/checkpoints/*")
     }
-    names = [path for path in run.rglob("*") if "step_" not in str(path.relative_to(run))]
-    kept = [*run.glob("stages/*/export/*"), *run.glob("stages/*/done.json"), *run.glob("samples/*")]
+    left = left_by(run)
     return {
-        "rows": [without_machine(row) for row in read_rows(run / "metrics.jsonl")],
+        **left,
         "checkpoints": {name: _without_machine(*content) for name, content in checkpoints.items()},
-        "names": sorted(path.relative_to(run).as_posix() for path in names),
-        "files": {path.relative_to(run).as_posix(): path.read_bytes() for path in kept},
-        "phase": json.loads((run / "status.json").read_bytes())["phase"],
+        "names": [name for name in left["names"] if "step_" not in name],
     }
 
 
@@ -85,7 +73,7 @@ def _without_machine(state, params):
 def whole_run(started, backend):
     with WatchedDisk(RUN).only_watching():
         started(backend)
-    return left_by(RUN)
+    return left_with_checkpoints(RUN)
 
 
 def cut_everywhere(started, backend, every=1):

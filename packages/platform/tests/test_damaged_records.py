@@ -1,5 +1,7 @@
 """A record that the disk has damaged is one line with the file and what helps, and what it says does help."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,37 @@ def test_a_damaged_record_is_named_and_the_run_goes_on_without_it(broken_off, na
     assert status == 0, err
     assert (tally.rows(), tally.samples()) == whole
     assert ("versions that the run began with are not compared" in err) == (name == "run.json")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"artifacts": {"walk": 3}}, "is damaged: artifacts.walk must be the path of a directory; "),
+        ({"artifacts": {"walk": None}}, "is damaged: artifacts.walk must be the path of a directory; "),
+        ({"artifacts": {"walk": "nowhere"}}, "says that artifacts.walk is 'runs/x/nowhere', which is no dir"),
+        ({"ended_early": 3}, "is damaged: it has no 'ended_early'; "),
+        ({"next_global_step": "3"}, "is damaged: it has no 'next_global_step'; "),
+    ],
+)
+def test_a_wrong_value_in_the_mark_of_a_stage_is_named_and_the_stage_ends_anew(broken_off, damage, said):
+    tally, whole = broken_off
+    mark = RUN / "stages/1-tally/done.json"
+    mark.write_text(json.dumps({**json.loads(mark.read_bytes()), **damage}), encoding="utf-8")
+    err = _refused(tally)
+    assert f"'{mark}' {said}" in err
+    assert "; delete it: its stage then ends anew from the last checkpoint" in err
+    assert "go on with" not in err
+    mark.unlink()
+    assert tally(*tally.chain, RESUME)[0] == 0
+    assert (tally.rows(), tally.samples()) == whole
+
+
+def test_a_finished_run_whose_exports_were_deleted_is_still_finished(tally):
+    assert tally(*tally.chain)[0] == 0
+    for export in RUN.glob("stages/*/export"):
+        shutil.rmtree(export)
+    status, _, err = tally(*tally.chain, RESUME)
+    assert (status, "is complete: nothing to resume" in err) == (0, True)
 
 
 def test_a_record_that_cannot_be_read_is_named(broken_off, monkeypatch):

@@ -13,46 +13,25 @@ import pytest
 from burnish.platform.cli import exit_status
 from burnish.platform.configuration.composition import compose_config
 from burnish.platform.runs import pipeline
-from burnish.platform.statistics.rows import read_rows
-from burnish.platform.statistics.summary import without_machine
+from burnish.platform.testing import left_by
 from burnish.platform.testing_disk import WatchedDisk
 
-CHAIN = (
-    "stage=tally+tally",
-    "stages.tally.steps=3",
-    "stages.tally_2.steps=1",
-    "checkpoint.save_every_steps=1",
-    "checkpoint.save_total_limit=1",
-    "~sink@logging.sinks.console",
-    "~sink@logging.sinks.tensorboard",
-)
+NAMED = ("run.name=x", "checkpoint.resume_from=latest")
 RUN = Path("runs/x")
-COMMAND = shlex.join(["train", *CHAIN, "run.name=x", "checkpoint.resume_from=latest"])
 REASONS = {code: os.strerror(code) for code in (errno.ENOSPC, errno.EROFS, errno.EIO)}
 
 
 @pytest.fixture
-def command(tally, capsys):  # noqa: ARG001 - it installs the stage
+def command(tally, capsys):
     """Return a function that runs the chain as the command does: its status and what it says on stderr."""
-    config = compose_config([*CHAIN, "run.name=x", "checkpoint.resume_from=latest"])
+    config = compose_config([*tally.saving, *NAMED])
 
     def call():
         capsys.readouterr()
-        status = exit_status("train", lambda _: pipeline.execute(config, overrides=CHAIN), [])
+        status = exit_status("train", lambda _: pipeline.execute(config, overrides=tally.saving), [])
         return status, capsys.readouterr().err
 
     return call
-
-
-def left_by(run):
-    kept = [*run.glob("stages/*/export/*"), *run.glob("stages/*/done.json"), *run.glob("samples/*")]
-    names = [path.relative_to(run).as_posix() for path in run.rglob("*")]
-    return {
-        "rows": [without_machine(row) for row in read_rows(run / "metrics.jsonl")],
-        "files": {path.relative_to(run).as_posix(): path.read_bytes() for path in kept},
-        "names": sorted(names),
-        "phase": phase(run),
-    }
 
 
 def phase(run):
@@ -74,8 +53,9 @@ def torn(run):
     ],
 )
 def test_a_disk_that_fails_at_any_operation_is_one_line_and_loses_nothing(
-    command, code, is_lasting, every, record_property
+    command, tally, code, is_lasting, every, record_property
 ):
+    told = ["; intact: ", f"go on with: {shlex.join(['train', *tally.saving, *NAMED])}"]
     disk = WatchedDisk(RUN)
     with disk.only_watching():
         assert command()[0] == 0
@@ -91,7 +71,7 @@ def test_a_disk_that_fails_at_any_operation_is_one_line_and_loses_nothing(
             left = left_by(RUN)
             assert {**left, "names": whole["names"]} == whole, where
         else:
-            _assert_told(status, err, code, where)
+            _assert_told(status, err, [REASONS[code], "'runs/x", *told], where)
         if code == errno.ENOSPC or not is_lasting:
             assert not torn(RUN), where
             _assert_true_status(status, where)
@@ -105,14 +85,11 @@ def test_a_disk_that_fails_at_any_operation_is_one_line_and_loses_nothing(
     assert statuses.count(2) > 0.8 * len(statuses) > 10
 
 
-def _assert_told(status, err, code, where):
+def _assert_told(status, err, told, where):
     assert status == 2, (where, err)
     assert err.count("\n") == 1, (where, err)
-    assert REASONS[code] in err, (where, err)
-    assert "'runs/x" in err, (where, err)
-    if "run.output_dir" not in err:
-        assert "; intact: " in err, (where, err)
-        assert f"go on with: {COMMAND}" in err, (where, err)
+    for phrase in told[:2] if "run.output_dir" in err else told:
+        assert phrase in err, (where, err)
 
 
 def _assert_true_status(status, where):

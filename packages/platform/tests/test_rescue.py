@@ -46,8 +46,7 @@ def test_an_error_after_a_change_goes_on_from_the_newest_checkpoint(tally, unint
 
 def test_an_error_before_the_first_row_saves_nothing_and_refuses(tally):
     status, _, err = tally(*tally.chain, "stages.tally.breaks_at=0")
-    assert (status, "go on with" in err, tally.status()["phase"]) == (2, False, "refused")
-    assert checkpoints() == []
+    assert (status, "go on with" in err, Path("runs").exists()) == (2, False, False)
 
 
 def test_twin_without_a_copy_of_then_the_broken_step_counts_twice(tally, monkeypatch):

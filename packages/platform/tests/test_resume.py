@@ -20,8 +20,9 @@ from burnish.platform.configuration.config import (
 from burnish.platform.errors import RunError
 from burnish.platform.runs import resume
 from burnish.platform.runs.checkpoints import checkpoints_of
+from burnish.platform.runs.finished_stage import FinishedStage
 from burnish.platform.runs.rewind import finish_rewind, rewind
-from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
+from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.statistics.rows import read_rows, row_line
 from burnish.platform.statistics.sink import RunEnd, SinkRow
 from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink

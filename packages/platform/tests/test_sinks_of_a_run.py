@@ -119,3 +119,21 @@ def test_a_sink_with_a_state_may_leave_and_join_a_run(tally, diaries):
     assert status == 0, err
     before, joined = diaries
     assert before.num_rows + joined.num_rows == len(tally.rows())
+
+
+@pytest.mark.parametrize(("name", "place"), [("jsonl", "metrics.jsonl"), ("tensorboard", "tb/")])
+def test_two_sinks_that_write_one_place_are_refused_before_anything_is_written(tally, name, place):
+    chain = [word for word in tally.chain if "tensorboard" not in word]
+    status, _, err = tally(*chain, f"logging.sinks.more={name}")
+    assert (status, err.count("\n")) == (2, 1)
+    assert f"logging.sinks.more would write '{place}' of the run, as logging.sinks.{name} does" in err
+    assert "take one away: ~sink@logging.sinks.more" in err
+    assert not Path("runs").exists()
+    status, _, err = tally(*chain, f"logging.sinks.more={name}", "~sink@logging.sinks.more")
+    assert status == 0, err
+
+
+def test_sinks_that_say_nothing_may_be_of_one_kind(tally, diaries):
+    status, _, err = tally(*tally.chain, WITH_DIARY, "+sink@logging.sinks.other=burnish_diary:Diary")
+    assert status == 0, err
+    assert [diary.rows == diaries[0].rows for diary in diaries] == [True, True]

@@ -26,7 +26,7 @@ class Bundle:
     load_params: Callable[[], dict[str, Any]] = field(repr=False)
 
     check_params: Callable[[], None] = field(default=lambda: None, repr=False)
-    """Raises what `load_params` would, before a run begins; keeps no parameters."""
+    """Raises what can be known of `load_params` before a run begins, without reading the parameters."""
 
     @property
     def params(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:
 
 
 def _check_params(source: ModelSource, model: CausalLM) -> None:
-    """Read the weights once and keep none; those that a manifest vouches for are as we have written them."""
+    """Hold the files against the config; those that a manifest vouches for are as we have written them."""
     if source.verified is None:
         check_huggingface(source.directory, model)
 

@@ -111,10 +111,16 @@ def naming(path: Path) -> Generator[None]:
     except OSError as error:
         raise DiskError(_visible(path), error) from error
     except Exception as error:
-        number = _FOREIGN_ERROR.search(str(error))
-        if number is None:
+        of_disk = error_of_disk(error)
+        if of_disk is None:
             raise
-        raise DiskError(_visible(path), OSError(int(number[1]), os.strerror(int(number[1])))) from error
+        raise DiskError(_visible(path), of_disk) from error
+
+
+def error_of_disk(error: BaseException) -> OSError | None:
+    """Return the error of the system that an error of a library tells of, None where it tells of none."""
+    number = _FOREIGN_ERROR.search(str(error))
+    return None if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def remove(path: Path) -> None:
@@ -144,18 +150,39 @@ def sweep(directory: Path) -> None:
             _delete(leftover)
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory and those above it that are missing, and put their names on the disk."""
+def sweep_beside(path: Path) -> None:
+    """Delete what dead processes left of `path` itself, which nobody else may be writing to."""
+    for leftover in (_hidden(path, _WRITING), _hidden(path, _REMOVED)):
+        with naming(leftover):
+            _delete(leftover)
+
+
+def make_directory(path: Path) -> list[Path]:
+    """Make a directory and those above it that are missing, and put their names on the disk.
+
+    Return what was missing, the outermost first.
+    """
     if path.is_dir():
-        return
-    make_directory(path.parent)
+        return []
+    made = make_directory(path.parent)
     with naming(path):
         try:
             perform(os.mkdir, path)
+            made.append(path)
         except FileExistsError as error:
             if not path.is_dir():  # else somebody has made it meanwhile
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     flush(path.parent)
+    return made
+
+
+def take_back(made: list[Path]) -> None:
+    """Remove what `make_directory` has made: the innermost with all in it, those above it where empty."""
+    *above, path = made
+    remove(path)
+    with suppress(OSError):  # somebody else uses it by now
+        for directory in reversed(above):
+            perform(os.rmdir, directory)
 
 
 def add_directory(path: Path) -> None:

@@ -73,6 +73,10 @@ class DiskError(RunError, OSError):
         return str(self.args[0])
 
 
+class OutOfMemoryError(BurnishError, MemoryError):
+    """What is asked for does not fit the memory of this machine or its devices."""
+
+
 class LimitExceeded(BurnishError, RuntimeError):  # noqa: N818 - the name says what happened, not that we failed
     """A limit stopped the run after saving: drifting weights, or updates that are not finite."""
 

@@ -4,6 +4,7 @@ For tests alone: it imports pytest, which no package depends on, and nothing imp
 are taken into a `conftest.py` by import: `from burnish.platform.testing import train as train`.
 """
 
+import json
 import os
 import struct
 import sys
@@ -22,7 +23,9 @@ from burnish.platform.device.mesh import build_mesh
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger
+from burnish.platform.statistics.rows import read_rows
 from burnish.platform.statistics.sink import RunEnd, SinkRow
+from burnish.platform.statistics.summary import without_machine
 
 DEVICES = "JAX_NUM_CPU_DEVICES"
 
@@ -87,7 +90,7 @@ def shown_points(run: Path) -> list[tuple[str, int, float]]:
     """
     messages: Any = import_module("tensorboardX.proto.event_pb2")
     points: list[tuple[str, int, float]] = []
-    for path in sorted((run / "tb").iterdir()):
+    for path in sorted((run / "tb").glob("*")):
         last = 0
         for record in _records(path.read_bytes()):
             event = messages.Event.FromString(record)
@@ -97,6 +100,19 @@ def shown_points(run: Path) -> list[tuple[str, int, float]]:
                 points = [point for point in points if point[1] < event.step]
             points += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
     return points
+
+
+def left_by(run: Path) -> dict[str, Any]:
+    """Return what a run leaves, but for clocks and machine: what two runs of one config have alike."""
+    kept = [*run.glob("stages/*/export/*"), *run.glob("stages/*/done.json"), *run.glob("samples/*")]
+    names = [path.relative_to(run).as_posix() for path in run.rglob("*")]
+    return {
+        "rows": [without_machine(row) for row in read_rows(run / "metrics.jsonl")],
+        "points": [point for point in shown_points(run) if without_machine({point[0]: point[2]})],
+        "files": {path.relative_to(run).as_posix(): path.read_bytes() for path in kept},
+        "names": sorted(name for name in names if not name.startswith("tb/")),
+        "phase": json.loads((run / "status.json").read_bytes())["phase"],
+    }
 
 
 def _records(content: bytes) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ manifest is checked before it sees a directory, and shapes and dtypes are compar
 
 import dataclasses
 import json
-import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +28,7 @@ from burnish.platform.checkpoint.leaves import (
     require_fit,
     spec_of,
 )
+from burnish.platform.checkpoint.orbax_echoes import silence_echoes
 from burnish.platform.checkpoint.snapshot import Tree
 from burnish.platform.errors import CheckpointError
 
@@ -96,13 +96,8 @@ class OrbaxBackend:
     def _checkpointer(self) -> "ocp.AsyncCheckpointer":
         import orbax.checkpoint as ocp
 
-        logging.getLogger("absl").addFilter(_is_news)
+        silence_echoes()
         return ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a line of orbax's log is more than the traceback of an error that is raised too."""
-    return "orbax" not in Path(record.pathname).parts or record.exc_info is None
 
 
 def _distinct_keys(tree: Tree) -> dict[str, tuple[str, ...]]:

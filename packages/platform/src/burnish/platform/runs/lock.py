@@ -49,6 +49,8 @@ class RunLock:
     def _lock(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink == 0:
+                raise BlockingIOError(errno.EWOULDBLOCK, "its holder has taken the directory back meanwhile")
         except BlockingIOError as error:
             owner = os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "another process"
             raise RunError(

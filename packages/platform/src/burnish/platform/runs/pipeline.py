@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -18,16 +18,18 @@ from burnish.platform.device.processes import is_primary
 from burnish.platform.errors import BurnishError, DiskError, Interrupted, LimitExceeded, placed
 from burnish.platform.runs import report, supply
 from burnish.platform.runs.checkpoints import checkpoints_of
+from burnish.platform.runs.finished_stage import FinishedStage
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.opening import locate, start_or_resume
+from burnish.platform.runs.out_of_memory import naming_sizes
 from burnish.platform.runs.remains import resume_command, telling
 from burnish.platform.runs.resume import FRESH, StartingPoint
-from burnish.platform.runs.run_directory import FinishedStage, RunDirectory
+from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.stage import CheckContext, Stage, SupportsCheck, SupportsPlan
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.logger import StatsLogger, open_logger
 from burnish.platform.statistics.rows import read_rows
-from burnish.platform.statistics.sink import RunEnd, SinkComponent, SinkContext
+from burnish.platform.statistics.sink import RunEnd, SinkComponent, SinkContext, require_own_places
 from burnish.platform.statistics.summary import Summary, summarize
 
 
@@ -70,8 +72,9 @@ def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
         if awaited := supply.awaited(config, name):
             plans[name] = {"known once the stages before have run": ", ".join(awaited)}
             continue
-        stage = chain.build(index, chain.stage_run(index, StatsLogger({})))
-        plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
+        with naming_sizes(config, name):
+            stage = chain.build(index, chain.stage_run(index, StatsLogger({})))
+            plans[name] = stage.plan() if isinstance(stage, SupportsPlan) else {}
     return plans
 
 
@@ -81,9 +84,10 @@ def _check(config: Config) -> None:
     build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
     supply.require_supply(config)
     require_backend(cast("CheckpointComponent", config.checkpoint.backend))
+    require_own_places(cast("Mapping[str, SinkComponent]", config.logging.sinks))
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
-            with _placed(name, stage_config):
+            with _placed(config, name):
                 stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
 
 
@@ -118,9 +122,12 @@ def _rescue(run: StageRun, error: Exception) -> None:
         error.add_note(f"the stages before '{run.name}' are kept; go on with: {run.resume_command}")
 
 
-def _placed(name: str, stage_config: object) -> AbstractContextManager[None]:
+@contextmanager
+def _placed(config: Config, name: str) -> Generator[None]:
     """Put the stage in front of what its errors say, but for those about what it shares with others."""
-    return placed(f"stages.{name}", at_top={*_shared_fields(stage_config), *options_of(Sections), "stages"})
+    at_top = {*_shared_fields(config.stages[name]), *options_of(Sections), "stages"}
+    with placed(f"stages.{name}", at_top=at_top), naming_sizes(config, name):
+        yield
 
 
 def _shared_fields(stage_config: object) -> list[str]:
@@ -141,10 +148,13 @@ def _run_recorded(chain: "_Chain") -> None:
             with _nobody_exits():
                 chain.run(logger)
     except BaseException as error:
+        end = _end_of(error, root)
         try:
-            _record_end(root, logger, _end_of(error, root))
+            _record_end(root, logger, end)
         except DiskError as of_record:  # the first error is the one to be told
             error.add_note(f"how the run ended is not recorded: {of_record}")
+        if end.phase == "refused":
+            root.take_back()
         raise
     early_ends = "; ".join(f"'{name}' {reason}" for name, reason in _early_ends(root, chain.config).items())
     _record_end(root, logger, RunEnd("complete", early_ends or None))
@@ -239,8 +249,10 @@ class _Chain:
             raise Interrupted(f"stopped by a signal before '{name}'; go on with: {command}", pending)
 
     def _run_stage(self, index: int, name: str, before: FinishedStage, logger: StatsLogger) -> FinishedStage:
+        if index > 1:
+            self.root.require_handed_on(index - 1, list(self.config.stages)[index - 2])
         run = self.stage_run(index, logger, before.next_global_step)
-        with _saved(run), _placed(name, self.config.stages[name]):
+        with _saved(run), _placed(self.config, name):
             artifacts = self.build(index, run).run(before.artifacts)
         supply.require_provided(name, self.config.stages[name], artifacts)
         finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from burnish.platform.errors import RunError
 
 
-def read_record(path: Path, fields: Mapping[str, type], remedy: str) -> dict[str, Any]:
+def read_record(path: Path, fields: Mapping[str, type | tuple[type, ...]], remedy: str) -> dict[str, Any]:
     """Return the JSON object in a file, which has these fields of these types.
 
     Raises `RunError` with the file, what is wrong with it, and the remedy.

@@ -10,6 +10,7 @@ from burnish.platform import atomic
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import Config
 from burnish.platform.runs.checkpoints import checkpoints_of
+from burnish.platform.runs.finished_stage import MARK
 from burnish.platform.runs.records import read_record
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.statistics.event_files import DIRECTORY as EVENTS
@@ -94,6 +95,6 @@ def _remove_what_lies_past(root: RunDirectory, config: Config, stage_index: int,
         if index > stage_index or (index == stage_index and step is None):
             atomic.remove(root.stage(index, name))
     current = root.stage(stage_index, names[stage_index - 1])
-    atomic.remove(current / "done.json")
+    atomic.remove(current / MARK)
     if step is not None:
         checkpoints_of(current, config.checkpoint).discard_after(step)

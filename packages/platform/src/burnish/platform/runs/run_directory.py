@@ -10,13 +10,18 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burnish.platform import atomic
-from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import DiskError, RunError
+from burnish.platform.runs.finished_stage import (
+    MARK,
+    FinishedStage,
+    read_finished,
+    record_of,
+    require_directories,
+)
 from burnish.platform.runs.lock import RunLock
 from burnish.platform.runs.records import read_record
 from burnish.platform.runs.reserve import Reserve
@@ -24,19 +29,6 @@ from burnish.platform.statistics.event_files import DIRECTORY as EVENTS
 from burnish.platform.statistics.event_files import event_files
 
 _WITHOUT_STATUS = "delete it: the other files say where the run stands"
-_WITHOUT_MARK = (
-    "delete it: its stage then ends anew from the last checkpoint, and the stages after it run once more"
-)
-
-
-@dataclass(frozen=True)
-class FinishedStage:
-    """What a completed stage left behind: its artifacts, and the global step after its last."""
-
-    artifacts: Artifacts
-    next_global_step: int
-    ended_early: str | None = None
-    """At which step and why it ended before its last one; None where it did not."""
 
 
 class RunDirectory:
@@ -53,6 +45,7 @@ class RunDirectory:
         self.is_primary = is_primary
         self._lock = RunLock(path)
         self._reserve = Reserve(path)
+        self._made: list[Path] = []
         self._started = time.time()
         self._status: dict[str, Any] = {}
         self._last_beat = 0.0
@@ -93,6 +86,17 @@ class RunDirectory:
         for name in ("stages", "samples", EVENTS, self.REWIND) if is_ours else ():
             atomic.remove(self.path / name)
         atomic.sweep(self.path)
+        atomic.sweep_beside(self.path)
+
+    def take_back(self) -> None:
+        """Remove the directory, if `acquire` has made it and nobody would miss what is in it.
+
+        It goes by one renaming, with the lock in it: a process that dies here leaves the name free. Where the
+        disk does not let it go, its status says what the run came to.
+        """
+        if self.path in self._made and not self.is_begun and not any(self.path.glob("stages/*/export")):
+            with suppress(DiskError):
+                atomic.take_back(self._made)
 
     def flush_records(self) -> dict[str, int]:
         """Put rows and events so far on the disk and return the bytes of each file, by its path in the run.
@@ -113,7 +117,7 @@ class RunDirectory:
         if not self.is_primary:
             return
         try:
-            atomic.make_directory(self.path)
+            self._made = atomic.make_directory(self.path)
             self._lock.acquire()
         except OSError as error:
             raise RunError(
@@ -164,39 +168,34 @@ class RunDirectory:
         if force or time.time() - self._last_beat >= 1.0:
             self.status("running", stage=stage, step=step, last_step=last)
 
-    def finish_stage(self, index: int, name: str, finished: "FinishedStage") -> None:
-        """Mark a stage as complete, with what it hands on; directories in the run are kept relative to it."""
-        directories = {
-            key: _relative(path, self.path) for key, path in finished.artifacts.directories.items()
-        }
-        content = {
-            "next_global_step": finished.next_global_step,
-            "artifacts": directories,
-            "ended_early": finished.ended_early,
-        }
-        self.write(self.stage(index, name) / "done.json", _json(content))
+    def finish_stage(self, index: int, name: str, finished: FinishedStage) -> None:
+        """Mark a stage as complete, with what it hands on."""
+        self.write(self._mark(index, name), _json(record_of(finished, self.path)))
 
-    def finished_stage(self, index: int, name: str) -> "FinishedStage | None":
+    def finished_stage(self, index: int, name: str) -> FinishedStage | None:
         """Return what a completed stage left behind, or None where it is not complete."""
-        mark = self.stage(index, name) / "done.json"
-        if not mark.is_file():
-            return None
-        content = read_record(mark, {"next_global_step": int, "artifacts": dict}, _WITHOUT_MARK)
-        directories = {key: self.path / path for key, path in content["artifacts"].items()}
-        return FinishedStage(
-            Artifacts(directories=directories), content["next_global_step"], content.get("ended_early")
-        )
+        mark = self._mark(index, name)
+        return read_finished(mark, self.path) if mark.is_file() else None
+
+    def require_handed_on(self, index: int, name: str) -> None:
+        """Raise RunError where what a completed stage hands on is gone."""
+        finished = self.finished_stage(index, name)
+        if finished is not None:
+            require_directories(finished, self._mark(index, name))
 
     @property
     def is_complete(self) -> bool:
         """Whether every stage of the run has ended, and nobody has begun to go back."""
         return self._phase == "complete" and not (self.path / self.REWIND).is_file()
 
+    def _mark(self, index: int, name: str) -> Path:
+        return self.stage(index, name) / MARK
+
     @property
     def _has_made(self) -> bool:
         """Whether a stage is finished, or has a checkpoint."""
         stages = self.path / "stages"
-        return any(stages.glob("*/done.json")) or any(stages.glob("*/checkpoints/step_*"))
+        return any(stages.glob(f"*/{MARK}")) or any(stages.glob("*/checkpoints/step_*"))
 
     @property
     def _phase(self) -> str | None:
@@ -209,9 +208,3 @@ class RunDirectory:
 
 def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2) + "\n"
-
-
-def _relative(path: Path, parent: Path) -> str:
-    """Return `path` below `parent` as a relative one, so that a run can be moved; others absolute."""
-    path, parent = path.resolve(), parent.resolve()
-    return str(path.relative_to(parent)) if path.is_relative_to(parent) else str(path)

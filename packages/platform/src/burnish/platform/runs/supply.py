@@ -42,7 +42,7 @@ def require_supply(config: Config) -> None:
         there = coming(config, block)
         for part in parts(stage, f"stages.{block}", "stage"):
             for artifact in sorted(part.needs - there):
-                where, what = _place(config, block, part), name_of(part.slot, part.component)
+                where, what = place(config, block, part), name_of(part.slot, part.component)
                 raise ConfigError(
                     f"{where}: the {part.slot} '{what}' needs the artifact '{artifact}', which no stage "
                     f"before stages.{block} provides; {_remedy(config, block, artifact)}"
@@ -59,7 +59,7 @@ def require_provided(block: str, stage: object, artifacts: Artifacts) -> None:
         )
 
 
-def _place(config: Config, block: str, part: Part) -> str:
+def place(config: Config, block: str, part: Part) -> str:
     """Return where the user chooses the part: at the top for a shared one, and for what lies in it."""
     within = part.path.removeprefix(f"stages.{block}.")
     field = within.partition(".")[0]

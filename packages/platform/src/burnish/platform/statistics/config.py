@@ -1,7 +1,7 @@
 """The sinks of this package as plain data, importable without jax."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from burnish.platform.statistics.sink import Sink, SinkContext
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class JsonlSink:
     """`metrics.jsonl`: one row per stage and step."""
+
+    writes: ClassVar[str] = "metrics.jsonl"
 
     def build(self, context: "SinkContext") -> "Sink":
         """Return the sink that appends to `metrics.jsonl` in the run's directory."""
@@ -32,6 +34,8 @@ class ConsoleSink:
 @dataclass(frozen=True, kw_only=True)
 class TensorBoardSink:
     """TensorBoard event files in `tb/`."""
+
+    writes: ClassVar[str] = "tb/"
 
     def build(self, context: "SinkContext") -> "Sink":
         """Return the sink that writes events over the global step."""

@@ -67,7 +67,7 @@ def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -
     for label, component in components.items():
         try:
             sinks[label] = conforming("sink", component, component.build(context), Sink)
-        except Exception as error:
+        except BaseException as error:
             StatsLogger(sinks).close(RunEnd("refused", f"logging.sinks.{label} cannot start: {error}"))
             raise
     return StatsLogger(sinks)

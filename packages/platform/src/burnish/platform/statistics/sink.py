@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.config import LoggingConfig
+from burnish.platform.errors import ConfigError
 
 Phase = Literal["complete", "interrupted", "stopped", "refused", "failed"]
 """How a run ends: as planned, by a signal, by a limit or a disk, by what the user can fix, or by a bug."""
@@ -74,8 +76,25 @@ class Sink(Protocol):
 
 
 class SinkComponent(Protocol):
-    """The options of a sink."""
+    """The options of a sink.
+
+    What it writes in the run's directory under a name that is always the same it declares by a class
+    attribute `writes`: no other sink of the run may write there.
+    """
 
     def build(self, context: SinkContext) -> Sink:
         """Return the sink, open; called once per run, by its primary process alone."""
         ...
+
+
+def require_own_places(components: Mapping[str, SinkComponent]) -> None:
+    """Raise ConfigError where two sinks of a run would write one file or directory of it."""
+    writers: dict[str, str] = {}
+    for label, component in components.items():
+        place = fact(component, "writes", "")
+        writer = writers.setdefault(place, label)
+        if place and writer != label:
+            raise ConfigError(
+                f"logging.sinks.{label} would write '{place}' of the run, as logging.sinks.{writer} does; "
+                f"take one away: ~sink@logging.sinks.{label}"
+            )

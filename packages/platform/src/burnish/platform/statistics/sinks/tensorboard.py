@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from burnish.platform import atomic
-from burnish.platform.errors import RunError
 from burnish.platform.statistics.event_files import DIRECTORY, new_event_file
 from burnish.platform.statistics.sink import RunEnd, SinkRow
 
@@ -28,7 +27,7 @@ class TensorBoardSink:
     """
 
     def __init__(self, directory: Path, metrics_namespace: str = "") -> None:
-        """Make `tb/`; `RunError` when that is impossible."""
+        """Make `tb/`; `DiskError` when that is impossible."""
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.record_writer import RecordWriter, register_writer_factory
 
@@ -41,12 +40,7 @@ class TensorBoardSink:
         self._writer: Any = None
         self._stage: str | None = None
         self._has_header = False
-        try:
-            atomic.make_directory(directory / DIRECTORY)
-        except OSError as error:
-            raise RunError(
-                f"logging.sinks: cannot write '{directory / DIRECTORY}': {error.strerror}"
-            ) from error
+        atomic.make_directory(directory / DIRECTORY)
 
     def commit(self, row: SinkRow, stats: Mapping[str, float]) -> None:
         """Write every finite number in one event, which costs a hundredth of one event each."""
