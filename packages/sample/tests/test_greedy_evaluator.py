@@ -154,12 +154,12 @@ def test_due_at_start_interval_and_end(every, expected):
 
 
 def test_empty_split_is_refused():
-    with pytest.raises(ConfigError, match="'empty', which has no records"):
+    with pytest.raises(ConfigError, match="empty has no records; choose one of test"):
         GreedyEvaluation(split="empty").build(EvaluationContext(data=ListData(), tokenizer=ByteTokenizer()))
 
 
 def test_no_reward_is_refused():
-    with pytest.raises(ConfigError, match="rewards` is empty"):
+    with pytest.raises(ConfigError, match="rewards: there is nothing to score with"):
         GreedyEvaluation(rewards={}).build(EvaluationContext(data=ListData(), tokenizer=ByteTokenizer()))
 
 

@@ -51,3 +51,13 @@ def test_eval_of_problems_that_no_reward_can_score_is_refused_with_the_reason(tm
     words = [*SMALL, "evaluation.rewards.exact_match.answer_key=solution", f"run.output_dir={tmp_path}"]
     with pytest.raises(ConfigError, match=r"none of 6 problems has a score: exact_match: KeyError \(6x\)"):
         run(["stage=eval", *words])
+
+
+def test_eval_of_a_split_that_is_none_is_refused_before_anything_is_written(tmp_path):
+    for is_dry_run in (True, False):
+        with pytest.raises(ConfigError, match=r"^evaluation\.split=nope is no split of the data"):
+            run(
+                ["stage=eval", *SMALL, "evaluation.split=nope", f"run.output_dir={tmp_path}"],
+                dry_run=is_dry_run,
+            )
+    assert list(tmp_path.iterdir()) == []

@@ -109,6 +109,7 @@ class Jsonl:
         _require_split("jsonl", split, self.splits(), missing.get(split, ""))
         return build_source(
             Path(self._paths()[split]),
+            option=f"data.{split}_path" if split in missing else "data.path",
             prompt_field=self.prompt_field,
             completion_field=self.completion_field,
             answer_field=self.answer_field,

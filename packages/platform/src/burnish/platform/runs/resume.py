@@ -19,9 +19,6 @@ from burnish.platform.runs.run_directory import RunDirectory
 
 CHECKPOINT = re.compile(r"stages/(?P<index>\d+)-(?P<stage>[^/]+)/checkpoints/step_(?P<step>\d+)$")
 
-_UNREADABLE = "is damaged: it is not the YAML that was written"
-_WITHOUT_CONFIG = "put it back from a copy, or set another run.name: nothing else says what the run computed"
-
 
 @dataclass(frozen=True)
 class StartingPoint:
