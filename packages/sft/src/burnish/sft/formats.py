@@ -40,7 +40,10 @@ def encode(source: DataSource, tokenizer: Tokenizer, max_length: int, where: str
     samples, num_truncated = [], 0
     for index in range(len(source)):
         record = source[index]
-        prompt, completion = render(tokenizer, record)
+        try:
+            prompt, completion = render(tokenizer, record)
+        except DataError as error:
+            raise DataError(f"{where}.data: record {index}: {error}") from error
         kept = completion[: max(max_length - len(prompt), 0)]
         sample = make_sample(prompt[:max_length], kept, record=record)
         if sample.num_trained_tokens == 0:
