@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from burnish.platform.testing import named
+
 OPTION = re.compile(r"[+~]?(?P<key>[^=]+)")
 
 CASES = [
@@ -18,6 +20,19 @@ CASES = [
     ("stage=sft", "stages.sft.engine.slots=3", r"its own by (\+engine\S+ stages\S+)$", "{0}"),
     ("stage=sft", "objective=cross_entropy", r"did you mean (\S+=)\?", "{0}cross_entropy"),
     ("stage=sft", "advantage=batch_mean", r"(leave it) out$", ""),
+    (
+        "",
+        "stage=sft advantage=batch_mean",
+        r"(choose a stage) that has it",
+        "stage=rl stages.rl.advantage=batch_mean",
+    ),
+    ("stage=sft", "+advantage.a=1", r"uses it; (leave it out)$", ""),
+    (
+        "stage=sft data=jsonl",
+        "data.path=half.jsonl",
+        r"half of a character: .*; (mend it)$",
+        "data.path=good.jsonl",
+    ),
     ("stage=sft", "tokenizer.use=bytes", r"choose it by (\S+),", "{0}"),
     (
         "stage=sft",
@@ -142,6 +157,7 @@ FILES = {
     "other.jsonl": '{"question": "a", "completion": "b"}\n',
     "long.jsonl": '{"prompt": "a long prompt", "completion": "b"}\n',
     "empty.jsonl": "",
+    "half.jsonl": '{"prompt": "\\ud800", "completion": "b"}\n',
     "good.yaml": "run: {seed: 3}\n",
 }
 
@@ -189,3 +205,21 @@ def test_what_a_message_says_works(command, refused, kept, wrong, pattern, typed
     line = refused(*kept, *wrong.split(), "--dry-run")
     status, _, err = command(*amended(kept, asked_for(line, pattern, typed)), "--dry-run")
     assert status == 0, (line, err)
+
+
+def test_an_objective_of_another_stage_is_chosen_anew(command, one_stage):
+    words = [*one_stage, "stages.sft.steps=1"]
+    status, _, err = command(*words, "stages.sft.objective=clipped_policy_gradient")
+    assert (status, "go on with" in err) == (2, False)
+    place = named(err, r"train: (\S+): .*; choose an objective of this stage, such as its default; saved")
+    status, _, err = command(*words, f"{place}=cross_entropy", "run.name=y")
+    assert status == 0, err
+
+
+def test_a_learning_rate_that_is_too_high_is_lowered_in_another_run(command, one_stage):
+    words = [*one_stage, "stages.sft.max_skipped_updates=1", "stages.sft.optimizer.warmup_steps=0"]
+    status, _, err = command(*words, "stages.sft.optimizer.learning_rate=1e38", "stages.sft.steps=9")
+    assert status == 3, err
+    option = named(err, r"start another run with a lower (\S+), or look at the data of these steps")
+    status, _, err = command(*words, f"stages.sft.{option}=0.001", "stages.sft.steps=2", "run.name=y")
+    assert status == 0, err

@@ -176,6 +176,13 @@ def test_a_tokenizer_of_other_ids(tmp_path, directory):
     load(directory, {"auto": AutoTokenizer()}[name])
 
 
+def test_a_model_that_is_nowhere(directory, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert named(said_of(load, ""), r": set it to (a model directory), an earlier run's directory, or")
+    assert named(said_of(load, "nobody/nothing"), r"does not give it .*: check .*, or (give a directory)$")
+    load(directory)
+
+
 @pytest.mark.parametrize("choice", [r"put the model's (tokenizer files) there", r"or set tokenizer=(\w+)$"])
 def test_a_directory_without_a_tokenizer(directory, choice):
     for name in Bytes().files():
