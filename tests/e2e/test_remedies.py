@@ -223,3 +223,13 @@ def test_a_learning_rate_that_is_too_high_is_lowered_in_another_run(command, one
     option = named(err, r"start another run with a lower (\S+), or look at the data of these steps")
     status, _, err = command(*words, f"stages.sft.{option}=0.001", "stages.sft.steps=2", "run.name=y")
     assert status == 0, err
+
+
+def test_a_choice_is_made_in_a_preset(command, refused, tmp_path):
+    entry = named(refused("stage=sft", "tokenizer.use=bytes"), r"in a preset by '(.*)'$")
+    (tmp_path / "presets/experiment").mkdir(parents=True)
+    text = f"# @package _global_\ndefaults:\n  - {entry}\n"
+    (tmp_path / "presets/experiment/mine.yaml").write_text(text)
+    words = ["--config-dir", str(tmp_path / "presets"), "stage=sft", "+experiment=mine"]
+    status, _, err = command(*words, "--dry-run")
+    assert status == 0, err

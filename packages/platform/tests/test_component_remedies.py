@@ -21,6 +21,10 @@ from burnish.platform.configuration.registry import available, resolve
 from burnish.platform.data.source import DataComponent
 from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.errors import BurnishError
+from burnish.platform.statistics.logger import StatsLogger
+from burnish.platform.statistics.metric import registered_metrics
+from burnish.platform.statistics.sink import SinkRow
+from burnish.platform.statistics.tracker import StatsTracker
 from burnish.platform.testing import named
 
 pytestmark = [pytest.mark.fast, pytest.mark.usefixtures("toy")]
@@ -169,3 +173,32 @@ def test_a_shared_component_that_is_gone_is_added():
     slot, name = named(said_of(normalize, composed, {"stage": "toy"}), r"; add \+(\S+)$").split("=")
     assert name in available(slot)
     normalize({**composed, slot: name}, {"stage": "toy"})
+
+
+def test_of_two_that_register_a_metric_one_is_uninstalled(distribution, tmp_path):
+    source = (
+        "from burnish.platform.statistics.metric import Metric\nLOSS = Metric(name='toy/loss', label='loss')"
+    )
+    distribution("glance", {"metric": {"loss": "glance:LOSS"}}, {"glance.py": source})
+    distribution("rival", {"metric": {"mine": "glance:LOSS"}})
+    message = said_of(registered_metrics)
+    assert message.endswith("; uninstall one")
+    uninstall(tmp_path, named(message, r"(rival) 1\.0"))
+    assert "toy/loss" in [metric.name for metric in registered_metrics()]
+
+
+def test_one_name_for_two_statistics():
+    tracker = StatsTracker()
+    tracker.scalar("x", 1)
+    with pytest.raises(ValueError, match=r": use two names$"):
+        tracker.maximum("x", 1)
+    tracker.maximum("y", 1)
+    assert tracker.summary() == {"x": 1, "y": 1}
+
+
+def test_one_step_of_two_trackers():
+    logger, row = StatsLogger({}), SinkRow(stage="sft", step=1, last_step=9, global_step=1)
+    logger.commit(row, {"x": 1.0})
+    with pytest.raises(ValueError, match=r": collect into one tracker$"):
+        logger.commit(row, {"y": 1.0})
+    StatsLogger({}).commit(row, {"x": 1.0, "y": 1.0})

@@ -251,3 +251,6 @@ def test_a_stage_that_does_not_provide_what_it_declares_is_named(train):
     assert status == 2
     assert "stages.make: the stage 'make' declares that it provides problems and did not" in err
     assert json.loads(Path("runs/x/status.json").read_text(encoding="utf-8"))["phase"] == "failed"
+    assert "; mend its `provides` or its `run`" in err
+    status, _, err = train("stage=make+count", "data=made", *QUIET[:2], "run.name=y")
+    assert status == 0, err
