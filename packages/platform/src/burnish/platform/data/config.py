@@ -82,7 +82,7 @@ class Jsonl:
     """Key that holds the prompt: a text, or a list of messages."""
 
     completion_field: str = "completion"
-    """Key that holds the completion to imitate."""
+    """Key that holds the completion to imitate; messages that end with the assistant's need none."""
 
     answer_field: str = "answer"
     """Key that holds the right answer."""
