@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from burnish.platform.runs.run_directory import RunDirectory
+from burnish.platform.testing import named
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,25 @@ def test_a_checkpoint_of_another_run_is_refused(refused, run, one_stage):
     line = refused(*words, "run.name=y", f"checkpoint.resume_from={source}")
     assert f"'{source}' belongs to another run than run.name='y'" in line
     assert "model=pretrained model.name_or_path=" in line
+
+
+def test_the_weights_of_another_run_are_taken_as_it_is_said(command, refused, run, one_stage):
+    wanted = f"checkpoint.resume_from={steps_of(run)[-1]}"
+    words = [word for word in one_stage if word != "run.name=x"]
+    line = refused(*words, "run.name=y", wanted)
+    remedy = named(line, r"from its weights with (model=\S+ model\.name_or_path=\S+)$").split(" ")
+    status, _, err = command(*words, "run.name=y", *remedy, "--dry-run")
+    assert status == 0, err
+
+
+def test_a_checkpoint_without_a_config_is_no_model_and_an_earlier_step_is(command, refused, run, one_stage):
+    before, latest = steps_of(run)[-2:]
+    (latest / "config.json").unlink()
+    words = [word for word in one_stage if word != "run.name=x"] + ["model=pretrained", "--dry-run"]
+    line = refused(*words, f"model.name_or_path={latest}")
+    assert named(line, r"without config\.json: (take an earlier step of the run)$")
+    status, _, err = command(*words, f"model.name_or_path={before}")
+    assert status == 0, err
 
 
 def test_a_second_writer_is_refused_and_told_of_the_first(train, run, one_stage, tree_of, only_line):

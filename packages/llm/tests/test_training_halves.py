@@ -66,9 +66,12 @@ def test_forward_backward_when_called_for_parts_then_their_gradients_add_up(
         np.testing.assert_allclose(found[name][0], expected[name][0], rtol=1e-5)
 
 
-def test_optim_step_when_there_is_no_gradient_then_raises(make_training):
-    with pytest.raises(RuntimeError, match="no gradient to apply"):
-        make_training().optim_step()
+def test_optim_step_when_there_is_no_gradient_then_raises(make_training, batch_of):
+    training = make_training()
+    with pytest.raises(RuntimeError, match="no gradient to apply: call forward_backward before it"):
+        training.optim_step()
+    training.forward_backward(batch_of(), cross_entropy)
+    training.optim_step()
 
 
 @pytest.mark.parametrize(("micro_batch_rows", "mesh_shape"), [("all", (1, 1)), (2, (1, 1)), (4, (2, 2))])

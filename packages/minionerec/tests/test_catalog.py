@@ -103,6 +103,18 @@ def test_malformed_catalog_names_file_and_line(tiny_dataset, break_it: Callable,
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("file", "remedy"), [(0, "keep one"), (2, "keep id order")])
+def test_a_mended_catalog_is_read(tiny_dataset, file: int, remedy: str):
+    paths = tiny_dataset.write()
+    whole = paths[file].read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    paths[file].write_text('{"0": [],\n"0": []}' if file == 0 else "".join(reversed(lines)), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"; {remedy}\.$"):
+        read_catalog(*paths)
+    paths[file].write_text(whole, encoding="utf-8")
+    assert len(read_catalog(*paths)) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

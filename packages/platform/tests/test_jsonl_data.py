@@ -103,8 +103,25 @@ def test_a_pattern_searches_texts_only(write):
         config.build(DataContext(split="prompts"))
 
 
+@pytest.mark.parametrize(
+    ("messages", "is_enough"),
+    [
+        ([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}], True),
+        ([{"role": "user", "content": "hi"}], False),
+        ([], False),
+    ],
+)
+def test_a_conversation_that_the_assistant_ends_needs_no_completion(write, messages, is_enough):
+    config = Jsonl(path=write([{"messages": messages}]), prompt_field="messages")
+    if is_enough:
+        assert config.build(DataContext(split="demonstrations"))[0] == {"messages": messages}
+    else:
+        with pytest.raises(DataError, match="no field 'completion'"):
+            config.build(DataContext(split="demonstrations"))
+
+
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"none\.jsonl' cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"data\.path='.*none\.jsonl' cannot be read: No such file"):
         Jsonl(path=str(tmp_path / "none.jsonl")).build(DataContext(split="prompts"))
 
 

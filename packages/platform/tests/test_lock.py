@@ -78,6 +78,9 @@ def test_a_file_system_without_locks_is_said_to_be_one(tmp_path, monkeypatch, co
     monkeypatch.setattr(fcntl, "flock", unsupported)
     with pytest.raises(RunError, match=r"run\.output_dir: the file system of .* has no locks .* flock"):
         RunDirectory(tmp_path / "x").acquire()
+    monkeypatch.undo()
+    (elsewhere := RunDirectory(tmp_path / "y")).acquire()
+    elsewhere.release()
 
 
 def test_a_lock_whose_text_is_damaged_still_holds(tmp_path):

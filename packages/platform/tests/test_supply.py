@@ -193,17 +193,22 @@ def test_the_artifact_is_found_again_on_resume(train):
     ("chain", "remedy"),
     [("count", "make+count"), ("count+make", "make+count"), ("count+count", "make+count+count")],
 )
-def test_twin_without_the_stage_before_it_is_refused_with_who_could(refused, chain, remedy):
+def test_twin_without_the_stage_before_it_is_refused_with_who_could(train, refused, chain, remedy):
     line = refused(f"stage={chain}", "data=made")
     assert "data: the data 'made' needs the artifact 'problems', which no stage before stages.count" in line
     assert f"make (burnish-maker 1.0); put it in front, as in stage={remedy}\n" in line
+    status, _, err = train(f"stage={remedy}", "data=made", "--dry-run")
+    assert status == 0, err
 
 
 @pytest.mark.usefixtures("reader")
-def test_twin_where_nobody_could_is_refused_and_says_so(refused):
-    assert "which no stage before stages.count provides; no installed stage does" in refused(
-        "stage=count", "data=made"
-    )
+def test_twin_where_nobody_could_is_refused_and_says_so(train, refused, distribution):
+    line = refused("stage=count", "data=made")
+    assert "which no stage before stages.count provides; no installed stage does" in line
+    assert line.endswith("install a package with one that does, or choose another component\n")
+    assert train("stage=count", "--dry-run")[0] == 0
+    distribution("burnish-maker", {"stage": {"make": "burnish_maker:Make"}}, {"burnish_maker.py": MAKER})
+    assert train("stage=make+count", "data=made", "--dry-run")[0] == 0
 
 
 @pytest.mark.usefixtures("maker")
@@ -219,9 +224,11 @@ def test_a_part_of_a_shared_component_is_refused_where_it_is_chosen(refused):
 
 
 @pytest.mark.usefixtures("maker")
-def test_a_sink_that_needs_an_artifact_is_refused(refused):
+def test_a_sink_that_needs_an_artifact_is_refused(train, refused):
     line = refused("stage=make+count", "data=made", "logging.sinks.late=late")
     assert "logging.sinks.late: the sink 'late' needs the artifact 'problems'" in line
+    assert line.endswith("; choose another\n")
+    assert train("stage=make+count", "data=made", "logging.sinks.late=jsonl", "--dry-run")[0] == 0
 
 
 @pytest.mark.usefixtures("maker")
@@ -244,3 +251,6 @@ def test_a_stage_that_does_not_provide_what_it_declares_is_named(train):
     assert status == 2
     assert "stages.make: the stage 'make' declares that it provides problems and did not" in err
     assert json.loads(Path("runs/x/status.json").read_text(encoding="utf-8"))["phase"] == "failed"
+    assert "; mend its `provides` or its `run`" in err
+    status, _, err = train("stage=make+count", "data=made", *QUIET[:2], "run.name=y")
+    assert status == 0, err

@@ -1,5 +1,6 @@
 """The in-process engine against a naive loop, over slots, mates, devices and weights."""
 
+import re
 from dataclasses import replace
 
 import jax
@@ -209,6 +210,8 @@ def test_request_longer_than_engine_is_refused_with_numbers(make_engine):
     request = Request(id=3, prompt_tokens=[1] * 20, max_new_tokens=5)
     with pytest.raises(DataError, match=r"request 3 needs 20 prompt \+ 5 new = 25 tokens.* room for 24"):
         make_engine().generate([request])
+    for shorter in ({"prompt_tokens": [1] * 19}, {"max_new_tokens": 4}):
+        make_engine().generate([replace(request, **shorter)])
 
 
 @pytest.mark.parametrize("change", [{"prompt_tokens": []}, {"max_new_tokens": 0}])
@@ -218,5 +221,9 @@ def test_request_without_tokens_is_refused(make_engine, make_requests, change):
 
 
 def test_slots_not_divisible_by_devices_are_refused_with_what_would_be(make_engine, make_mesh):
-    with pytest.raises(ConfigError, match=r"`engine.slots` is 6, not divisible by the 4 .* use 4 or 8"):
+    with pytest.raises(
+        ConfigError, match=r"`engine.slots` is 6, not divisible by the 4 .* use 4 or 8"
+    ) as caught:
         make_engine(make_mesh(dp=4), slots=6)
+    for slots in re.search(r"use (\d+) or (\d+)$", str(caught.value)).groups():
+        make_engine(make_mesh(dp=4), slots=int(slots))

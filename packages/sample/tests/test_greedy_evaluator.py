@@ -6,6 +6,7 @@ import pytest
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
+from burnish.platform.testing import named
 from burnish.sample.config.evaluation import GreedyEvaluation
 from burnish.sample.config.reward import ExactMatch, Format
 from burnish.sample.evaluation import EvaluationContext
@@ -154,12 +155,15 @@ def test_due_at_start_interval_and_end(every, expected):
 
 
 def test_empty_split_is_refused():
-    with pytest.raises(ConfigError, match="'empty', which has no records"):
-        GreedyEvaluation(split="empty").build(EvaluationContext(data=ListData(), tokenizer=ByteTokenizer()))
+    context = EvaluationContext(data=ListData(), tokenizer=ByteTokenizer())
+    with pytest.raises(ConfigError, match=r"^evaluation\.split=empty has no records") as caught:
+        GreedyEvaluation(split="empty").build(context)
+    for split in named(str(caught.value), r"; choose one of (.*)$").split(", "):
+        assert GreedyEvaluation(split=split).build(context).num_problems == 3
 
 
 def test_no_reward_is_refused():
-    with pytest.raises(ConfigError, match="rewards` is empty"):
+    with pytest.raises(ConfigError, match="rewards: there is nothing to score with"):
         GreedyEvaluation(rewards={}).build(EvaluationContext(data=ListData(), tokenizer=ByteTokenizer()))
 
 

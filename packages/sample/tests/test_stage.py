@@ -48,6 +48,25 @@ def test_eval_plan_counts_problems_without_writing(tmp_path):
 
 
 def test_eval_of_problems_that_no_reward_can_score_is_refused_with_the_reason(tmp_path):
-    words = [*SMALL, "evaluation.rewards.exact_match.answer_key=solution", f"run.output_dir={tmp_path}"]
-    with pytest.raises(ConfigError, match=r"none of 6 problems has a score: exact_match: KeyError \(6x\)"):
-        run(["stage=eval", *words])
+    words = ["stage=eval", *SMALL, f"run.output_dir={tmp_path}"]
+    wrong = "evaluation.rewards.exact_match.answer_key=solution"
+    with pytest.raises(
+        ConfigError, match=r"none of 6 problems has a score: exact_match: KeyError \(6x\)"
+    ) as caught:
+        run([*words, wrong])
+    assert str(caught.value).endswith("choose rewards that read what the data has, or name its columns")
+    for remedy in (
+        "evaluation.rewards={exact_match: format}",
+        "evaluation.rewards.exact_match.answer_key=answer",
+    ):
+        run([*words, remedy])
+
+
+def test_eval_of_a_split_that_is_none_is_refused_before_anything_is_written(tmp_path):
+    for is_dry_run in (True, False):
+        with pytest.raises(ConfigError, match=r"^evaluation\.split=nope is no split of the data"):
+            run(
+                ["stage=eval", *SMALL, "evaluation.split=nope", f"run.output_dir={tmp_path}"],
+                dry_run=is_dry_run,
+            )
+    assert list(tmp_path.iterdir()) == []

@@ -36,5 +36,5 @@ class SkippedUpdates:
             return None
         return (
             f"{self._in_a_row} updates in a row were not finite (max_skipped_updates={self.limit}); "
-            "lower optimizer.learning_rate, or look at the data of these steps"
+            "start another run with a lower optimizer.learning_rate, or look at the data of these steps"
         )

@@ -6,6 +6,7 @@ are taken into a `conftest.py` by import: `from burnish.platform.testing import 
 
 import json
 import os
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -136,6 +137,13 @@ def _masked_checksum(content: bytes) -> int:
             value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
     value ^= 0xFFFFFFFF
     return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def named(message: str, pattern: str) -> str:
+    """Return what a message names: the group of a pattern, which is to be found in it."""
+    found = re.search(pattern, message)
+    assert found is not None, message
+    return found[1]
 
 
 @dataclass(frozen=True)

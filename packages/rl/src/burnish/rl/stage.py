@@ -87,11 +87,12 @@ class RLStage:
     def _prompts(self, bench: Workbench) -> Prompts:
         config = self.config
         source = build_data(bench.data, DataContext(split=config.split, artifacts=bench.received.artifacts))
-        prompts = prompts_that_fit(source, bench.received.bundle.tokenizer, config.max_prompt_tokens)
+        where, limit = f"stages.{self.stage_run.name}", config.max_prompt_tokens
+        prompts = prompts_that_fit(source, bench.received.bundle.tokenizer, limit, where)
         if len(prompts) < len(source):
             self.stage_run.say(
-                f"{len(source) - len(prompts)} of {len(source)} prompts are longer than stages."
-                f"{self.stage_run.name}.max_prompt_tokens={config.max_prompt_tokens} tokens and are left out"
+                f"{len(source) - len(prompts)} of {len(source)} prompts are longer than "
+                f"{where}.max_prompt_tokens={limit} tokens and are left out"
             )
         return prompts
 

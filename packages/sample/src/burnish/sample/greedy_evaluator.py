@@ -43,13 +43,16 @@ def build_evaluation(
     `ConfigError` when the split is empty or no reward is named.
     """
     if not rewards:
-        raise ConfigError("`evaluation.rewards` is empty; name one, as in rewards.exact_match")
+        raise ConfigError(
+            "evaluation.rewards: there is nothing to score with; choose the reward 'exact_match'"
+        )
     problems: list[Problem] = []
     fingerprint = ""
     if split in context.data.splits():
         source = build_data(context.data, DataContext(split=split, artifacts=context.artifacts))
         if not len(source):
-            raise ConfigError(f"`evaluation.split` is '{split}', which has no records; name another split")
+            others = [other for other in context.data.splits() if other != split]
+            raise ConfigError(f"evaluation.split={split} has no records; choose one of {', '.join(others)}")
         fingerprint = source.fingerprint
         records = [source[index] for index in range(min(num_problems, len(source)))]
         problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]

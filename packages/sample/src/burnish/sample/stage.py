@@ -6,9 +6,21 @@ from typing import Any
 import jax
 
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.data.source import DataComponent
 from burnish.platform.errors import ConfigError
 from burnish.platform.runs.stage_run import StageRun
+from burnish.sample.evaluation import EvaluationComponent
 from burnish.sample.workbench import Workbench
+
+
+def require_split(evaluation: EvaluationComponent, data: DataComponent) -> None:
+    """Raise ConfigError where the data does not have the split to evaluate."""
+    splits = data.splits()
+    if evaluation.split not in splits:
+        raise ConfigError(
+            f"evaluation.split={evaluation.split} is no split of the data: nothing to evaluate; "
+            f"choose one of {', '.join(splits)}"
+        )
 
 
 class EvalStage:
@@ -22,11 +34,7 @@ class EvalStage:
     def run(self, artifacts: Artifacts) -> Artifacts:
         """Evaluate, commit row 0 and return `artifacts` as they are."""
         bench = Workbench.of(self._run, artifacts, self._shared)
-        if not bench.evaluator.num_problems:
-            raise ConfigError(
-                f"evaluation.split={bench.evaluation.split} is no split of the data: nothing to evaluate; "
-                f"it has {', '.join(bench.data.splits())}"
-            )
+        require_split(bench.evaluation, bench.data)
         engine = bench.make_engine()
         engine.update_weights(bench.received.weights())
         for step in self._run.steps(0):

@@ -40,14 +40,16 @@ def encode(source: DataSource, tokenizer: Tokenizer, max_length: int, where: str
     samples, num_truncated = [], 0
     for index in range(len(source)):
         record = source[index]
-        prompt, completion = render(tokenizer, record)
+        try:
+            prompt, completion = render(tokenizer, record)
+        except DataError as error:
+            raise DataError(f"{where}.data: record {index}: {error}") from error
         kept = completion[: max(max_length - len(prompt), 0)]
         sample = make_sample(prompt[:max_length], kept, record=record)
         if sample.num_trained_tokens == 0:
-            reason = f"its prompt has {len(prompt)} tokens" if completion else "its completion is empty"
             raise DataError(
-                f"{where}.data: record {index} has no supervised token: {reason} and {where}.max_length is "
-                f"{max_length}; mend the record, or raise {where}.max_length"
+                f"{where}.data: record {index} has no supervised token: its prompt has {len(prompt)} tokens "
+                f"and {where}.max_length is {max_length}; mend the record, or raise {where}.max_length"
             )
         num_truncated += len(kept) < len(completion)
         samples.append(sample)

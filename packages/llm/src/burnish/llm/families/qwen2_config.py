@@ -88,10 +88,11 @@ def _refuse_unsupported(hf_config: Mapping[str, Any]) -> None:
     rope = _rope(hf_config)
     rope_type = rope.get("rope_type") or rope.get("type") or "default"
     kinds = _read(hf_config, "layer_types", list[str], [])
-    is_sliding = hf_config.get("use_sliding_window") or "sliding_attention" in kinds
     unsupported = {
         f"rope_type={rope_type!r} (only 'default')": rope_type != "default",
-        "sliding-window attention (set use_sliding_window to false)": is_sliding,
+        "sliding-window attention (set use_sliding_window to false)": hf_config.get("use_sliding_window"),
+        "sliding-window attention (set each of layer_types to 'full_attention')": "sliding_attention"
+        in kinds,
         f"hidden_act={hf_config.get('hidden_act')!r} (only 'silu')": hf_config.get("hidden_act", "silu")
         != "silu",
         "quantization_config (save the weights unquantized first)": hf_config.get("quantization_config"),

@@ -95,7 +95,7 @@ def _require_enough(training: Sequence[str], num_demonstrations: int, num_prompt
     if num_demonstrations + num_prompts > len(training):
         raise DataError(
             f"data 'arithmetic': num_demonstrations={num_demonstrations} and num_prompts={num_prompts} need "
-            f"more than the {len(training)} problems that are not held out: lower one, or raise num_digits"
+            f"more than the {len(training)} problems that are not held out: lower one, or raise num_problems"
         )
 
 

@@ -82,7 +82,7 @@ class Jsonl:
     """Key that holds the prompt: a text, or a list of messages."""
 
     completion_field: str = "completion"
-    """Key that holds the completion to imitate."""
+    """Key that holds the completion to imitate; messages that end with the assistant's need none."""
 
     answer_field: str = "answer"
     """Key that holds the right answer."""
@@ -109,6 +109,7 @@ class Jsonl:
         _require_split("jsonl", split, self.splits(), missing.get(split, ""))
         return build_source(
             Path(self._paths()[split]),
+            option=f"data.{split}_path" if split in missing else "data.path",
             prompt_field=self.prompt_field,
             completion_field=self.completion_field,
             answer_field=self.answer_field,

@@ -37,8 +37,11 @@ _JSON_TYPES: dict[type, str] = {
 class JsonlSource:
     """The lines of one file by index; only their offsets stay in memory."""
 
-    def __init__(self, path: Path, fields: _Fields) -> None:
-        """Read and check the whole file once; `DataError` names file and line of what cannot be used."""
+    def __init__(self, path: Path, fields: _Fields, option: str) -> None:
+        """Read and check the whole file once; `DataError` names file and line of what cannot be used.
+
+        `option` is the one that names the file.
+        """
         self._path = path
         self._fields = fields
         self._spans: list[tuple[int, int]] = []
@@ -48,9 +51,11 @@ class JsonlSource:
             with path.open("rb") as file:
                 self._index(file, digest.update)
         except OSError as error:
-            raise DataError(f"data file '{path}' cannot be read: {error.strerror}") from error
+            raise DataError(
+                f"{option}='{path}' cannot be read: {error.strerror}; name a file with a JSON object per line"
+            ) from error
         if not self._spans:
-            raise DataError(f"data file '{path}' is empty: it needs one JSON object per line")
+            raise DataError(f"{option}='{path}' is empty; name a file with a JSON object per line")
         self.fingerprint = digest.hexdigest()
 
     def __len__(self) -> int:
@@ -82,7 +87,7 @@ class JsonlSource:
             _messages("messages", columns["messages"], where)
         name = "messages" if isinstance(prompt, list) else "prompt"
         record: dict[str, Any] = {**columns, name: prompt}
-        if fields.needs_completion or fields.completion in columns:
+        if fields.completion in columns or (fields.needs_completion and not _is_answered(prompt)):
             record["completion"] = _text(columns, fields.completion, "completion_field", where)
         if fields.answer_pattern is not None:
             record["answer"] = _matched(columns, fields, where)
@@ -94,13 +99,17 @@ class JsonlSource:
 def build_source(
     path: Path,
     *,
+    option: str,
     prompt_field: str,
     completion_field: str,
     answer_field: str,
     answer_pattern: str | None,
     needs_completion: bool,
 ) -> JsonlSource:
-    """Return the records of a file; only where it demonstrates does each need a completion."""
+    """Return the records of the file that `option` names.
+
+    Only where it demonstrates does each need a completion; a conversation that the assistant ends has one.
+    """
     fields = _Fields(
         prompt=prompt_field,
         completion=completion_field,
@@ -108,7 +117,7 @@ def build_source(
         answer_pattern=answer_pattern,
         needs_completion=needs_completion,
     )
-    return JsonlSource(path.expanduser(), fields)
+    return JsonlSource(path.expanduser(), fields, option)
 
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
@@ -149,6 +158,10 @@ def _messages(name: str, messages: Any, where: str) -> list[Any]:
             found = _JSON_TYPES[type(message)]
             raise DataError(f"{where}: field '{name}' holds {found}; legal: messages, each an object")
     return cast("list[Any]", messages)
+
+
+def _is_answered(prompt: str | list[Any]) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and prompt[-1].get("role") == "assistant"
 
 
 def _text(columns: dict[str, Any], name: str, option: str, where: str) -> str:

@@ -73,6 +73,12 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
     return _resume(config, root, overrides)
 
 
+def _is_over(config: Config, root: RunDirectory) -> bool:
+    """Whether the run is complete, and the mark of each stage is there."""
+    marks = (root.finished_stage(index, name) for index, name in enumerate(config.stages, 1))
+    return root.is_complete and None not in marks
+
+
 def _record(config: Config, root: RunDirectory, overrides: Sequence[str], holds: Mapping[str, Any]) -> None:
     """Add this start to the run's, with the config that holds from here on."""
     file = root.path / "run.json"
@@ -91,7 +97,7 @@ def _resume(config: Config, root: RunDirectory, overrides: Sequence[str]) -> Sta
     console = Console(stderr=True, soft_wrap=True)
     if root.is_primary:
         finish_rewind(root, config)
-    if config.checkpoint.resume_from == "latest" and root.is_complete and not found.is_extended:
+    if config.checkpoint.resume_from == "latest" and _is_over(config, root) and not found.is_extended:
         console.print(f"{root.path} is complete: nothing to resume", markup=False, highlight=False)
         return None
     start = resume.find_starting_point(config, root)

@@ -15,7 +15,7 @@ from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.device.processes import is_primary
-from burnish.platform.errors import BurnishError, DiskError, Interrupted, LimitExceeded, placed
+from burnish.platform.errors import BurnishError, ConfigError, DiskError, Interrupted, LimitExceeded, placed
 from burnish.platform.runs import report, supply
 from burnish.platform.runs.checkpoints import checkpoints_of
 from burnish.platform.runs.finished_stage import FinishedStage
@@ -115,11 +115,13 @@ def _saved(run: StageRun) -> Generator[None]:
 
 
 def _rescue(run: StageRun, error: Exception) -> None:
+    """Save what there is, and say how to go on; an error of the config would only come again."""
+    how = "" if isinstance(error, ConfigError) else f"; go on with: {run.resume_command}"
     step = run.rescue()
     if step is not None:
-        error.add_note(f"saved at step {step} of '{run.name}'; go on with: {run.resume_command}")
+        error.add_note(f"saved at step {step} of '{run.name}'{how}")
     elif run.index > 1:
-        error.add_note(f"the stages before '{run.name}' are kept; go on with: {run.resume_command}")
+        error.add_note(f"the stages before '{run.name}' are kept{how}")
 
 
 @contextmanager

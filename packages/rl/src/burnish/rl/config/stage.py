@@ -101,7 +101,7 @@ class RL:
                 f"prompts_per_step={self.prompts_per_step}; it could be one of {legal}"
             )
         if not self.rewards:
-            raise ConfigError("rewards is empty: there is nothing to learn from; name one, as exact_match")
+            raise ConfigError("rewards: there is nothing to learn from; choose the reward 'exact_match'")
         if unknown := sorted(set(self.reward_weights) - set(self.rewards)):
             raise ConfigError(f"reward_weights names {unknown}; the rewards are {sorted(self.rewards)}")
         least = fact(self.advantage, "min_group_size", 1)
@@ -109,14 +109,14 @@ class RL:
             raise ConfigError(
                 f"samples_per_prompt={self.samples_per_prompt} is too few for the advantage "
                 f"'{name_of('advantage', self.advantage)}', which compares {least} completions of a "
-                f"prompt at least; raise it to {least} or more, or choose advantage=batch_mean"
+                f"prompt at least; raise it to {least} or more, or choose the advantage 'batch_mean'"
             )
         most = fact(self.objective, "max_updates_per_rollout", self.updates_per_rollout)
         if self.updates_per_rollout > most:
             raise ConfigError(
                 f"updates_per_rollout={self.updates_per_rollout} is more than the objective "
                 f"'{name_of('objective', self.objective)}' can learn from one rollout; set it to "
-                f"{most}, or choose objective=clipped_policy_gradient"
+                f"{most}, or choose the objective 'clipped_policy_gradient'"
             )
 
     def check(self, context: "CheckContext") -> None:

@@ -36,10 +36,13 @@ class Eval:
     """Which problems, and how completions are scored."""
 
     def check(self, context: "CheckContext") -> None:
-        """Refuse a model that cannot be read."""
+        """Refuse a model that cannot be read, and a split that the data does not have."""
         from burnish.llm.received import check_model
+        from burnish.sample.stage import require_split
 
         check_model(self.model, self.tokenizer, context)
+        if context.can_build(self.data):
+            require_split(self.evaluation, self.data)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "EvalStage":
         """Return the stage over the components of its shared fields."""
