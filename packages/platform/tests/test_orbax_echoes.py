@@ -37,6 +37,16 @@ FULL = (
     'RESOURCE_EXHAUSTED: Error writing "w/0.0" at local file "/runs/x/arrays.orbax-checkpoint-tmp/d/": '
     "Failed to write: No space left on device [os_error_code='28']"
 )
+OF_A_FILE = """
+future = asyncio.new_event_loop().create_future()
+try:
+    exec(compile("raise OSError(28, 'No space left on device')", {file!r}, "exec"))
+except OSError as error:
+    future.set_exception(error)
+del future
+gc.collect()
+"""
+BY_ORBAX = "/site-packages/orbax/checkpoint/path.py"
 IN_A_FINALIZER = """
 class Broken:
     def __del__(self):
@@ -53,7 +63,9 @@ def printed(*lines):
     return ended.stderr
 
 
-@pytest.mark.parametrize("echo", [CLOSED_LOOP, NEVER_ASKED_FOR.format(said=FULL)])
+@pytest.mark.parametrize(
+    "echo", [CLOSED_LOOP, NEVER_ASKED_FOR.format(said=FULL), OF_A_FILE.format(file=BY_ORBAX)]
+)
 def test_an_echo_is_silent_and_its_twin_is_not(echo):
     assert printed("silence_echoes()", echo) == ""
     assert printed(echo) != ""
@@ -66,6 +78,7 @@ def test_an_echo_is_silent_and_its_twin_is_not(echo):
         (NEVER_ASKED_FOR.format(said="a bug"), "ValueError: a bug"),
         (NEVER_ASKED_FOR.format(said=FULL.replace("orbax", "other")), "No space left on device"),
         (NEVER_ASKED_FOR.format(said=FULL.replace("os_error", "status")), "No space left on device"),
+        (OF_A_FILE.format(file="/site-packages/other/path.py"), "No space left on device"),
         (LOGGED, "ValueError: a bug"),
     ],
 )

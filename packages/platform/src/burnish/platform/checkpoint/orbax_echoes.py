@@ -1,12 +1,13 @@
 """What orbax and the libraries below it print of an error that they raise, too: the same, once more.
 
 A save that fails is raised where it is waited for. Before and after that, orbax logs the traceback; asyncio
-logs what the other arrays met, which nobody asks for any more; and tensorstore, which would tell the event
+logs what other files met, which nobody asks for any more; and tensorstore, which would tell the event
 loop how they ended, finds it closed. That much is kept from the terminal, and nothing else.
 """
 
 import logging
 import sys
+import traceback
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _UNFINISHED = ".orbax-checkpoint-tmp/"
 def silence_echoes() -> None:
     """See to it, once and for good, that an error of a save is told by whoever waits for the save."""
     logging.getLogger("absl").addFilter(lambda record: not _is_logged_by_orbax(record))
-    logging.getLogger("asyncio").addFilter(lambda record: not _is_of_another_array(record))
+    logging.getLogger("asyncio").addFilter(lambda record: not _is_of_another_file(record))
     otherwise = sys.unraisablehook
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -34,8 +35,12 @@ def _is_logged_by_orbax(record: logging.LogRecord) -> bool:
     return "orbax" in Path(record.pathname).parts and record.exc_info is not None
 
 
-def _is_of_another_array(record: logging.LogRecord) -> bool:
+def _is_of_another_file(record: logging.LogRecord) -> bool:
+    """Return whether the disk did not take what orbax, or tensorstore for it, was writing."""
     error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, OSError):
+        frames = traceback.walk_tb(error.__traceback__)
+        return any("orbax" in Path(frame.f_code.co_filename).parts for frame, _ in frames)
     return error is not None and _UNFINISHED in str(error) and atomic.error_of_disk(error) is not None
 
 
