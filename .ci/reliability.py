@@ -30,6 +30,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "packages/platform/tests/test_disk_faults.py",
         "packages/platform/tests/test_program_cache.py",
         "packages/platform/tests/test_lock.py",
+        "packages/platform/tests/test_orbax_echoes.py",
         "tests/e2e/test_full_disk.py",
     ),
     "Records that are damaged, missing or somebody else's": (
@@ -47,6 +48,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "packages/platform/tests/test_rescue.py",
         "packages/platform/tests/test_early_end.py",
         "packages/platform/tests/test_finished_stage.py",
+        "packages/platform/tests/test_refusals.py",
+        "packages/platform/tests/test_out_of_memory.py",
     ),
     "Other people's components": (
         "tests/e2e/test_conformance.py",
@@ -60,10 +63,20 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "packages/platform/tests/test_ranges.py",
         "packages/llm/tests/test_broken_model_directories.py",
     ),
+    "What a message says to do, done": (
+        "tests/e2e/test_remedies.py",
+        "tests/e2e/test_legal_values.py",
+        "packages/platform/tests/test_run_remedies.py",
+        "packages/platform/tests/test_component_remedies.py",
+        "packages/llm/tests/test_model_remedies.py",
+        "packages/llm/tests/test_record_remedies.py",
+    ),
     "Numbers": (
         "packages/llm/tests/test_bfloat16.py",
         "packages/llm/tests/test_float64.py",
         "packages/rl/tests/test_mismatch_limit.py",
+        "packages/rl/tests/test_mismatch_baseline.py",
+        "tests/e2e/test_mismatch.py",
     ),
 }
 """Headings and the test files below them."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from burnish.platform.runs import pipeline
+from burnish.platform.testing import named
 
 LARGE = """
 from dataclasses import dataclass
@@ -73,6 +74,13 @@ def test_an_array_that_does_not_fit_is_named_with_the_options_that_made_it(large
     sizes = "engine.entries=1000000000000000000 (default 8), stages.large.rows=5 (default 4)"
     assert f"; lower {sizes}, or take a smaller model" in err
     assert not Path("runs").exists()
+
+
+def test_what_it_says_to_lower_then_fits(large):
+    _, _, err = large(TOO_MANY, "--dry-run")
+    option, default = (named(err, pattern) for pattern in (r"lower (\S+)=", r"\(default (\d+)\)"))
+    status, _, err = large(f"{option}={default}")
+    assert (status, err) == (0, "")
 
 
 def test_a_device_whose_memory_is_full_is_named_and_rows_are_kept(large):

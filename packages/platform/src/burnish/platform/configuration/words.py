@@ -55,7 +55,7 @@ def written_out(words: Sequence[str], chosen_groups: Callable[[list[str]], Colle
     `stage=[a,b]` is `stage=a+b`. `checkpoint.backend=orbax` chooses a component, as
     `checkpoint@checkpoint.backend=orbax` does, so that its own options are composed and can be set;
     `stages.rl.data=jsonl` gives that block data of its own, as `+data@stages.rl.data=jsonl` does, and
-    `logging.sinks.more=jsonl` one sink more. A new key of a mapping is added, as by `++`.
+    `stages.rl.rewards.more=format` one reward more. A new key of a mapping is added, as by `++`.
 
     `chosen_groups` says which groups have a choice when some words are composed: whether a label is new.
     """
