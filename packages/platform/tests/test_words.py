@@ -52,7 +52,10 @@ def test_mapping_when_a_value_is_of_the_wrong_type_then_says_where():
             ["stages.toy.rewards={more: size, length: size}"],
             {"length": {"use": "size"}, "more": {"use": "size"}},
         ),
-        (["stages.toy.rewards.more=size", "~stages.toy.rewards.length"], {"more": {"use": "size"}}),
+        (
+            ["stages.toy.rewards.more=size", "~stages.toy.rewards.length"],
+            {"more": {"use": "size"}, "length": None},
+        ),
         (
             ["stages.toy.rewards.a=size", "stages.toy.rewards.b=length"],
             {"length": {"use": "length"}, "a": {"use": "size"}, "b": {"use": "length"}},

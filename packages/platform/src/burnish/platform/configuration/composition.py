@@ -1,6 +1,7 @@
 """From the words of a command to a typed config, by Hydra's compose call."""
 
 import re
+import sys
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,11 @@ from burnish.platform.errors import BurnishError, ConfigError
 HYDRA_VERSION = "1.3"
 USER_FILE = "+file=user"
 """How Hydra is told of the user's file: the first preset, so that what is typed after it wins."""
+RULE = """\
+# A file needs only what differs. Where components have labels (rewards, filters, sinks), a new label adds
+# one, a label that is here changes that one, and `label: null` removes it.
+"""
+"""The comment that stands above a printed config."""
 
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
@@ -38,7 +44,7 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
 def printed_config(arguments: Sequence[str]) -> str:
     """Return every option with its value as YAML, and nothing of Hydra's own."""
     with explained(arguments):
-        return OmegaConf.to_yaml(settle(compose_raw(arguments)))
+        return RULE + OmegaConf.to_yaml(settle(compose_raw(arguments)))
 
 
 @contextmanager
@@ -84,6 +90,8 @@ def prepare(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         composed = compose_most([*files, *words])
         return [] if composed is None else composed.hydra.runtime.choices
 
+    if files and (beside := str(Path(files[0]).resolve().parent)) not in sys.path:
+        sys.path.append(beside)  # a user's own module may lie beside the file that names it
     typed = [word for word in arguments if word not in files]
     words = written_out(typed, chosen_groups)
     user_file.set(Path(files[0]) if files else None)

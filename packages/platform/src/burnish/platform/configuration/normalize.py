@@ -13,7 +13,7 @@ from pydantic_core import to_jsonable_python
 from burnish.platform.configuration.chain import chain_blocks, stage_type
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.config import Config, Sections
-from burnish.platform.configuration.option_types import check, show
+from burnish.platform.configuration.option_types import as_number, check, show
 from burnish.platform.configuration.options import MISSING, Option, options_of
 from burnish.platform.configuration.registry import (
     IMPORT_PATH,
@@ -138,6 +138,7 @@ class _Reader:
             return self.section(option.annotation, path, given)
         if given == MISSING:
             raise ConfigError(_required(path))
+        given = as_number(option.annotation, given)
         return Checked(check(path, option.annotation, given), given)
 
     def _held(self, declared: SlotField, path: str, given: Any) -> Checked:
@@ -153,17 +154,23 @@ class _Reader:
             is_own = given is not _ABSENT and given != self.composed[slot]
             return self.component(slot, path, given) if is_own else self.shared[slot]
         if declared.kind == "slots":
-            given = dict.fromkeys(declared.default) if given is _ABSENT else _mapping(path, given)
-            members = {
-                label: self.component(slot, f"{path}.{label}", label if value is None else value)
-                for label, value in given.items()
-            }
-            return Checked(*_parted(members))
+            return self._several(declared, path, given)
         if given is _ABSENT:
             given = next(iter(declared.default), None)
         if given is None and declared.kind == "optional":
             return Checked(None, None)
         return self.component(slot, path, given)
+
+    def _several(self, declared: SlotField, path: str, given: Any) -> Checked:
+        """Read several components by their labels; null removes one, and stays in the record of a default."""
+        defaults = {label: label for label in declared.default}
+        given = defaults if given is _ABSENT else _mapping(path, given)
+        kept = {label: value for label, value in given.items() if value is not None}
+        members = {
+            label: self.component(declared.slot, f"{path}.{label}", value) for label, value in kept.items()
+        }
+        values, plain = _parted(members)
+        return Checked(values, plain | {label: None for label in defaults if label not in kept})
 
     def _refuse_other_choice(self, slot: str, path: str, name: str, key: str) -> None:
         """Refuse a `use` that differs from what was chosen, whose options were composed."""

@@ -1,6 +1,7 @@
 """Check an option's value against its annotation, strictly: no text for a number, no number for a flag."""
 
 import json
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -16,6 +17,7 @@ from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import ComponentError, ConfigError
 
 PHRASES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+_INFINITE = re.compile(r"[+-]?\.?inf", re.IGNORECASE)
 LONGEST = 200
 """Characters of a value that a message shows."""
 
@@ -31,6 +33,17 @@ def check(path: str, annotation: Any, value: Any) -> Any:
         return adapter.validate_json(text, strict=True)
 
     return _checked(path, annotation, value, validate)
+
+
+def as_number(annotation: Any, value: Any) -> Any:
+    """Return what a text such as `inf` or `.inf` spells where a number is legal and a text is not.
+
+    YAML reads the one as a text and a command line the other.
+    """
+    allowed = legal(annotation)
+    if isinstance(value, str) and _INFINITE.fullmatch(value) and PHRASES[float] in allowed:
+        return value if PHRASES[str] in allowed else float(value.replace(".", ""))
+    return value
 
 
 def check_options(component: object) -> None:

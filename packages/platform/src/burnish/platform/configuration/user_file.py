@@ -66,6 +66,8 @@ class _Lift:
         for key, value in self.content.items():
             if key in sections:
                 body |= self._inside(Sections, "", {key: value})
+            elif key == "stage":
+                self.overridden.append({"override /stage": _chain(value)})
             elif key in slots:
                 self._put(body, key, self._component(SlotField("slot", key, ("top",)), key, key, value))
             elif key == "stages":
@@ -84,7 +86,7 @@ class _Lift:
         blocks = cast("dict[str, Any]", given)
         uses = {block: _choice(options) for block, options in blocks.items()}
         names = [name for name, _ in uses.values() if name is not None]
-        if names and len(names) == len(blocks):
+        if names and len(names) == len(blocks) and "stage" not in self.content:
             self.overridden.append({"override /stage": "+".join(names)})
             blocks = {block: options for block, (_, options) in uses.items()}
         return {
@@ -146,6 +148,14 @@ class _Lift:
     def _put(body: dict[str, Any], name: str, options: Any) -> None:
         if options != {}:
             body[name] = options
+
+
+def _chain(given: Any) -> str:
+    """Return a chain as it is typed behind `stage=`, from that or from a list of stages."""
+    names = cast("list[Any]", given) if isinstance(given, list) else [given]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"stage: expected a chain such as sft+rl, or a list of stages, got {show(given)}")
+    return "+".join(names)
 
 
 def _unlifted(path: str, given: Any, expected: str = "a mapping of options") -> Any:
