@@ -8,7 +8,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.configuration.suggestion import paths_that_end_in, suggestion
 from burnish.platform.errors import BurnishError
 
 NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
@@ -92,6 +92,9 @@ def _unknown_key(key: str, arguments: Sequence[str], compose: Compose) -> str | 
     if not isinstance(parent, DictConfig):
         return f"{key}: unknown key; '{parent_path}' has no options"
     legal = [str(name) for name in parent if name != "hydra"]
+    typed = words[0].partition("=")[0].lstrip("+") if words else key
+    if meant := paths_that_end_in(typed, composed):
+        return f"{typed}: unknown key; did you mean {' or '.join(meant[:4])}?"
     if parent_path == "stages":
         return f"{key}: the chain has no such block{suggestion(parts[-1], legal)}; it has {', '.join(legal)}"
     if legal in ([], ["use"]):
