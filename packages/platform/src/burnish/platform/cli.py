@@ -11,12 +11,14 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from burnish.platform.configuration.arguments import parse
+from burnish.platform.configuration.arguments import Arguments, parse
 from burnish.platform.configuration.registry import PRESETS, available, known_slots
 from burnish.platform.errors import BurnishError, ConfigError
 
 USAGE = """\
 burnish train [file.yaml] [key=value ...]   run a chain of stages, as the command `train` does
+burnish describe slot=name                  what a component is, its options, defaults and legal values
+burnish describe slot                       what is installed for a slot
 burnish plugins list                        list the installed components and where they come from
 burnish --version                           print the installed versions
 """
@@ -70,11 +72,24 @@ def _train(words: Sequence[str]) -> None:
     from burnish.platform.configuration.composition import explained, printed_config
     from burnish.platform.runs.launch import launch
 
-    if arguments.is_print:
+    if arguments.is_help and arguments.paths:
+        _explain(arguments)
+    elif arguments.is_print:
         sys.stdout.write(printed_config(arguments.overrides))
     else:
         with explained(arguments.overrides):
             launch(arguments)
+
+
+def _explain(arguments: Arguments) -> None:
+    """Print what stands at paths of the config that the other words compose."""
+    from burnish.platform.configuration.composition import compose_config
+    from burnish.platform.configuration.describe import describe_path
+
+    config = compose_config(arguments.overrides)
+    for path in arguments.paths:
+        for line in describe_path(config, path):
+            sys.stdout.write(f"{line}\n")
 
 
 def _burnish(arguments: Sequence[str]) -> None:
@@ -83,14 +98,24 @@ def _burnish(arguments: Sequence[str]) -> None:
             _train(rest)
         case ["plugins", "list"]:
             _list_plugins()
+        case ["describe", asked]:
+            _describe(asked)
         case ["--version"]:
             _print_versions()
         case [] | ["--help" | "-h"]:
             sys.stdout.write(USAGE)
         case _:
             raise ConfigError(
-                f"unknown command '{' '.join(arguments)}'; legal: train, plugins list, --version"
+                f"unknown command '{' '.join(arguments)}'; legal: train, describe, plugins list, --version"
             )
+
+
+def _describe(asked: str) -> None:
+    from burnish.platform.configuration.describe import describe_component, describe_slot
+
+    slot, equals, name = asked.partition("=")
+    for line in describe_component(slot, name) if equals else describe_slot(slot):
+        sys.stdout.write(f"{line}\n")
 
 
 def _list_plugins() -> None:

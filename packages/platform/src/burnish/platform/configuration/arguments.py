@@ -3,6 +3,7 @@
 Hydra's own parser answers a wrong flag with several lines, and does not take a flag between two overrides.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ VALUED = {"--cfg": ("job", "hydra", "all"), "--package": (), "--config-dir": ()}
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 SHORT = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info", "-sc": "--shell-completion"}
 FLAGS = (*OURS, *PLAIN, *VALUED, "--info", "--shell-completion", *SHORT)
+PATH = re.compile(r"[A-Za-z]\w*(\.\w+)*(?<!\.yaml)(?<!\.yml)")
 COMMANDS = ("--cfg", "--info", "--multirun", "-m", "--run", "-r", "--shell-completion")
 """Flags that say what is to be done; at most one."""
 
@@ -25,6 +27,9 @@ class Arguments:
 
     overrides: tuple[str, ...]
     """What is composed: a file, `key=value`, `+group=option`, in the order given."""
+
+    paths: tuple[str, ...]
+    """Options, sections and components that are to be explained, with `--help`."""
 
     flags: tuple[str, ...]
     """What Hydra is told."""
@@ -70,9 +75,11 @@ def parse(words: Sequence[str]) -> Arguments:
     commands = [flag for flag in flags if flag in COMMANDS]
     if len(commands) > 1:
         raise ConfigError(f"{' and '.join(commands)} cannot be combined; give one of them")
+    paths = [word for word in overrides if PATH.fullmatch(word)] if {"-h", "--help"} & {*flags} else []
     is_job = flags == ["--cfg", "job"]
     return Arguments(
-        overrides=tuple(overrides),
+        overrides=tuple(word for word in overrides if word not in paths),
+        paths=tuple(paths),
         flags=tuple(flag for flag in flags if flag not in OURS),
         is_dry_run="--dry-run" in flags,
         is_print=is_job or "--print-config" in flags,

@@ -15,6 +15,12 @@ def is_out_of_range(kind: str) -> bool:
     return kind in _KINDS
 
 
+def range_of(annotation: Any) -> str:
+    """Return the range of an annotation's number in words without bounds of sanity; "" where it has none."""
+    bounds = {name: _number(bound) for name, bound in _parts(annotation)[0].items() if bound not in _SANE}
+    return _phrase(bounds)
+
+
 def range_phrase(annotation: Any, error: Mapping[str, Any]) -> str:
     """Return the range that an annotation states, in words: `above 0 and below 1`, `1 or more, or 'all'`.
 

@@ -1,0 +1,150 @@
+"""What a component is and what its options mean, in words: from its dataclass and the docstrings in it."""
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import pairwise
+from typing import Any, cast
+
+from burnish.platform.configuration.component import FunctionComponent
+from burnish.platform.configuration.config import Config, Sections
+from burnish.platform.configuration.option_types import legal, show
+from burnish.platform.configuration.options import MISSING, Option, options_of
+from burnish.platform.configuration.range_phrases import range_of
+from burnish.platform.configuration.registry import available, known_slots, name_of, provider, resolve
+from burnish.platform.configuration.slot_fields import SlotField
+from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.errors import ConfigError
+
+_WIDTH = 100
+_INDENT = 4
+
+
+def describe_slot(slot: str) -> Iterator[str]:
+    """Yield what is installed for a slot, a line each; ConfigError where there is no such slot."""
+    if slot not in (slots := known_slots()):
+        raise ConfigError(f"unknown slot '{slot}'{suggestion(slot, slots)}; legal: {', '.join(slots)}")
+    for name, found in available(slot).items():
+        yield f"{slot}={name}  from {found.origin}"
+        yield from _wrapped(_summary(resolve(slot, name)))
+
+
+def describe_component(slot: str, name: str) -> Iterator[str]:
+    """Yield what a component is, where it comes from, and its options with their defaults."""
+    found, origin = resolve(slot, name), provider(slot, name)
+    yield f"{slot}={name}  from {origin.origin} ({origin.value})"
+    yield from _about(found)
+    for option in options_of(found).values() if isinstance(found, type) else ():
+        default = MISSING if option.default is None else option.default()
+        path = f"stages.{name}.{option.name}" if slot == "stage" else option.name
+        yield from _option(option, path, default, docs_of(cast("type[Any]", found)).get(option.name, ""))
+
+
+def describe_path(config: Config, path: str) -> Iterator[str]:
+    """Yield what stands at a path of a config: an option, or a section or component with its options.
+
+    Raises:
+        ConfigError: nothing is there.
+    """
+    sections = {name: getattr(config, name) for name in options_of(Sections)}
+    holder: Any = None
+    held: Any = {**sections, **config.shared, "stages": config.stages}
+    for depth, part in enumerate(parts := path.split(".")):
+        names = _names(held)
+        if part not in names:
+            above = ".".join(parts[:depth]) or "a config"
+            raise ConfigError(
+                f"{path}: there is no such option{suggestion(part, names)}; {above} has "
+                f"{', '.join(names) or 'none'}"
+            )
+        holder, held = held, held[part] if isinstance(held, Mapping) else getattr(held, part)
+    if dataclasses.is_dataclass(holder):
+        kind = cast("type[Any]", type(holder))
+        yield from _option(options_of(kind)[part], path, held, docs_of(kind).get(part, ""))
+    if isinstance(held, Mapping) or not _names(held):
+        return
+    yield from _about(type(held))
+    for name, option in options_of(type(held)).items():
+        yield from _option(option, f"{path}.{name}", getattr(held, name), docs_of(type(held)).get(name, ""))
+
+
+def _names(held: Any) -> list[str]:
+    """Return what can stand behind a dot after this."""
+    if isinstance(held, Mapping):
+        return list(cast("Mapping[str, Any]", held))
+    is_plain = not dataclasses.is_dataclass(held) or isinstance(held, FunctionComponent)
+    return [] if is_plain else list(options_of(type(held)))
+
+
+def _option(option: Option, path: str, value: Any, doc: str) -> Iterator[str]:
+    """Yield an option with its value, what is legal, and what it means."""
+    if option.slot is not None:
+        yield from _held(option.slot, path, value)
+    elif option.is_section:
+        yield f"{path}: {', '.join(f'{path}.{name}' for name in _names(value))}"
+    else:
+        bounds = range_of(option.annotation)
+        allowed = legal(option.annotation) + (f" ({bounds})" if bounds else "")
+        yield f"{path}={'(required)' if value is MISSING else show(value)}  {allowed}"
+    yield from _wrapped(doc)
+
+
+def _held(declared: SlotField, path: str, value: Any) -> Iterator[str]:
+    """Yield the component or components at a path, and what else is installed."""
+    choices = ", ".join(available(declared.slot)) or "none is installed"
+    where = f"the one at the top, {declared.slot}" if declared.kind == "shared" else path
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        named = [f"{label}={name_of(declared.slot, member)}" for label, member in members.items()]
+        yield f"{path}.<label>=...  now: {', '.join(named) or 'none'}; components: {choices}"
+    elif declared.kind == "shared":
+        yield f"{path}: {where}={name_of(declared.slot, value)}; components: {choices}"
+    else:
+        name = "null" if value is None else name_of(declared.slot, value)
+        yield f"{path}={name}  components: {choices}"
+
+
+def _about(found: Callable[..., Any]) -> Iterator[str]:
+    """Yield the docstring of a component."""
+    source = found.function if isinstance(found, FunctionComponent) else found
+    yield from _wrapped(inspect.getdoc(source) or "")
+
+
+def _summary(found: Callable[..., Any]) -> str:
+    return (inspect.getdoc(found) or "").partition("\n\n")[0]
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """Yield the paragraphs of a docstring, indented and wrapped."""
+    for paragraph in filter(None, text.split("\n\n")):
+        yield from textwrap.wrap(
+            " ".join(paragraph.split()), _WIDTH, initial_indent=" " * _INDENT, subsequent_indent=" " * _INDENT
+        )
+
+
+@cache
+def docs_of(component: type[Any]) -> Mapping[str, str]:
+    """Return the docstring below each field of a dataclass, those of its bases included; "" is none."""
+    found: dict[str, str] = {}
+    for base in reversed(component.__mro__[:-1]):
+        try:
+            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        except (OSError, TypeError, SyntaxError):  # made without a source file
+            continue
+        body = tree.body if isinstance(tree, ast.ClassDef) else []
+        for field, after in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                found[field.target.id] = _text(after)
+    return found
+
+
+def _text(statement: ast.stmt) -> str:
+    """Return the text that a statement is, "" where it is none."""
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return inspect.cleandoc(text)
+        case _:
+            return ""

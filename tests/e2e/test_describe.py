@@ -1,0 +1,89 @@
+"""Options explain themselves: what `--help <path>` and `burnish describe` print."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from burnish.platform import cli
+from burnish.platform.configuration.config import Sections
+from burnish.platform.configuration.describe import docs_of
+from burnish.platform.configuration.options import options_of
+from burnish.platform.configuration.registry import available, known_slots, resolve
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.fixture
+def said(capsys):
+    """Return a function command, words -> status, lines printed, line of error."""
+
+    def say(command, *words):
+        status = cli.exit_status(command, {"train": cli._train, "burnish": cli._burnish}[command], words)
+        printed = capsys.readouterr()
+        return status, printed.out.splitlines(), printed.err.strip()
+
+    return say
+
+
+def test_an_option_says_its_value_what_is_legal_and_what_it_means(said):
+    status, lines, _ = said("train", "--help", "stages.rl.optimizer.b2")
+    assert status == 0
+    assert lines == [
+        "stages.rl.optimizer.b2=0.99  a number (0 to below 1)",
+        "    Decay of the second moment.",
+    ]
+
+
+def test_a_component_says_what_else_is_installed_and_its_options(said):
+    _, lines, _ = said("train", "--help", "stages.rl.advantage", "stages.rl.advantage=batch_mean")
+    assert lines[0] == "stages.rl.advantage=batch_mean  components: batch_mean, group_mean, leave_one_out"
+    assert any(line.startswith("stages.rl.advantage.scale=") for line in lines)
+
+
+def test_a_path_that_leads_nowhere_names_the_nearest(said):
+    status, lines, error = said("train", "--help", "stages.rl.advantages")
+    assert (status, lines) == (2, [])
+    assert "stages.rl.advantages: there is no such option (did you mean 'advantage'?)" in error
+
+
+@pytest.mark.parametrize("slot", known_slots())
+def test_every_component_is_described(said, slot):
+    _, listed, _ = said("burnish", "describe", slot)
+    for name in available(slot):
+        assert f"{slot}={name}  from " in "\n".join(listed)
+        status, lines, _ = said("burnish", "describe", f"{slot}={name}")
+        assert status == 0
+        assert lines[0].startswith(f"{slot}={name}  from ")
+        assert lines[1].startswith("    "), "what it is"
+
+
+@pytest.mark.parametrize("asked", ["engin", "engine=in_proces"])
+def test_what_is_not_installed_is_one_line(said, asked):
+    status, _, error = said("burnish", "describe", asked)
+    assert status == 2
+    assert "did you mean 'engine'" in error or "did you mean 'in_process'" in error
+
+
+def without_words(component):
+    """Return the options of a dataclass below which no docstring stands."""
+    docs = docs_of(component)
+    return [name for name, option in options_of(component).items() if not option.slot and not docs.get(name)]
+
+
+def test_every_option_of_everything_installed_has_words():
+    found = [resolve(slot, name) for slot in known_slots() for name in available(slot)]
+    sections = [option.annotation for option in options_of(Sections).values()]
+    components = [each for each in [*found, *sections] if isinstance(each, type)]
+    assert len(components) > 25
+    assert {each.__name__: without_words(each) for each in components if without_words(each)} == {}
+
+
+def test_twin_an_option_without_words_is_found():
+    @dataclass
+    class Silent:
+        loud: int = 3
+        """How loud."""
+        quiet: int = 4
+        also: int = 5
+
+    assert without_words(Silent) == ["quiet", "also"]
