@@ -43,7 +43,7 @@ def test_a_component_says_what_else_is_installed_and_its_options(said):
 def test_a_path_that_leads_nowhere_names_the_nearest(said):
     status, lines, error = said("train", "--help", "stages.rl.advantages")
     assert (status, lines) == (2, [])
-    assert "stages.rl.advantages: there is no such option (did you mean 'advantage'?)" in error
+    assert "stages.rl.advantages: no such option (did you mean 'advantage'?)" in error
 
 
 @pytest.mark.parametrize("slot", known_slots())

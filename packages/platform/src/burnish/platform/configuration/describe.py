@@ -53,22 +53,20 @@ def describe_path(config: Config, path: str) -> Iterator[str]:
     holder: Any = None
     held: Any = {**sections, **config.shared, "stages": config.stages}
     for depth, part in enumerate(parts := path.split(".")):
-        names = _names(held)
-        if part not in names:
-            above = ".".join(parts[:depth]) or "a config"
-            raise ConfigError(
-                f"{path}: there is no such option{suggestion(part, names)}; {above} has "
-                f"{', '.join(names) or 'none'}"
-            )
-        holder, held = held, held[part] if isinstance(held, Mapping) else getattr(held, part)
-    if dataclasses.is_dataclass(holder):
+        if part not in (names := _names(held)):
+            above, has = ".".join(parts[:depth]) or "a config", ", ".join(names) or "none"
+            raise ConfigError(f"{path}: no such option{suggestion(part, names)}; {above} has {has}")
+        holder, held = held, _below(held, part)
+    if not isinstance(holder, Mapping | None):
         kind = cast("type[Any]", type(holder))
-        yield from _option(options_of(kind)[part], path, held, docs_of(kind).get(part, ""))
+        yield from _option(options_of(kind)[parts[-1]], path, held, docs_of(kind).get(parts[-1], ""))
     if isinstance(held, Mapping) or not _names(held):
         return
-    yield from _about(type(held))
-    for name, option in options_of(type(held)).items():
-        yield from _option(option, f"{path}.{name}", getattr(held, name), docs_of(type(held)).get(name, ""))
+    component = cast("type[Any]", type(held))
+    yield from _about(component)
+    for name, option in options_of(component).items():
+        doc = docs_of(component).get(name, "")
+        yield from _option(option, f"{path}.{name}", getattr(held, name), doc)
 
 
 def _names(held: Any) -> list[str]:
@@ -76,7 +74,11 @@ def _names(held: Any) -> list[str]:
     if isinstance(held, Mapping):
         return list(cast("Mapping[str, Any]", held))
     is_plain = not dataclasses.is_dataclass(held) or isinstance(held, FunctionComponent)
-    return [] if is_plain else list(options_of(type(held)))
+    return [] if is_plain else list(options_of(cast("type[Any]", type(held))))
+
+
+def _below(held: Any, name: str) -> Any:
+    return cast("Mapping[str, Any]", held)[name] if isinstance(held, Mapping) else getattr(held, name)
 
 
 def _option(option: Option, path: str, value: Any, doc: str) -> Iterator[str]:
