@@ -1,5 +1,7 @@
-"""Options explain themselves: what `--help <path>` and `burnish describe` print."""
+"""Options and statistics explain themselves: what `--help <path>` and `burnish describe` print."""
 
+import json
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -9,6 +11,7 @@ from burnish.platform.configuration.config import Sections
 from burnish.platform.configuration.describe import docs_of
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.registry import available, known_slots, resolve
+from burnish.platform.statistics.metric import registered_metrics
 
 pytestmark = pytest.mark.fast
 
@@ -87,3 +90,15 @@ def test_twin_an_option_without_words_is_found():
         also: int = 5
 
     assert without_words(Silent) == ["quiet", "also"]
+
+
+def test_every_statistic_of_a_run_has_a_meaning(train, short, said):
+    finished = train("stage=sft+rl", *short, "run.name=m")
+    assert finished.returncode == 0, finished.stderr
+    rows = map(json.loads, (train.output / "m" / "metrics.jsonl").read_text().splitlines())
+    recorded = {name for row in rows for name in row} - {"stage", "step"}
+    assert len(recorded) > 35
+    patterns = [re.sub("<.+?>", "[^/]+", metric.name) for metric in registered_metrics() if metric.meaning]
+    assert [name for name in sorted(recorded) if not any(re.fullmatch(each, name) for each in patterns)] == []
+    _, lines, _ = said("burnish", "describe", "metrics")
+    assert "train/loss" in "\n".join(lines)

@@ -19,6 +19,7 @@ USAGE = """\
 burnish train [file.yaml] [key=value ...]   run a chain of stages, as the command `train` does
 burnish describe slot=name                  what a component is, its options, defaults and legal values
 burnish describe slot                       what is installed for a slot
+burnish describe metrics                    what the statistics of a run mean
 burnish plugins list                        list the installed components and where they come from
 burnish --version                           print the installed versions
 """
@@ -112,7 +113,12 @@ def _burnish(arguments: Sequence[str]) -> None:
 
 def _describe(asked: str) -> None:
     from burnish.platform.configuration.describe import describe_component, describe_slot
+    from burnish.platform.statistics.metric import describe_metrics
 
+    if asked == "metrics":
+        for metric, meaning in describe_metrics():
+            sys.stdout.write(f"{metric:40} {meaning}\n")
+        return
     slot, equals, name = asked.partition("=")
     for line in describe_component(slot, name) if equals else describe_slot(slot):
         sys.stdout.write(f"{line}\n")

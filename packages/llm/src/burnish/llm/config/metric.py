@@ -1,9 +1,24 @@
-"""The statistics of the train step that are worth a glance, importable without jax."""
+"""The statistics of the train step, importable without jax."""
 
 from burnish.platform.statistics.metric import Metric
 
-LOSS = Metric(name="train/loss", label="loss", order=10)
-"""What the optimizer steps bring down."""
-
-TOKENS = Metric(name="train/tokens", label="tokens", is_rate=True)
-"""Trained tokens."""
+LOSS = Metric(
+    name="train/loss",
+    label="loss",
+    order=10,
+    meaning="What the optimizer steps bring down: the objective's mean over an update's batch.",
+)
+TOKENS = Metric(
+    name="train/tokens",
+    label="tokens",
+    is_rate=True,
+    meaning="Tokens trained on, padding and prompts left out.",
+)
+TRAINING = (
+    LOSS,
+    TOKENS,
+    Metric(name="train/cross_entropy", meaning="Nats per trained token, before any weighting."),
+    Metric(name="train/grad_norm", meaning="Global norm of the gradient before it is clipped."),
+    Metric(name="train/learning_rate", meaning="The learning rate of the step, as the schedule has it."),
+    Metric(name="train/skipped", meaning="Updates left out because their gradient was not finite."),
+)

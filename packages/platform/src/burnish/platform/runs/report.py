@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from burnish.platform.statistics.metric import registered_metrics
+from burnish.platform.statistics.metric import shown_metrics
 from burnish.platform.statistics.rows import Row
 from burnish.platform.statistics.summary import ENDED_EARLY, EVALUATION_SCOPE, Summary
 
@@ -36,7 +36,7 @@ def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
 
 
 def _table(names: Sequence[str], summary: Summary) -> Table:
-    labels = {metric.name: metric.label for metric in registered_metrics()}
+    labels = {metric.name: label for metric, label in shown_metrics().items()}
     columns = _telling(names, summary, labels)
     titles = [labels.get(column, _spoken(column)) for column in columns]
     table = Table("", *titles, title=TITLE)

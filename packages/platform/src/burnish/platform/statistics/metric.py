@@ -1,10 +1,13 @@
-"""Which statistics are worth a glance while a run goes on: whoever records one registers it.
+"""What the recorded statistics mean, and which are worth a glance: whoever records one registers it.
 
-An entry point of the group `burnish.metric` names a `Metric`, in a module that imports nothing heavy.
+An entry point of the group `burnish.metric` names a `Metric` or a tuple of them, in a module that imports
+nothing heavy.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any, cast
 
 from burnish.platform.configuration.registry import METRICS, Provider, claims, load
 from burnish.platform.errors import ComponentError
@@ -12,12 +15,15 @@ from burnish.platform.errors import ComponentError
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A statistic that the console shows, and that the table at a run's end never leaves out."""
+    """A statistic in the rows of a run."""
 
     name: str
-    """What it is recorded as: `<scope>/<name>`."""
-    label: str
-    """The word before its value; of a rate, what is counted."""
+    """What it is recorded as: `<scope>/<name>`, with `<label>` for what a user names."""
+    meaning: str = ""
+    """What it says, and its unit."""
+    label: str | None = None
+    """The word before its value on the console and in the table at a run's end, of a rate what is counted;
+    None where it is shown on neither."""
     order: int = 100
     """Where it stands: the lowest first."""
     is_rate: bool = False
@@ -34,14 +40,34 @@ def registered_metrics() -> list[Metric]:
     """
     found: dict[str, tuple[Metric, Provider]] = {}
     for registered in chain.from_iterable(claims(METRICS).values()):
-        metric = load(registered)
-        where = f"{registered.origin} ({registered.value})"
-        if not isinstance(metric, Metric):
-            raise ComponentError(f"metric '{registered.name}' of {where} is no Metric")
-        _, other = found.setdefault(metric.name, (metric, registered))
-        if other is not registered:
-            raise ComponentError(
-                f"metric '{metric.name}' is registered by {other.origin} ({other.value}) and by {where}; "
-                "uninstall one"
-            )
+        for metric in _loaded(registered):
+            _, other = found.setdefault(metric.name, (metric, registered))
+            if other is not registered:
+                raise ComponentError(
+                    f"metric '{metric.name}' is registered by {_where(other)} and by {_where(registered)}; "
+                    "uninstall one"
+                )
     return sorted((metric for metric, _ in found.values()), key=lambda metric: (metric.order, metric.name))
+
+
+def shown_metrics() -> dict[Metric, str]:
+    """Return those that the console shows, in their order, with their labels."""
+    return {metric: metric.label for metric in registered_metrics() if metric.label is not None}
+
+
+def describe_metrics() -> Iterator[tuple[str, str]]:
+    """Yield the name and meaning of every registered statistic, by name."""
+    for metric in sorted(registered_metrics(), key=lambda metric: metric.name):
+        yield metric.name, metric.meaning
+
+
+def _loaded(registered: Provider) -> tuple[Metric, ...]:
+    loaded = load(registered)
+    metrics = cast("tuple[Any, ...]", loaded) if isinstance(loaded, tuple) else (loaded,)
+    if not all(isinstance(metric, Metric) for metric in metrics):
+        raise ComponentError(f"metric '{registered.name}' of {_where(registered)} is no Metric")
+    return metrics
+
+
+def _where(registered: Provider) -> str:
+    return f"{registered.origin} ({registered.value})"

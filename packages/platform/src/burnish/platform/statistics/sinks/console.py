@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from burnish.platform.statistics.metric import Metric, registered_metrics
+from burnish.platform.statistics.metric import Metric, shown_metrics
 from burnish.platform.statistics.sink import RunEnd, SinkRow
 from burnish.platform.statistics.summary import EVALUATION_SCOPE
 
@@ -22,7 +22,7 @@ class ConsoleSink:
     def __init__(self, print_every_steps: int, console: Console | None = None) -> None:
         """Print to `console`, by default standard output."""
         self._console = Console(soft_wrap=True) if console is None else console
-        self._metrics = registered_metrics()
+        self._metrics = list(shown_metrics())
         self._every = print_every_steps
         self._progress: Progress | None = None
         self._task: TaskID | None = None

@@ -1,0 +1,14 @@
+"""What a run records of every step, whatever its stages do."""
+
+from burnish.platform.statistics.metric import Metric
+
+RUN = (
+    Metric(name="time/step_seconds", meaning="Seconds from the row before to this one, by the clock."),
+    Metric(name="time/<span>_seconds", meaning="Seconds of a part of the step, as `run.span` names it."),
+    Metric(name="compile/count", meaning="Programs compiled during the step; 0 once all shapes are known."),
+    Metric(name="compile/seconds", meaning="Seconds that compiling them took."),
+    Metric(
+        name="memory/peak_bytes",
+        meaning="Most bytes in use so far: of the device where it tells, else of the process.",
+    ),
+)
