@@ -30,7 +30,7 @@ def names_of_others(root: Path) -> set[str]:
             if group.removeprefix("burnish.") not in NOT_COMPONENTS:
                 names |= set(points)
             if group == "burnish.metric":
-                names |= {named(value).name for value in points.values()}
+                names |= {metric.name for value in points.values() for metric in named(value)}
     return names - set(OWN_WORDS)
 
 
