@@ -42,7 +42,9 @@ def directory(tmp_path):
 
 
 def load(directory, tokenizer=AutoTokenizer()):  # noqa: B008 - it is frozen
-    load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=tokenizer)).check_params()
+    bundle = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=tokenizer))
+    bundle.check_params()
+    bundle.load_params()
 
 
 def said_of(function, *arguments, **options):
