@@ -20,5 +20,5 @@ TRAINING = (
     Metric(name="train/cross_entropy", meaning="Nats per trained token, before any weighting."),
     Metric(name="train/grad_norm", meaning="Global norm of the gradient before it is clipped."),
     Metric(name="train/learning_rate", meaning="The learning rate of the step, as the schedule has it."),
-    Metric(name="train/skipped", meaning="Updates left out because their gradient was not finite."),
+    Metric(name="train/skipped", meaning="Share of updates left out because their gradient was not finite."),
 )

@@ -16,7 +16,7 @@ ROLLOUT = (
     Metric(
         name="reward/failed", meaning="Completions whose reward raised, returned no number or took too long."
     ),
-    Metric(name="reward/failed/<label>", meaning="The same, of one reward."),
+    Metric(name="reward/failed/<label>/<reason>", meaning="The same, of one reward and for one reason."),
     Metric(
         name="reward/mixed_groups",
         meaning="Share of prompts whose completions differ in reward: the others teach nothing.",
