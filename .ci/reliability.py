@@ -11,6 +11,7 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,27 +121,32 @@ def main() -> int:
     """Write or check the page."""
     if "--check" in sys.argv[1:]:
         return check()
-    files = [file for section in SECTIONS.values() for file in section]
-    with tempfile.TemporaryDirectory() as directory:
-        report = Path(directory) / "report.xml"
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-m",
-            "slow or not slow",
-            "-o",
-            "junit_family=xunit1",  # the one with what tests have counted
-            f"--junitxml={report}",
-            *files,
-        ]
-        if status := subprocess.run(command, cwd=ROOT, check=False).returncode:
+    rows: dict[tuple[str, str], Row] = {}
+    for folder, files in groupby(sorted(chain(*SECTIONS.values())), lambda file: str(Path(file).parent)):
+        if status := run(folder, list(files), rows):
             return status
-        rows = read(report)
     PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+def run(folder: str, files: list[str], rows: dict[tuple[str, str], Row]) -> int:
+    """Run a folder's tests in a process of their own, as its fixtures expect, and add what they report.
+
+    Of junit's families the first holds what tests have counted.
+    """
+    print(f"== {folder}", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        options = ["-q", "-m", "slow or not slow", "-o", "junit_family=xunit1", f"--junitxml={report}"]
+        command = [sys.executable, "-m", "pytest", *options, *files]
+        if status := subprocess.run(command, cwd=ROOT, check=False).returncode:
+            return status
+        for case in ElementTree.parse(report).iter("testcase"):
+            file = case.attrib["classname"].replace(".", "/") + ".py"
+            name = case.attrib["name"].partition("[")[0]
+            rows.setdefault((file, name), Row()).add(case)
     return 0
 
 
@@ -154,16 +160,6 @@ def check() -> int:
         for name in sorted(names):
             print(f"docs/reliability.md {word}: {name}")
     return there != wanted
-
-
-def read(report: Path) -> dict[tuple[str, str], Row]:
-    """Return the rows of a junit report by file and test function."""
-    rows: dict[tuple[str, str], Row] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        file = case.attrib["classname"].replace(".", "/") + ".py"
-        name = case.attrib["name"].partition("[")[0]
-        rows.setdefault((file, name), Row()).add(case)
-    return rows
 
 
 def page(rows: Mapping[tuple[str, str], Row]) -> Iterator[str]:
