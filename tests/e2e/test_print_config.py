@@ -108,3 +108,21 @@ def test_help_whose_reader_has_gone_ends_without_a_word(tmp_path):
     with os.fdopen(writer, "wb") as gone:
         ended = subprocess.run(command, cwd=tmp_path, stdout=gone, stderr=subprocess.PIPE, check=False)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("words", [["--cfg", "job"], ["--print-config"]])
+@pytest.mark.parametrize(
+    "wrong", ["stages.sft.steps=0", "+nonsense=3", "run.seed=x", "stages.rl.samples_per_prompt=1"]
+)
+def test_what_a_run_refuses_is_not_printed(command, words, wrong):
+    refused, _, said = command("--dry-run", wrong)
+    assert refused == 2
+    assert command(*words, wrong) == (2, "", said)
+
+
+def test_presets_in_a_directory_of_ones_own_are_printed_too(command, tmp_path):
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text("# @package _global_\nrun: {seed: 77}\n")
+    for flags in (["--cfg", "job"], ["--print-config"]):
+        status, out, _ = command(*flags, "--config-dir", "own", "+experiment=mine")
+        assert (status, yaml.safe_load(out)["run"]["seed"]) == (0, 77)

@@ -23,6 +23,10 @@ class ConfigError(BurnishError, ValueError):
     """A value, key or combination in the configuration that is not legal."""
 
 
+class RequiredError(ConfigError):
+    """An option that has no default and no value."""
+
+
 @contextmanager
 def placed(
     path: str, kind: type[ValueError] = ConfigError, *, at_top: Collection[str] = ()

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import ConfigError
 
-OURS = ("--dry-run", "--print-config", "--version")
+OURS = ("--dry-run", "--version")
 PLAIN = ("--help", "-h", "--hydra-help", "--resolve", "--multirun", "-m", "--run", "-r")
 VALUED = {"--cfg": ("job", "hydra", "all"), "--package": (), "--config-dir": ()}
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+PRINT = "--print-config"
+"""Is `--cfg job` in words."""
 SHORT = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info", "-sc": "--shell-completion"}
-FLAGS = (*OURS, *PLAIN, *VALUED, "--info", "--shell-completion", *SHORT)
+FLAGS = (*OURS, PRINT, *PLAIN, *VALUED, "--info", "--shell-completion", *SHORT)
 PATH = re.compile(r"[A-Za-z]\w*(\.\w+)*(?<!\.yaml)(?<!\.yml)")
 COMMANDS = ("--cfg", "--info", "--multirun", "-m", "--run", "-r", "--shell-completion")
 """Flags that say what is to be done; at most one."""
@@ -64,6 +66,9 @@ def parse(words: Sequence[str]) -> Arguments:
         name, equals, value = word.partition("=")
         if name not in FLAGS:
             raise ConfigError(f"unknown flag '{name}'{suggestion(name, FLAGS)}; train --help lists them")
+        if name == PRINT:
+            flags += ["--cfg", "job"]
+            continue
         name = SHORT.get(name, name)
         if equals:
             rest.insert(0, value)
@@ -76,13 +81,13 @@ def parse(words: Sequence[str]) -> Arguments:
     if len(commands) > 1:
         raise ConfigError(f"{' and '.join(commands)} cannot be combined; give one of them")
     paths = [word for word in overrides if PATH.fullmatch(word)] if {"-h", "--help"} & {*flags} else []
-    is_job = flags == ["--cfg", "job"]
+    of_hydra = tuple(flag for flag in flags if flag not in OURS)
     return Arguments(
         overrides=tuple(word for word in overrides if word not in paths),
         paths=tuple(paths),
-        flags=tuple(flag for flag in flags if flag not in OURS),
+        flags=of_hydra,
         is_dry_run="--dry-run" in flags,
-        is_print=is_job or "--print-config" in flags,
+        is_print=of_hydra == ("--cfg", "job"),
         is_version="--version" in flags,
     )
 

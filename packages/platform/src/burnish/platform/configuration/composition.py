@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import resolve
 from burnish.platform.configuration.user_file import user_file
 from burnish.platform.configuration.words import written_out
-from burnish.platform.errors import BurnishError, ConfigError
+from burnish.platform.errors import BurnishError, ConfigError, RequiredError
 
 HYDRA_VERSION = "1.3"
 USER_FILE = "+file=user"
@@ -42,9 +42,16 @@ def compose_config(overrides: Sequence[str] = ()) -> Config:
 
 
 def printed_config(arguments: Sequence[str]) -> str:
-    """Return every option with its value as YAML, and nothing of Hydra's own."""
+    """Return every option with its value as YAML, `???` for one that is required, and nothing of Hydra's own.
+
+    Raises:
+        BurnishError: what a run refuses, but for values that are not there yet.
+    """
     with explained(arguments):
-        return RULE + OmegaConf.to_yaml(settle(compose_raw(arguments)))
+        composed = compose_raw(arguments)
+        with suppress(RequiredError):
+            checked(composed)
+        return RULE + OmegaConf.to_yaml(settle(composed))
 
 
 @contextmanager

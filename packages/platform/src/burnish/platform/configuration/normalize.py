@@ -25,7 +25,7 @@ from burnish.platform.configuration.registry import (
 )
 from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.configuration.suggestion import suggestion
-from burnish.platform.errors import ConfigError, placed
+from burnish.platform.errors import ConfigError, RequiredError, placed
 
 
 class Checked(NamedTuple):
@@ -125,7 +125,7 @@ class _Reader:
             elif name in given:
                 checked[name] = self._option(option, where, given[name])
             elif option.default is None:
-                raise ConfigError(_required(where))
+                raise RequiredError(_required(where))
         values, plain = _parted(checked)
         with placed(path, ValueError):
             value = kind(**values)
@@ -137,7 +137,7 @@ class _Reader:
         if option.is_section:
             return self.section(option.annotation, path, given)
         if given == MISSING:
-            raise ConfigError(_required(path))
+            raise RequiredError(_required(path))
         given = as_number(option.annotation, given)
         return Checked(check(path, option.annotation, given), given)
 
