@@ -15,6 +15,8 @@ CASES = [
     ("", "+experiment=cntrl", r"did you mean '(\w+)'", "+experiment={0}"),
     ("stage=sft", "stages.sft.stpes=3", r"did you mean '(\w+)'", "stages.sft.{0}=3"),
     ("stage=sft", "--dryrun", r"did you mean '(\S+)'", "{0}"),
+    ("", "algorithm=rloo", r"write (\+algorithm@stages\.rl=rloo)$", "{0}"),
+    ("", "experiment=control", r"write (\+experiment=control)$", "{0}"),
     ("", "stage=sft,eval", r"add (-m) to run each", "{0} stage=sft,eval"),
     ("stage=sft", "stages.rl.steps=3", r"it has (\w+)$", "stages.{0}.steps=3"),
     ("stage=sft", "stages.sft.engine.slots=3", r"set (engine\S+) for every stage", "{0}"),

@@ -8,6 +8,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from burnish.platform.configuration.registry import known_slots
 from burnish.platform.configuration.suggestion import paths_that_end_in, suggestion
 from burnish.platform.errors import BurnishError
 
@@ -120,7 +121,28 @@ def _unknown_choice(key: str, arguments: Sequence[str], compose: Compose) -> str
         return (
             f"'{key}' is not chosen at the top; did you mean {' or '.join(f'{choice}=' for choice in near)}?"
         )
+    if composed is not None and key.isidentifier() and key not in known_slots():
+        return _preset(key, arguments, composed, compose)
     return f"{key}: no stage of the chain has this slot; choose a stage that has it, or leave it out"
+
+
+def _preset(key: str, arguments: Sequence[str], composed: DictConfig, compose: Compose) -> str:
+    """Say where a preset goes: to the whole config, or to the blocks whose options it sets."""
+    name = next(word for word in arguments if word.startswith(f"{key}=")).partition("=")[2]
+    others = [word for word in arguments if not word.startswith(f"{key}=")]
+    whole = compose([*others, f"+{key}={name}"])
+    places = [key] if whole is not None and key not in whole else []
+    for block in [] if places else _keys(composed, "stages"):
+        changed = compose([*others, f"+{key}@stages.{block}={name}"])
+        path = f"stages.{block}"
+        if changed is not None and _keys(changed, path) == _keys(composed, path):
+            places.append(f"{key}@stages.{block}")
+    words = " or ".join(f"+{place}={name}" for place in places)
+    return f"'{key}' is a group of presets" + (f": write {words}" if words else "; train --help lists them")
+
+
+def _keys(composed: DictConfig, path: str) -> list[str]:
+    return [str(key) for key in OmegaConf.select(composed, path)]
 
 
 def _about_a_word(error: Exception, arguments: Sequence[str], compose: Compose) -> str:

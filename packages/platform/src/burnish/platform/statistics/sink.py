@@ -96,5 +96,5 @@ def require_own_places(components: Mapping[str, SinkComponent]) -> None:
         if place and writer != label:
             raise ConfigError(
                 f"logging.sinks.{label} would write '{place}' of the run, as logging.sinks.{writer} does; "
-                f"take one away: ~sink@logging.sinks.{label}"
+                f"take one away: logging.sinks.{label}=null"
             )
