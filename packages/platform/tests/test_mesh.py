@@ -1,7 +1,7 @@
 import pytest
 from jax.sharding import AxisType
 
-from burnish.platform.device.mesh import build_mesh
+from burnish.platform.device.mesh import build_mesh, idle
 from burnish.platform.errors import ConfigError
 
 pytestmark = pytest.mark.fast
@@ -20,3 +20,9 @@ def test_build_mesh_over_fewer_devices_takes_the_first():
 def test_build_mesh_that_does_not_divide_the_devices_says_what_would():
     with pytest.raises(ConfigError, match=r"= 3 does not fit 8 cpu device\(s\).*one of 1, 2, 4, 8"):
         build_mesh(dp=3)
+
+
+def test_idle_devices_are_told_of_unless_they_are_parts_of_one_processor():
+    assert idle(1, 8, "gpu") == "uses 1 of 8 devices; jax.mesh.fsdp=8 would use all"
+    assert idle(8, 8, "gpu") is None
+    assert idle(1, 8, "cpu") is None

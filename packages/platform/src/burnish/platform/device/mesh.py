@@ -36,7 +36,12 @@ def build_mesh(dp: int = 1, fsdp: int = 1, tp: int = 1, *, devices: Sequence[Any
 
 def idle_devices(mesh: Mesh) -> str | None:
     """Say how many of the local devices a mesh leaves idle, and what would use them; None for none."""
-    available = jax.local_device_count()
-    if mesh.size == available:
+    devices = jax.local_devices()
+    return idle(mesh.size, len(devices), devices[0].platform)
+
+
+def idle(used: int, available: int, platform: str) -> str | None:
+    """Say it of numbers: several devices of platform `cpu` are one processor, however it is divided."""
+    if used == available or platform == "cpu":
         return None
-    return f"uses {mesh.size} of {available} devices; jax.mesh.fsdp={available} would use all"
+    return f"uses {used} of {available} devices; jax.mesh.fsdp={available} would use all"
