@@ -48,6 +48,10 @@ from burnish.llm.weights import save_huggingface
         ("steps=10", ["steps: unknown key; did you mean stages.sft.steps or stages.rl.steps?"]),
         ("sft.steps=10", ["sft.steps: unknown key; did you mean stages.sft.steps?"]),
         ("stages.sft.lr=1", ["stages.sft.lr: unknown key; did you mean stages.sft.optimizer.learning_rate?"]),
+        (
+            "stage=rl+rl stages.rl.lr=1",
+            ["stages.rl.lr: unknown key; did you mean stages.rl.optimizer.learning_rate?"],
+        ),
         ("stage=sft +nonsense=3", ["nonsense: unknown key", "legal keys: run, jax, checkpoint, logging"]),
         ("stage=sft +run.names=x", ["run.names: unknown key (did you mean 'name'?)"]),
         ("stage=sft stages.rl.steps=3", ["stages.rl: the chain has no such block", "it has sft"]),
@@ -241,3 +245,10 @@ def test_a_plugin_that_fails_to_import_is_named_with_its_distribution(
         in line
     )
     assert not train.output.exists()
+
+
+def test_keep_best_of_a_statistic_that_no_stage_here_records_is_refused(command, one_stage):
+    words = [word.replace("steps=400", "steps=2") for word in one_stage]
+    status, _, err = command(*words, "checkpoint.keep_best=policy/ratio")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "checkpoint.keep_best=policy/ratio: no row has this metric" in err

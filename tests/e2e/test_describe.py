@@ -2,13 +2,16 @@
 
 import json
 import re
+import sys
 from dataclasses import dataclass
 
 import pytest
 
 from burnish.platform import cli
+from burnish.platform.configuration.composition import compose_config
 from burnish.platform.configuration.config import Sections
-from burnish.platform.configuration.describe import docs_of
+from burnish.platform.configuration.describe import describe_path
+from burnish.platform.configuration.field_docs import docs_of
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.registry import available, known_slots, resolve
 from burnish.platform.statistics.metric import registered_metrics
@@ -60,17 +63,62 @@ def test_every_component_is_described(said, slot):
         assert lines[1].startswith("    "), "what it is"
 
 
-@pytest.mark.parametrize("asked", ["engin", "engine=in_proces"])
-def test_what_is_not_installed_is_one_line(said, asked):
-    status, _, error = said("burnish", "describe", asked)
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    {
+        "a slot": (["engin"], "unknown slot 'engin' (did you mean 'engine'?)"),
+        "a component": (["engine=in_proces"], "did you mean 'in_process'"),
+        "the slot of a component": (["engin=in_process"], "unknown slot 'engin' (did you mean 'engine'?)"),
+        "nothing": ([], "describe takes one thing"),
+        "a flag": (["--help"], "describe takes one thing"),
+    }.values(),
+)
+def test_what_is_not_installed_is_one_line(said, asked, told):
+    status, _, error = said("burnish", "describe", *asked)
     assert status == 2
-    assert "did you mean 'engine'" in error or "did you mean 'in_process'" in error
+    assert told in error
+
+
+def test_a_preset_is_its_file(said):
+    _, lines, _ = said("burnish", "describe", "experiment=control")
+    assert lines[0] == "experiment=control  a preset"
+    assert "  - override /stage: sft+sft" in lines
+    assert "experiment=control  a preset" in said("burnish", "describe", "experiment")[1]
+
+
+def test_a_component_of_ones_own_is_found_where_the_command_is_typed(said, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "near_reward.py").write_text('def fair(samples):\n    """Half for everybody."""\n')
+    _, lines, _ = said("burnish", "describe", "reward=near_reward:fair")
+    assert lines[1] == "    Half for everybody."
+    words = ["stages.rl.rewards.own=near_reward:fair", "--help", "stages.rl.rewards.own"]
+    assert said("train", *words)[1] == ["    Half for everybody."]
+
+
+def paths_below(held, path):
+    """Yield every path of a config that has something below it, and each option."""
+    below = held if isinstance(held, dict) else {}
+    yield path
+    for name, inner in below.items():
+        if name != "use" and (inner is not None or "." not in path):
+            yield from paths_below(inner, f"{path}.{name}")
+
+
+def test_no_path_of_a_config_is_without_words():
+    config = compose_config(["stages.rl.advantage=leave_one_out"])
+    names = [name for name in config.resolved if name not in config.shared]
+    paths = [path for name in [*names, "engine"] for path in paths_below(config.resolved[name], name)]
+    assert len(paths) > 80
+    for path in paths:
+        assert list(describe_path(config, path)), path
 
 
 def without_words(component):
     """Return the options of a dataclass below which no docstring stands."""
     docs = docs_of(component)
-    return [name for name, option in options_of(component).items() if not option.slot and not docs.get(name)]
+    kinds = {name: option.slot and option.slot.kind for name, option in options_of(component).items()}
+    return [name for name, kind in kinds.items() if kind in (None, "slots") and not docs.get(name)]
 
 
 def test_every_option_of_everything_installed_has_words():
@@ -92,13 +140,23 @@ def test_twin_an_option_without_words_is_found():
     assert without_words(Silent) == ["quiet", "also"]
 
 
+KNOWN = {"<label>": "exact_match", "<span>": "(evaluation|reward|rollout|save|train|update)"}
+
+
+def without_meaning(recorded, metrics):
+    """Return the statistics that none of these metrics describes."""
+    patterns = [re.sub("<.+?>", lambda part: KNOWN.get(part[0], "[^/]+"), metric.name) for metric in metrics]
+    return [name for name in sorted(recorded) if not any(re.fullmatch(each, name) for each in patterns)]
+
+
 def test_every_statistic_of_a_run_has_a_meaning(train, short, said):
     finished = train("stage=sft+rl", *short, "run.name=m")
     assert finished.returncode == 0, finished.stderr
     rows = map(json.loads, (train.output / "m" / "metrics.jsonl").read_text().splitlines())
     recorded = {name for row in rows for name in row} - {"stage", "step"}
     assert len(recorded) > 35
-    patterns = [re.sub("<.+?>", "[^/]+", metric.name) for metric in registered_metrics() if metric.meaning]
-    assert [name for name in sorted(recorded) if not any(re.fullmatch(each, name) for each in patterns)] == []
+    assert without_meaning(recorded, registered_metrics()) == []
+    fewer = [metric for metric in registered_metrics() if metric.name not in ("eval/accuracy", "reward/mean")]
+    assert without_meaning(recorded, fewer) == ["eval/accuracy", "reward/mean"], "a twin"
     _, lines, _ = said("burnish", "describe", "metrics")
     assert "train/loss" in "\n".join(lines)

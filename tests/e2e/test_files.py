@@ -1,12 +1,14 @@
 """What a user's YAML file may say, as the command line says it."""
 
 import math
+import re
 import sys
 
 import pytest
 import yaml
 
 from burnish.platform.configuration.composition import compose_config
+from burnish.platform.errors import ConfigError
 
 pytestmark = pytest.mark.fast
 
@@ -29,13 +31,13 @@ def test_a_chain_is_what_it_is_behind_stage(composed, chain):
 
 
 def test_blocks_that_name_another_stage_than_the_chain_are_refused(composed):
-    with pytest.raises(Exception, match="contradicts the chosen 'sft'"):
+    with pytest.raises(ConfigError, match="contradicts the chosen 'sft'"):
         composed("{stage: sft, stages: {sft: {use: rl}}}")
 
 
 @pytest.mark.parametrize("value", ["3", "null", "[1]", "[]", "{}"])
 def test_a_chain_of_something_else_is_refused(composed, value):
-    with pytest.raises(Exception, match="stage: expected a chain such as sft"):
+    with pytest.raises(ConfigError, match="stage: expected a chain such as sft"):
         composed(f"stage: {value}")
 
 
@@ -79,3 +81,40 @@ def test_a_module_beside_the_file_is_found(composed, tmp_path, monkeypatch):
     (tmp_path / "beside_the_file.py").write_text("def halves(samples):\n    return [0.5 for _ in samples]\n")
     text = "{stage: rl, stages: {rl: {rewards: {mine: 'beside_the_file:halves'}}}}"
     assert list(composed(text).stages["rl"].rewards) == ["exact_match", "mine"]
+
+
+CHOSEN_AFTER = [
+    ("{rl: {rewards: {exact_match: null}}}", "stages.rl.rewards.exact_match=exact_match"),
+    ("{rl: {rewards: {exact_match: null}}}", "reward@stages.rl.rewards.exact_match=format"),
+]
+
+
+@pytest.mark.parametrize(("stages", "word"), CHOSEN_AFTER)
+def test_what_a_file_removes_the_command_line_may_choose(composed, stages, word):
+    text = f"{{stage: rl, stages: {stages}}}"
+    assert list(composed(text, word).stages["rl"].rewards) == ["exact_match"]
+    with pytest.raises(ConfigError, match="there is nothing to learn from"):
+        composed(text)
+
+
+def test_what_the_record_of_a_run_removes_the_command_line_may_choose(composed):
+    text = yaml.safe_dump(compose_config(["stage=sft", "logging.sinks.console=null"]).resolved)
+    assert "console" in composed(text, "logging.sinks.console=console").logging.sinks
+
+
+def test_a_removal_of_what_is_not_there_is_refused(composed):
+    said = "rewards.exact_mtach: null removes what is not there (did you mean 'exact_match'?)"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        composed("{stage: rl, stages: {rl: {rewards: {exact_mtach: null}}}}")
+    with pytest.raises(ConfigError, match=r"sinks\.consoles: null removes what is not there"):
+        compose_config(["stage=rl", "logging.sinks.consoles=null"])
+
+
+def test_what_a_file_adds_the_command_line_may_remove(composed):
+    text = "{stage: rl, stages: {rl: {rewards: {shape: format}}}}"
+    assert list(composed(text, "stages.rl.rewards.shape=null").stages["rl"].rewards) == ["exact_match"]
+
+
+def test_a_list_deep_in_a_file_is_told_in_words(composed):
+    with pytest.raises(ConfigError, match="expected a mapping of options, got a list"):
+        composed("{stage: rl, evaluation: {rewards: [exact_match]}}")

@@ -25,6 +25,15 @@ def test_train_when_the_mode_is_multirun_then_it_is_swept(train, tmp_path):
     assert runs(tmp_path) == ["x", "x-2"]
 
 
+@pytest.mark.parametrize("word", ["hydra.mode=MULTIRUN", "++hydra.mode=MULTIRUN", "mine.yaml"])
+def test_train_when_the_mode_is_multirun_then_a_dry_run_leaves_nothing(train, tmp_path, word):
+    (tmp_path / "mine.yaml").write_text("hydra: {mode: MULTIRUN}")
+    before = sorted(tmp_path.iterdir())
+    status, _, err = train(word, "stage=toy", "--dry-run")
+    assert (status, err) == (0, "")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_train_when_not_swept_then_options_of_hydra_still_hold(train, tmp_path):
     status, _, err = train(
         "stage=toy", "hydra.run.dir=kept", "hydra.output_subdir=.hydra", "run.name=${hydra:job.name}-1"
@@ -35,7 +44,11 @@ def test_train_when_not_swept_then_options_of_hydra_still_hold(train, tmp_path):
 
 
 def test_train_when_hydra_is_asked_for_nothing_then_a_config_may_still_name_it(train, tmp_path):
-    status, _, err = train("stage=toy", "run.name=${hydra:job.name}-${hydra:runtime.choices.stage}")
+    words = [
+        "run.name=${hydra:job.name}-${hydra:runtime.choices.stage}",
+        "run.output_dir=${hydra:runtime.output_dir}/runs",
+    ]
+    status, _, err = train("stage=toy", *words)
     assert (status, err) == (0, "")
     assert runs(tmp_path) == ["train-toy"]
 

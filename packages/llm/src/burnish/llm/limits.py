@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 
@@ -12,6 +12,9 @@ SKIPPED = "train/skipped"
 @dataclass(kw_only=True)
 class SkippedUpdates:
     """Counts updates in a row that the train step skipped; a part of checkpoints, so a restart counts on."""
+
+    state_version: ClassVar[int] = 0
+    """It changes when a committed row is looked at and never in a step, so what it is goes with that row."""
 
     limit: int
     """Updates in a row after which `exceeded` gives a reason to stop."""

@@ -67,9 +67,7 @@ def _train(words: Sequence[str]) -> None:
     if arguments.is_version:
         _print_versions()
         return
-    if os.getcwd() not in sys.path:
-        # A user's own `engine=my_module:MyEngine` lies where the command is typed.
-        sys.path.append(os.getcwd())
+    _see_working_directory()
     from burnish.platform.configuration.composition import explained, printed_config
     from burnish.platform.runs.launch import launch
 
@@ -80,6 +78,12 @@ def _train(words: Sequence[str]) -> None:
     else:
         with explained(arguments.overrides):
             launch(arguments)
+
+
+def _see_working_directory() -> None:
+    """Let modules be imported that lie where the command is typed, as a user's own `my_module:MyEngine`."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def _explain(arguments: Arguments) -> None:
@@ -99,8 +103,11 @@ def _burnish(arguments: Sequence[str]) -> None:
             _train(rest)
         case ["plugins", "list"]:
             _list_plugins()
-        case ["describe", asked]:
+        case ["describe", asked] if not asked.startswith("-"):
+            _see_working_directory()
             _describe(asked)
+        case ["describe", *_]:
+            raise ConfigError("describe takes one thing: slot=name, a slot, or metrics")
         case ["--version"]:
             _print_versions()
         case [] | ["--help" | "-h"]:

@@ -9,7 +9,7 @@ what `mismatch_baseline` says, where that is less.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -63,6 +63,9 @@ class NoiseFloor:
 class MismatchLimit:
     """Nats per token that the first update of a rollout may find; a part of checkpoints."""
 
+    state_version: ClassVar[int] = 0
+    """It changes when a committed row is looked at and never in a step, so what it is goes with that row."""
+
     nats: float
     """The limit; with a floor, the largest that was measured, 0 before the first time; lowered where the
     baseline is complete and allows less."""
@@ -103,8 +106,8 @@ class MismatchLimit:
         """Return the limit, and the baseline with what it was measured on."""
         if self.floor is None:
             return Snapshot(json={"nats": self.nats})
-        baseline, numerics = asdict(self.baseline), dict(self.floor.numerics)
-        return Snapshot(json={"nats": self.nats, "baseline": baseline, "numerics": numerics})
+        measured = {"baseline": asdict(self.baseline), "numerics": dict(self.floor.numerics)}
+        return Snapshot(json={"nats": self.nats, **measured})
 
     def load_state(self, restored: Restored) -> None:
         """Take the limit up again; where other numerics measured it, or no baseline is there, begin anew."""

@@ -18,7 +18,7 @@ PRINT = "--print-config"
 """Is `--cfg job` in words."""
 SHORT = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info", "-sc": "--shell-completion"}
 FLAGS = (*OURS, PRINT, *PLAIN, *VALUED, "--info", "--shell-completion", *SHORT)
-PATH = re.compile(r"[A-Za-z]\w*(\.\w+)*(?<!\.yaml)(?<!\.yml)")
+PATH = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)*(?<!\.yaml)(?<!\.yml)")
 COMMANDS = ("--cfg", "--info", "--multirun", "-m", "--run", "-r", "--shell-completion")
 """Flags that say what is to be done; at most one."""
 
@@ -45,7 +45,8 @@ class Arguments:
     @property
     def is_sweep(self) -> bool:
         """Whether every combination of comma-separated values is run."""
-        return bool({"-m", "--multirun"} & {*self.flags}) or "hydra.mode=MULTIRUN" in self.overrides
+        words = {word.lstrip("+") for word in self.overrides}
+        return bool({"-m", "--multirun"} & {*self.flags}) or "hydra.mode=MULTIRUN" in words
 
     @property
     def is_help(self) -> bool:
@@ -81,6 +82,8 @@ def parse(words: Sequence[str]) -> Arguments:
     if len(commands) > 1:
         raise ConfigError(f"{' and '.join(commands)} cannot be combined; give one of them")
     paths = [word for word in overrides if PATH.fullmatch(word)] if {"-h", "--help"} & {*flags} else []
+    if paths and {*flags} - {"-h", "--help"}:
+        raise ConfigError(f"--help {paths[0]} explains an option; give no other flag with it")
     of_hydra = tuple(flag for flag in flags if flag not in OURS)
     return Arguments(
         overrides=tuple(word for word in overrides if word not in paths),

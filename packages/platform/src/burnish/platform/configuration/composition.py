@@ -1,5 +1,6 @@
 """From the words of a command to a typed config, by Hydra's compose call."""
 
+import os
 import re
 import sys
 from collections.abc import Collection, Generator, Sequence
@@ -17,7 +18,7 @@ from burnish.platform.configuration.explain import explain, is_refusal
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import resolve
-from burnish.platform.configuration.user_file import user_file
+from burnish.platform.configuration.user_file import UserFile, user_file
 from burnish.platform.configuration.words import written_out
 from burnish.platform.errors import BurnishError, ConfigError, RequiredError
 
@@ -71,6 +72,8 @@ def compose_raw(overrides: Sequence[str]) -> DictConfig:
     register()
     with hydra.initialize_config_module(PRIMARY, job_name="train", version_base=HYDRA_VERSION):
         composed = hydra.compose("train", words, return_hydra_config=True)
+    with open_dict(composed):
+        composed.hydra.runtime.output_dir = os.getcwd()
     HydraConfig.instance().set_config(composed)  # for a `${hydra:...}` in it
     return composed
 
@@ -101,7 +104,7 @@ def prepare(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         sys.path.append(beside)  # a user's own module may lie beside the file that names it
     typed = [word for word in arguments if word not in files]
     words = written_out(typed, chosen_groups)
-    user_file.set(Path(files[0]) if files else None)
+    user_file.set(UserFile(Path(files[0]), words) if files else None)
     return [*([USER_FILE] if files else []), *words], [*files, *typed]
 
 

@@ -17,7 +17,7 @@ class RunConfig:
     """Which run this is, where it is written, and what its randomness begins with."""
 
     name: str | None = None
-    """Directory of the run under `output_dir`; None is the chain and the UTC time, numbered when taken."""
+    """Directory of the run under `output_dir`; null is the chain and the UTC time, numbered when taken."""
 
     output_dir: str = "runs"
     """Directory that holds the runs."""

@@ -1,39 +1,56 @@
 """What a component is and what its options mean, in words: from its dataclass and the docstrings in it."""
 
-import ast
 import dataclasses
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
-from itertools import pairwise
 from typing import Any, cast
 
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.config import Config, Sections
+from burnish.platform.configuration.field_docs import docs_of
 from burnish.platform.configuration.option_types import legal, show
 from burnish.platform.configuration.options import MISSING, Option, options_of
+from burnish.platform.configuration.presets import preset_packages, preset_text
 from burnish.platform.configuration.range_phrases import range_of
 from burnish.platform.configuration.registry import available, known_slots, name_of, provider, resolve
 from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.configuration.suggestion import suggestion
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import ComponentError, ConfigError
 
 _WIDTH = 100
 _INDENT = 4
 
 
 def describe_slot(slot: str) -> Iterator[str]:
-    """Yield what is installed for a slot, a line each; ConfigError where there is no such slot."""
-    if slot not in (slots := known_slots()):
-        raise ConfigError(f"unknown slot '{slot}'{suggestion(slot, slots)}; legal: {', '.join(slots)}")
+    """Yield what is installed for a slot or group of presets; ConfigError where there is no such thing."""
+    presets = [option for package in preset_packages() for option in package.options]
+    groups = sorted({*known_slots(), *(option.partition("/")[0] for option in presets)})
+    if slot not in groups:
+        raise ConfigError(f"unknown slot '{slot}'{suggestion(slot, groups)}; legal: {', '.join(groups)}")
     for name, found in available(slot).items():
         yield f"{slot}={name}  from {found.origin}"
-        yield from _wrapped(_summary(resolve(slot, name)))
+        try:
+            yield from _wrapped(_summary(resolve(slot, name)))
+        except ComponentError as error:
+            yield from _wrapped(str(error))
+    for option in presets:
+        if option.startswith(f"{slot}/"):
+            yield f"{option.replace('/', '=')}  a preset"
 
 
 def describe_component(slot: str, name: str) -> Iterator[str]:
-    """Yield what a component is, where it comes from, and its options with their defaults."""
+    """Yield what a component is, where it comes from, and its options with their defaults, or a preset.
+
+    Raises:
+        ConfigError: there is no such slot.
+        ComponentError: nothing of this name is installed, or it fails to import.
+    """
+    if text := preset_text(f"{slot}/{name}"):
+        yield from (f"{slot}={name}  a preset", *text.splitlines())
+        return
+    if slot not in known_slots():
+        tuple(describe_slot(slot))
     found, origin = resolve(slot, name), provider(slot, name)
     yield f"{slot}={name}  from {origin.origin} ({origin.value})"
     yield from _about(found)
@@ -60,13 +77,16 @@ def describe_path(config: Config, path: str) -> Iterator[str]:
     if not isinstance(holder, Mapping | None):
         kind = cast("type[Any]", type(holder))
         yield from _option(options_of(kind)[parts[-1]], path, held, docs_of(kind).get(parts[-1], ""))
-    if isinstance(held, Mapping) or not _names(held):
-        return
-    component = cast("type[Any]", type(held))
-    yield from _about(component)
-    for name, option in options_of(component).items():
-        doc = docs_of(component).get(name, "")
-        yield from _option(option, f"{path}.{name}", getattr(held, name), doc)
+    if isinstance(held, FunctionComponent):
+        yield from _about(held.function)
+    elif isinstance(held, Mapping):
+        yield from (f"{path}.{name}" for name in _names(held))
+    elif dataclasses.is_dataclass(held):
+        component = cast("type[Any]", type(held))
+        yield from _about(component)
+        for name, option in options_of(component).items():
+            doc = docs_of(component).get(name, "")
+            yield from _option(option, f"{path}.{name}", getattr(held, name), doc)
 
 
 def _names(held: Any) -> list[str]:
@@ -111,8 +131,7 @@ def _held(declared: SlotField, path: str, value: Any) -> Iterator[str]:
 
 def _about(found: Callable[..., Any]) -> Iterator[str]:
     """Yield the docstring of a component."""
-    source = found.function if isinstance(found, FunctionComponent) else found
-    yield from _wrapped(inspect.getdoc(source) or "")
+    yield from _wrapped(inspect.getdoc(found) or "")
 
 
 def _summary(found: Callable[..., Any]) -> str:
@@ -125,28 +144,3 @@ def _wrapped(text: str) -> Iterator[str]:
         yield from textwrap.wrap(
             " ".join(paragraph.split()), _WIDTH, initial_indent=" " * _INDENT, subsequent_indent=" " * _INDENT
         )
-
-
-@cache
-def docs_of(component: type[Any]) -> Mapping[str, str]:
-    """Return the docstring below each field of a dataclass, those of its bases included; "" is none."""
-    found: dict[str, str] = {}
-    for base in reversed(component.__mro__[:-1]):
-        try:
-            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        except (OSError, TypeError, SyntaxError):  # made without a source file
-            continue
-        body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for field, after in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                found[field.target.id] = _text(after)
-    return found
-
-
-def _text(statement: ast.stmt) -> str:
-    """Return the text that a statement is, "" where it is none."""
-    match statement:
-        case ast.Expr(value=ast.Constant(value=str(text))):
-            return inspect.cleandoc(text)
-        case _:
-            return ""

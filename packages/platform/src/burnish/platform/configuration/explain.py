@@ -8,11 +8,13 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from burnish.platform.configuration.option_paths import paths_that_end_in
 from burnish.platform.configuration.registry import known_slots
-from burnish.platform.configuration.suggestion import paths_that_end_in, suggestion
+from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import BurnishError
 
 NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
+WRAPPER = re.compile(r"In '.*': \w+ raised while composing config:$")
 SEVERAL = re.compile(r"Ambiguous value for argument '(?P<word>.+)'")
 NO_NAME = "expected a name for what is chosen here; train --help lists them"
 SAID = {
@@ -48,7 +50,8 @@ def is_refusal(error: Exception) -> bool:
 
 def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str:
     """Return one line about an error that Hydra raised on these arguments."""
-    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    behind = error.__cause__ or error.__context__
+    cause = behind if isinstance(behind, Exception) else error
     no_match = NO_MATCH.match(str(error))
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
@@ -174,7 +177,8 @@ def _unresolved(node: DictConfig, path: str) -> str | None:
 
 
 def _first_line(error: Exception) -> str:
-    line = next(iter(str(error).splitlines()), type(error).__name__)
+    lines = [line for line in str(error).splitlines() if not WRAPPER.match(line)]
+    line = lines[0] if lines else type(error).__name__
     return next((ours for theirs, ours in SAID.items() if line.startswith(theirs)), _shortened(line))
 
 

@@ -166,6 +166,10 @@ class _Reader:
         defaults = {label: label for label in declared.default}
         given = defaults if given is _ABSENT else _mapping(path, given)
         kept = {label: value for label, value in given.items() if value is not None}
+        for label in given.keys() - kept.keys() - defaults.keys():
+            if f"{declared.slot}@{path}.{label}" not in self.choices:
+                near, there = suggestion(label, kept), ", ".join(kept) or "none"
+                raise ConfigError(f"{path}.{label}: null removes what is not there{near}; there are {there}")
         members = {
             label: self.component(declared.slot, f"{path}.{label}", value) for label, value in kept.items()
         }

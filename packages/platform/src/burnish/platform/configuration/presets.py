@@ -38,7 +38,22 @@ def preset_packages() -> list[PresetPackage]:
     return packages
 
 
+def preset_text(option: str) -> str | None:
+    """Return the file of a preset such as `experiment/control`; None where none is installed."""
+    for package in preset_packages():
+        if option in package.options:
+            return (_root(package.provider) / f"{option}.yaml").read_text(encoding="utf-8")
+    return None
+
+
 def _options(found: Provider) -> Iterator[str]:
+    root = _root(found)
+    for file in sorted(root.rglob("*.yaml")):
+        yield file.relative_to(root).with_suffix("").as_posix()
+
+
+def _root(found: Provider) -> Path:
+    """Return the directory of a package of presets."""
     try:
         package = importlib.import_module(found.value)
     except (Exception, SystemExit) as error:  # other people's code: whatever it raises, it is named
@@ -48,9 +63,7 @@ def _options(found: Provider) -> Iterator[str]:
         raise ComponentError(
             f"presets '{found.value}' of {found.origin} need an __init__.py in that directory"
         )
-    root = Path(package.__file__).parent
-    for file in sorted(root.rglob("*.yaml")):
-        yield file.relative_to(root).with_suffix("").as_posix()
+    return Path(package.__file__).parent
 
 
 def _refuse_clashes(packages: list[PresetPackage]) -> None:

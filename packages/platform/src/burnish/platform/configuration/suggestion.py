@@ -1,43 +1,11 @@
-"""Did you mean: the nearest legal name to one that is not, and the whole paths of what is its end."""
+"""Did you mean: the nearest legal name to one that is not."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 
 def suggestion(asked: str, legal: Sequence[str] | Mapping[str, Any]) -> str:
     """Return " (did you mean 'x'?)" for the nearest legal name, or nothing when none is near."""
     near = difflib.get_close_matches(asked, list(legal), n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
-
-
-def paths_that_end_in(key: str, composed: DictConfig) -> list[str]:
-    """Return the options whose path ends in `key`, or whose last word it is or abbreviates (`lr`).
-
-    Where it names a part of the config, only those below that part.
-    """
-    above, _, word = key.rpartition(".")
-    paths = [path for path in _paths(composed, "") if not path.startswith("hydra.")]
-    ends = [path for path in paths if path.endswith(f".{key}")]
-    named = [path for path in paths if path.startswith(above) and word in _spellings(path.rpartition(".")[2])]
-    return ends or named
-
-
-def _spellings(name: str) -> tuple[str, ...]:
-    """Return a name, and its initials where it is several words."""
-    words = name.split("_")
-    return (name, "".join(part[:1] for part in words)) if len(words) > 1 else (name,)
-
-
-def _paths(node: DictConfig, path: str) -> Iterator[str]:
-    """Yield the path of every option; what a block shares with others is at the top."""
-    for name in node:
-        where = f"{path}.{name}".lstrip(".")
-        if OmegaConf.is_interpolation(node, str(name)) or OmegaConf.is_missing(node, str(name)):
-            continue
-        if isinstance(child := node[name], DictConfig):
-            yield from _paths(child, where)
-        else:
-            yield where

@@ -5,10 +5,10 @@ the file names is lifted into the file's defaults list, where Hydra composes its
 `config.yaml` of a run is such a file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,18 +22,29 @@ from burnish.platform.configuration.registry import IMPORT_PATH, NAME, known_slo
 from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.errors import ConfigError
 
-user_file: ContextVar[Path | None] = ContextVar("user_file", default=None)
+
+class UserFile(NamedTuple):
+    """The file of a command line, and the words that are composed after it."""
+
+    path: Path
+    words: Sequence[str]
+
+
+user_file: ContextVar[UserFile | None] = ContextVar("user_file", default=None)
 """The file, while its configuration is composed."""
 
 
 def load_user_file() -> dict[str, Any]:
     """Return the file as Hydra composes it, with its path recorded under `run.config_path`."""
-    path = user_file.get()
-    assert path is not None, "the group `file` is used only where a file is given"
+    given = user_file.get()
+    assert given is not None, "the group `file` is used only where a file is given"
+    path = given.path
     try:
         loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {error.strerror}; name an existing YAML file") from error
+        raise ConfigError(
+            f"cannot read '{path}': {error.strerror or error}; name an existing YAML file"
+        ) from error
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise ConfigError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
@@ -42,9 +53,21 @@ def load_user_file() -> dict[str, Any]:
     written = cast("dict[str, Any]", loaded)
     if not isinstance(hydra := written.get("hydra", {}), dict):
         raise ConfigError(f"hydra: expected a mapping of Hydra's own options, got {show(hydra)}")
+    for word in given.words:
+        _forget_removal(written, word.partition("=")[0].partition("@")[2])
     content = _Lift(written).lifted()
     run = content.get("run", {})
     return {**content, "run": {**run, "config_path": str(path)} if isinstance(run, dict) else run}
+
+
+def _forget_removal(content: dict[str, Any], path: str) -> None:
+    """Take the null out that a file has where a word after it chooses a component: the word wins."""
+    *above, label = path.split(".")
+    node: Any = content
+    for part in above:
+        node = cast("dict[str, Any]", node).get(part) if isinstance(node, dict) else None
+    if isinstance(node, dict) and cast("dict[str, Any]", node).get(label, "") is None:
+        del node[label]
 
 
 class _Lift:

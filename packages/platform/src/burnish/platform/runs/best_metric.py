@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import ConfigError
-from burnish.platform.statistics.metric import registered_metrics
+from burnish.platform.statistics.metric import shown_metrics
 
 _FIRST_ROWS = 2
 """Row 0 has what evaluations report, and row 1 what training does."""
@@ -27,7 +27,7 @@ class BestMetric:
         if self._metric is None or step >= _FIRST_ROWS:
             return
         self._seen |= set(names)
-        known = self._seen | {metric.name for metric in registered_metrics()}
+        known = self._seen | {metric.name for metric in shown_metrics()}
         if self._is_last and step == _FIRST_ROWS - 1 and self._metric not in known:
             raise ConfigError(
                 f"checkpoint.keep_best={self._metric}: no row has this metric"

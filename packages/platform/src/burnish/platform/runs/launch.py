@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from burnish.platform.configuration.arguments import Arguments
@@ -59,12 +60,14 @@ def launch(arguments: Arguments) -> None:
         BurnishError, HydraException, OmegaConfBaseException: the user can act on it.
         SystemExit: Hydra has answered, as for `--help`.
     """
-    if not (arguments.flags or arguments.is_sweep):
+    is_sweep = arguments.is_sweep
+    if not (arguments.flags or is_sweep):
         composed = compose_raw(arguments.overrides)
         if not _asks_hydra(composed.hydra):
             _execute(checked(composed), list(arguments.overrides), arguments.is_dry_run)
             return
-    _launch_by_hydra(arguments)
+        is_sweep = composed.hydra.mode is RunMode.MULTIRUN
+    _launch_by_hydra(arguments, is_sweep=is_sweep)
 
 
 def _asks_hydra(node: DictConfig) -> bool:
@@ -74,7 +77,7 @@ def _asks_hydra(node: DictConfig) -> bool:
     return any((*own, job.chdir, job.env_set, job.env_copy, log is None or log.root is not None))
 
 
-def _launch_by_hydra(arguments: Arguments) -> None:
+def _launch_by_hydra(arguments: Arguments, *, is_sweep: bool) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     words, as_typed = prepare(arguments.overrides)
     typed = sys.argv
@@ -95,14 +98,14 @@ def _launch_by_hydra(arguments: Arguments) -> None:
             raise _Carried(error) from error
 
     try:
-        for words_of_chain in _each_chain(words) if arguments.is_sweep else [words]:
-            _call_hydra(arguments, words_of_chain, task)
+        for words_of_chain in _each_chain(words) if is_sweep else [words]:
+            _call_hydra(arguments.flags, words_of_chain, task, is_sweep=is_sweep)
     except ComponentError:
         # Where a stage of the default chain is not installed, help is all the more needed.
         stages = available("stage")
         if not stages or not arguments.is_help or any(word.startswith("stage=") for word in words):
             raise
-        _call_hydra(arguments, [*words, f"stage={'+'.join(stages)}"], task)
+        _call_hydra(arguments.flags, [*words, f"stage={'+'.join(stages)}"], task, is_sweep=False)
     except _Carried as carried:
         raise carried.error from carried.error.__cause__
 
@@ -120,15 +123,17 @@ def _each_chain(words: list[str]) -> list[list[str]]:
     return [[f"stage={choice}" if word in chains else word for word in words] for choice in choices]
 
 
-def _call_hydra(arguments: Arguments, words: list[str], task: Callable[[DictConfig], None]) -> None:
+def _call_hydra(
+    flags: Sequence[str], words: list[str], task: Callable[[DictConfig], None], *, is_sweep: bool
+) -> None:
     """Hand the words to `hydra.main`, which reads them from `sys.argv`."""
     command = hydra.main(version_base=HYDRA_VERSION, config_path=f"pkg://{PRIMARY}", config_name="train")(
         task
     )
     typed = sys.argv
     with tempfile.TemporaryDirectory(prefix="burnish-sweep-") as sweep_directory:
-        sweep = [f"hydra.sweep.dir={sweep_directory}"] if arguments.is_sweep else []
-        sys.argv = [typed[0], *arguments.flags, "--", *words, *sweep]
+        sweep = [f"hydra.sweep.dir={sweep_directory}"] if is_sweep else []
+        sys.argv = [typed[0], *flags, "--", *words, *sweep]
         try:
             command()
         finally:

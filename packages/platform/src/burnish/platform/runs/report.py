@@ -36,7 +36,7 @@ def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
 
 
 def _table(names: Sequence[str], summary: Summary) -> Table:
-    labels = {metric.name: label for metric, label in shown_metrics().items()}
+    labels = {metric.name: str(metric.label) for metric in shown_metrics()}
     columns = _telling(names, summary, labels)
     titles = [labels.get(column, _spoken(column)) for column in columns]
     table = Table("", *titles, title=TITLE)

@@ -94,7 +94,7 @@ class RunDirectory:
         It goes by one renaming, with the lock in it: a process that dies here leaves the name free. Where the
         disk does not let it go, its status says what the run came to.
         """
-        if self.path in self._made and not self.is_begun and not any(self.path.glob("stages/*/export")):
+        if self.path in self._made and not self.is_begun and not self._has_files:
             with suppress(DiskError):
                 atomic.take_back(self._made)
 
@@ -190,6 +190,12 @@ class RunDirectory:
 
     def _mark(self, index: int, name: str) -> Path:
         return self.stage(index, name) / MARK
+
+    @property
+    def _has_files(self) -> bool:
+        """Whether a stage or a sink has left any file, whatever it is."""
+        parts = (self.path / name for name in ("stages", "samples", EVENTS))
+        return any(path.is_file() for part in parts for path in part.rglob("*"))
 
     @property
     def _has_made(self) -> bool:

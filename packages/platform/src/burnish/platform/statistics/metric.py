@@ -50,9 +50,9 @@ def registered_metrics() -> list[Metric]:
     return sorted((metric for metric, _ in found.values()), key=lambda metric: (metric.order, metric.name))
 
 
-def shown_metrics() -> dict[Metric, str]:
-    """Return those that the console shows, in their order, with their labels."""
-    return {metric: metric.label for metric in registered_metrics() if metric.label is not None}
+def shown_metrics() -> list[Metric]:
+    """Return those that the console shows, in their order."""
+    return [metric for metric in registered_metrics() if metric.label is not None]
 
 
 def describe_metrics() -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from burnish.platform.statistics.metric import Metric
 
 RUN = (
-    Metric(name="time/step_seconds", meaning="Seconds from the row before to this one, by the clock."),
+    Metric(name="time/step_seconds", meaning="Seconds of the step by the clock, saving left out."),
     Metric(name="time/<span>_seconds", meaning="Seconds of a part of the step, as `run.span` names it."),
     Metric(name="compile/count", meaning="Programs compiled during the step; 0 once all shapes are known."),
     Metric(name="compile/seconds", meaning="Seconds that compiling them took."),

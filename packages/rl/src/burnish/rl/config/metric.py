@@ -40,7 +40,7 @@ POLICY = (
     ),
 )
 _LEDGER = {
-    "submitted": "Completions asked for",
+    "submitted": "Completions asked for: trained, filtered, stale, failed and in flight together",
     "trained": "Completions learned from",
     "filtered": "Completions that filters left out",
     "filtered_<reason>": "Completions that filters left out for one reason",
@@ -49,6 +49,5 @@ _LEDGER = {
     "in_flight": "Completions not ready yet",
 }
 ACCOUNTING = tuple(
-    Metric(name=f"accounting/{name}", meaning=f"{meaning}; all but the first add up to it.")
-    for name, meaning in _LEDGER.items()
+    Metric(name=f"accounting/{name}", meaning=f"{meaning}.") for name, meaning in _LEDGER.items()
 )

@@ -81,8 +81,10 @@ class RL:
     """Prompts of each step whose completions are written to `samples/rollouts.jsonl`."""
     rollout: "RolloutComponent" = slot("rollout", "single_turn")
     rewards: "Mapping[str, RewardComponent]" = slots("reward", ["exact_match"])
+    """What a completion is worth: the sum of these, by label, times `reward_weights`."""
     advantage: "AdvantageComponent" = slot("advantage", "group_mean")
     filters: "Mapping[str, FilterComponent]" = slots("filter", [])
+    """Which completions are not learned from, asked one after another, by label."""
     objective: "ObjectiveComponent" = slot("objective", "clipped_policy_gradient")
     optimizer: "OptimizerComponent" = slot("optimizer", "adamw")
     training: "TrainingComponent" = slot("training", "jax")

@@ -17,13 +17,13 @@ EVALUATION = (
     Metric(name="eval/truncated", meaning="Share of completions that ended at the limit of tokens."),
 )
 _ENGINE = {
-    "decode_steps": "Decode steps of all slots together.",
-    "tokens": "Tokens sampled.",
-    "utilization": "Share of slots and decode steps that sampled a token somebody asked for.",
-    "weight_sync_bytes": "Bytes of weights that were copied for it; 0 where the engine reads the trainer's.",
+    "decode_steps": "Decode steps of all slots together in {}.",
+    "tokens": "Tokens sampled in {}.",
+    "utilization": "Share of slots and decode steps of {} that sampled a token somebody asked for.",
+    "weight_sync_bytes": "Bytes of weights copied for {}; 0 where the engine reads the trainer's.",
 }
 ENGINE = tuple(
-    Metric(name=f"perf/{use}/{name}", meaning=f"{meaning[:-1]}, in {where}.")
+    Metric(name=f"perf/{use}/{name}", meaning=meaning.format(where))
     for use, where in {"evaluation": "an evaluation", "rollout": "a rollout"}.items()
     for name, meaning in _ENGINE.items()
 )

@@ -22,7 +22,7 @@ class ConsoleSink:
     def __init__(self, print_every_steps: int, console: Console | None = None) -> None:
         """Print to `console`, by default standard output."""
         self._console = Console(soft_wrap=True) if console is None else console
-        self._metrics = list(shown_metrics())
+        self._metrics = shown_metrics()
         self._every = print_every_steps
         self._progress: Progress | None = None
         self._task: TaskID | None = None
