@@ -152,6 +152,9 @@ def run(folder: str, files: list[str], rows: dict[tuple[str, str], Row]) -> int:
 
 def check() -> int:
     """Fail where the page lacks a test of the sections, or has one that is gone."""
+    if not PAGE.is_file():
+        print("docs/reliability.md is not there; write it with: uv run .ci/reliability.py")
+        return 1
     there = set(_LINK.findall(PAGE.read_text(encoding="utf-8")))
     wanted = {
         link(file, name) for section in SECTIONS.values() for file in section for name in tests_of(file)
