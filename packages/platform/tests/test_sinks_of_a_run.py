@@ -131,7 +131,7 @@ def test_two_sinks_that_write_one_place_are_refused_before_anything_is_written(t
     assert f"logging.sinks.more would write '{place}' of the run, as logging.sinks.{name} does" in err
     remedy = named(err, r"take one away: (logging\.sinks\.more=null)$")
     assert not Path("runs").exists()
-    status, _, err = tally(*chain, remedy)
+    status, _, err = tally(*chain, f"logging.sinks.more={name}", remedy)
     assert status == 0, err
 
 
