@@ -77,6 +77,7 @@ def test_what_is_not_installed_is_one_line(said, asked, told):
     status, _, error = said("burnish", "describe", *asked)
     assert status == 2
     assert told in error
+    assert ", train," not in error, "the file that all begins with is no preset"
 
 
 def test_a_preset_is_its_file(said):

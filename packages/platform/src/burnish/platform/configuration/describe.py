@@ -24,7 +24,7 @@ _INDENT = 4
 
 def describe_slot(slot: str) -> Iterator[str]:
     """Yield what is installed for a slot or group of presets; ConfigError where there is no such thing."""
-    presets = [option for package in preset_packages() for option in package.options]
+    presets = [option for package in preset_packages() for option in package.options if "/" in option]
     groups = sorted({*known_slots(), *(option.partition("/")[0] for option in presets)})
     if slot not in groups:
         raise ConfigError(f"unknown slot '{slot}'{suggestion(slot, groups)}; legal: {', '.join(groups)}")
