@@ -1,6 +1,7 @@
-"""The Python of the root README runs as it stands."""
+"""The Python and the YAML of the root README run as they stand."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,3 +23,12 @@ def test_python_of_the_root_readme_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "ran 1 Python blocks" in done.stdout
     assert "sft" in done.stdout
+
+
+def test_the_file_of_the_root_readme_is_a_config(command, tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "my.yaml").write_text(text, encoding="utf-8")
+    status, printed, said = command("--dry-run", "my.yaml")
+    assert (status, said) == (0, "")
+    assert "stage sft" in printed
+    assert "stage rl" in printed
