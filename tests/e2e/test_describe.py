@@ -46,6 +46,14 @@ def test_a_component_says_what_else_is_installed_and_its_options(said):
     assert any(line.startswith("stages.rl.advantage.scale=") for line in lines)
 
 
+@pytest.mark.parametrize("path", ["model", "model.name_or_path"])
+def test_an_option_that_is_still_to_be_set_is_explained_too(said, path):
+    status, lines, _ = said("train", "model=pretrained", "stage=sft", "--help", path)
+    assert status == 0
+    assert lines[0].startswith("model=pretrained  from burnish-llm")
+    assert "name_or_path=(required)  a text" in lines
+
+
 def test_a_path_that_leads_nowhere_names_the_nearest(said):
     status, lines, error = said("train", "--help", "stages.rl.advantages")
     assert (status, lines) == (2, [])

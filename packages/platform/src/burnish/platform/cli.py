@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from burnish.platform.configuration.arguments import Arguments, parse
 from burnish.platform.configuration.registry import PRESETS, available, known_slots
-from burnish.platform.errors import BurnishError, ConfigError
+from burnish.platform.errors import BurnishError, ConfigError, RequiredError
 
 USAGE = """\
 burnish train [file.yaml] [key=value ...]   run a chain of stages, as the command `train` does
@@ -88,13 +88,17 @@ def _see_working_directory() -> None:
 
 def _explain(arguments: Arguments) -> None:
     """Print what stands at paths of the config that the other words compose."""
-    from burnish.platform.configuration.composition import compose_config
-    from burnish.platform.configuration.describe import describe_path
+    from burnish.platform.configuration.composition import compose_config, compose_raw
+    from burnish.platform.configuration.describe import describe_choice, describe_path
 
-    config = compose_config(arguments.overrides)
     for path in arguments.paths:
-        for line in describe_path(config, path):
-            sys.stdout.write(f"{line}\n")
+        try:
+            lines = [*describe_path(compose_config(arguments.overrides), path)]
+        except RequiredError:
+            lines = [*describe_choice(compose_raw(arguments.overrides), path)]
+            if not lines:
+                raise
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def _burnish(arguments: Sequence[str]) -> None:

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
+from omegaconf import DictConfig
+
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.field_docs import docs_of
@@ -87,6 +89,17 @@ def describe_path(config: Config, path: str) -> Iterator[str]:
         for name, option in options_of(component).items():
             doc = docs_of(component).get(name, "")
             yield from _option(option, f"{path}.{name}", getattr(held, name), doc)
+
+
+def describe_choice(composed: DictConfig, path: str) -> Iterator[str]:
+    """Yield what is chosen at a path or the nearest above it, where values are still to be set."""
+    choices = {str(key): str(choice) for key, choice in composed.hydra.runtime.choices.items()}
+    slots = {key.rpartition("@")[2]: key.partition("@")[0] for key in choices}
+    parts = path.split(".")
+    above = (".".join(parts[:depth]) for depth in range(len(parts), 0, -1))
+    if chosen := next((each for each in above if slots.get(each) in known_slots()), None):
+        slot = slots[chosen]
+        yield from describe_component(slot, choices[chosen if chosen == slot else f"{slot}@{chosen}"])
 
 
 def _names(held: Any) -> list[str]:
