@@ -67,7 +67,7 @@ def large(distribution, train):
 
 @pytest.mark.parametrize("flags", [(), ("--dry-run",)])
 def test_an_array_that_does_not_fit_is_named_with_the_options_that_made_it(large, flags):
-    status, out, err = large(TOO_MANY, "stages.large.rows=5", *flags)
+    status, out, err = large(TOO_MANY, "stages.large.rows=5", "stages.large.steps=1000000", *flags)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "stages.large: the memory does not suffice in burnish_large.Table.build.<locals>.<lambda> (" in err
     assert "Unable to allocate 6.94 EiB" in err

@@ -1,6 +1,7 @@
 """Memory that does not suffice, as numpy and XLA say it: where it ran out, and which options took it."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from burnish.platform.runs.supply import place
 
 _LIBRARIES = {"numpy", "jax", "jaxlib", "optax", *sys.stdlib_module_names}
 """Whose code is not told: they allocate what somebody else asks for."""
+_COUNTS_TIME = re.compile(r"(?:^|_)steps$|^max_skipped_|^log_")
+"""Names of whole numbers that say how often something is done, which takes no memory."""
 _NUM_SIZES = 3
 _ADVICE = "a smaller model, fewer or shorter rows, or a machine with more memory"
 
@@ -69,5 +72,7 @@ def _sizes(config: Config, block: str) -> Iterator[_Size]:
         for name, option in options_of(type(part.component)).items():
             value: object = getattr(part.component, name)
             default: object = None if option.default is None else option.default()
+            if _COUNTS_TIME.search(name):
+                continue
             if type(value) is int and type(default) is int and value > default > 0:
                 yield _Size(value / default, f"{where}.{name}={value} (default {default})")
