@@ -70,9 +70,9 @@ def _sizes(config: Config, block: str) -> Iterator[_Size]:
             continue
         where = place(config, block, part)
         for name, option in options_of(type(part.component)).items():
-            value: object = getattr(part.component, name)
-            default: object = None if option.default is None else option.default()
             if _COUNTS_TIME.search(name):
                 continue
+            value: object = getattr(part.component, name)
+            default: object = None if option.default is None else option.default()
             if type(value) is int and type(default) is int and value > default > 0:
                 yield _Size(value / default, f"{where}.{name}={value} (default {default})")
