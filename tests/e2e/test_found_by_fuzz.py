@@ -58,6 +58,9 @@ def test_a_file_with_a_key_that_is_no_text(refused, tmp_path, text):
         ("stages: {rl: {optimizer: [1]}}", "stages.rl.optimizer: expected a name for the slot 'optimizer'"),
         ("stages: {rl: {rewards: [format]}}", "stages.rl.rewards: expected a mapping from labels to comp"),
         ("stages: {rl: {rewards: format}}", "stages.rl.rewards: expected a mapping of options, got 'format'"),
+        ("defaults: [{override /algorithm: rloo}]", "'algorithm' is a group of presets; train --help lists"),
+        ("{stage: sft, advantage: {use: batch_mean}}", "advantage: no stage of the chain has this slot"),
+        ("'': null", ": unknown key; legal keys: run"),
         ("hydra: 3", "hydra: expected a mapping of Hydra's own options, got 3"),
     ],
 )

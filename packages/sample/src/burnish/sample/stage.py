@@ -35,6 +35,8 @@ class EvalStage:
         """Evaluate, commit row 0 and return `artifacts` as they are."""
         bench = Workbench.of(self._run, artifacts, self._shared)
         require_split(bench.evaluation, bench.data)
+        if not bench.evaluator.num_problems:
+            raise ConfigError(f"evaluation.split={bench.evaluation.split} has no problem to evaluate")
         engine = bench.make_engine()
         engine.update_weights(bench.received.weights())
         for step in self._run.steps(0):

@@ -52,7 +52,7 @@ def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str
     """Return one line about an error that Hydra raised on these arguments."""
     behind = error.__cause__ or error.__context__
     cause = behind if isinstance(behind, Exception) else error
-    no_match = NO_MATCH.match(str(error))
+    no_match = NO_MATCH.search(str(error))
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
@@ -124,14 +124,17 @@ def _unknown_choice(key: str, arguments: Sequence[str], compose: Compose) -> str
         return (
             f"'{key}' is not chosen at the top; did you mean {' or '.join(f'{choice}=' for choice in near)}?"
         )
-    if composed is not None and key.isidentifier() and key not in known_slots():
-        return _preset(key, arguments, composed, compose)
+    if key.isidentifier() and key not in known_slots():
+        words = "" if composed is None else _preset(key, arguments, composed, compose)
+        return f"'{key}' is a group of presets" + (
+            f": write {words}" if words else "; train --help lists them"
+        )
     return f"{key}: no stage of the chain has this slot; choose a stage that has it, or leave it out"
 
 
 def _preset(key: str, arguments: Sequence[str], composed: DictConfig, compose: Compose) -> str:
-    """Say where a preset goes: to the whole config, or to the blocks whose options it sets."""
-    name = next(word for word in arguments if word.startswith(f"{key}=")).partition("=")[2]
+    """Return the words that put a preset where it goes: the whole config, or blocks whose options it sets."""
+    name = next((word for word in arguments if word.startswith(f"{key}=")), "").partition("=")[2]
     others = [word for word in arguments if not word.startswith(f"{key}=")]
     whole = compose([*others, f"+{key}={name}"])
     places = [key] if whole is not None and key not in whole else []
@@ -140,8 +143,7 @@ def _preset(key: str, arguments: Sequence[str], composed: DictConfig, compose: C
         path = f"stages.{block}"
         if changed is not None and _keys(changed, path) == _keys(composed, path):
             places.append(f"{key}@stages.{block}")
-    words = " or ".join(f"+{place}={name}" for place in places)
-    return f"'{key}' is a group of presets" + (f": write {words}" if words else "; train --help lists them")
+    return " or ".join(f"+{place}={name}" for place in places)
 
 
 def _keys(composed: DictConfig, path: str) -> list[str]:

@@ -40,10 +40,11 @@ def as_number(annotation: Any, value: Any) -> Any:
 
     YAML reads the one as a text and a command line the other.
     """
+    if not isinstance(value, str) or not _INFINITE.fullmatch(value):
+        return value
     allowed = legal(annotation)
-    if isinstance(value, str) and _INFINITE.fullmatch(value) and PHRASES[float] in allowed:
-        return value if PHRASES[str] in allowed else float(value.replace(".", ""))
-    return value
+    is_number = PHRASES[float] in allowed and PHRASES[str] not in allowed
+    return float(value.replace(".", "")) if is_number else value
 
 
 def check_options(component: object) -> None:

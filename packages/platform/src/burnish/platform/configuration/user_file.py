@@ -54,7 +54,9 @@ def load_user_file() -> dict[str, Any]:
     if not isinstance(hydra := written.get("hydra", {}), dict):
         raise ConfigError(f"hydra: expected a mapping of Hydra's own options, got {show(hydra)}")
     for word in given.words:
-        _forget_removal(written, word.partition("=")[0].partition("@")[2])
+        _, chooses, place = word.partition("=")[0].partition("@")
+        if chooses:
+            _forget_removal(written, place)
     content = _Lift(written).lifted()
     run = content.get("run", {})
     return {**content, "run": {**run, "config_path": str(path)} if isinstance(run, dict) else run}
