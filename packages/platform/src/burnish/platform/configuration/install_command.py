@@ -4,6 +4,7 @@ import json
 import shlex
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -30,5 +31,5 @@ def _directory_of(installed: str) -> Path | None:
         record = distribution(installed).read_text("direct_url.json")
     except PackageNotFoundError:
         return None
-    origin = json.loads(record) if record else {}
+    origin = cast("dict[str, Any]", json.loads(record)) if record else {}
     return Path(url2pathname(urlparse(origin["url"]).path)) if "dir_info" in origin else None
