@@ -31,5 +31,5 @@ def _directory_of(installed: str) -> Path | None:
         record = distribution(installed).read_text("direct_url.json")
     except PackageNotFoundError:
         return None
-    origin = cast("dict[str, Any]", json.loads(record)) if record else {}
-    return Path(url2pathname(urlparse(origin["url"]).path)) if "dir_info" in origin else None
+    origin: dict[str, Any] = cast("dict[str, Any]", json.loads(record)) if record else {}
+    return Path(url2pathname(urlparse(str(origin["url"])).path)) if "dir_info" in origin else None
