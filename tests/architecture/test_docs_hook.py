@@ -1,0 +1,11 @@
+import pytest
+
+pytestmark = pytest.mark.fast
+
+
+def test_a_folder_in_the_nav_is_every_page_of_it(ci_script):
+    expanded = ci_script("docs_hook").expanded
+    nav = ["index.md", {"How to": ["how-to/*"]}, {"Later": ["later/*"]}, {"One": "one.md"}]
+    paths = ["how-to/data.md", "how-to/deep/er.md", "how-to/picture.svg", "index.md", "one.md"]
+
+    assert expanded(nav, paths) == ["index.md", {"How to": ["how-to/data.md"]}, {"One": "one.md"}]
