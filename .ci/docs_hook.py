@@ -1,5 +1,6 @@
 """What mkdocs is told to do beside its own work: `mkdocs.yml` names this file among its hooks."""
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +12,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
+_NAME = re.compile(r"^(?P<line>::: \S+)$(?:\n    options:\n(?P<indent> +))?", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -22,14 +24,27 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links that leave `docs/` lead into the repository."""
+    """Let links that leave `docs/` lead into the repository, and those to a name into the reference."""
     del files
+    path = page.file.src_uri
     try:
-        return with_repository_links(
-            markdown, PurePosixPath("docs", page.file.src_uri), root=ROOT, repository=config.repo_url or ""
+        text = with_repository_links(
+            markdown, PurePosixPath("docs", path), root=ROOT, repository=config.repo_url or ""
         )
     except MissingFileError as error:
         raise PluginError(str(error)) from error
+    return text if path.startswith("reference/") else as_copies(text)
+
+
+def as_copies(markdown: str) -> str:
+    """Return a page whose `::: name` blocks are no target of links: the reference has every name too."""
+
+    def copied(name: "re.Match[str]") -> str:
+        indent = name["indent"] or " " * 6
+        after = f"\n{indent}" if name["indent"] else ""
+        return f"{name['line']}\n    options:\n{indent}skip_local_inventory: true{after}"
+
+    return _NAME.sub(copied, markdown)
 
 
 def expanded(nav: Any, paths: list[str]) -> Any:

@@ -19,6 +19,7 @@ from burnish.platform.configuration.registry import Provider, available, known_s
 from burnish.platform.statistics.metric import registered_metrics
 
 PACKAGES = ("platform", "llm", "sample", "sft", "rl", "minionerec")
+_WIDE = "---\nhide: [toc]\n---\n"
 _HEAD = "| option | default | legal | meaning |\n|---|---|---|---|\n"
 
 
@@ -53,7 +54,7 @@ def stage(name: str, found: Provider) -> str:
     component = resolve("stage", name)
     return "\n".join(
         [
-            f"# Stage `{name}`",
+            f"{_WIDE}# Stage `{name}`",
             "",
             _doc(component),
             "",
