@@ -1,7 +1,7 @@
 """Run the blocks of a page of `docs/`, in order, in one empty directory, as a reader of the page would.
 
 - `console`: each line after `$ ` is run by bash. What is shown below it has to be printed; numbers may
-  differ, and `...` stands for anything.
+  differ, and `...` stands for anything. `sh` is run as a whole, until a command fails.
 - `python` is run in one process for the whole page; `yaml` is checked by `train --dry-run`; `toml`, `json`
   and `jsonl` are parsed. With `title="name"` a block is written to that file instead.
 - `text` and blocks without a language are looked at by people alone.
@@ -105,11 +105,15 @@ def run(page: Path) -> int:
 
 
 def _run(block: Block, page: Path, namespace: dict[str, object]) -> None:
+    if "shortened" in block.marks and block.language != "console":
+        raise PageError("only the first command of a console block can be shortened")
     if block.title:
         _parse(block)
         Path(block.title).write_text(block.body, encoding="utf-8")
     elif block.language == "console":
         _run_console(block)
+    elif block.language == "sh":
+        _call(f"set -e\n{block.body}", int(block.marks.get("exits", 0)))
     elif block.language == "python":
         run_block(block.body, page, block.line, namespace)
     elif block.language == "yaml":
@@ -170,7 +174,7 @@ def _parse(block: Block) -> None:
         case "yaml" | "text" | "":
             return
         case other:
-            legal = "console, python, yaml, toml, json, jsonl and text"
+            legal = "console, sh, python, yaml, toml, json, jsonl and text"
             raise PageError(f"nobody here runs '{other}'; the languages of a block are {legal}")
 
 

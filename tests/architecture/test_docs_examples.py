@@ -43,6 +43,8 @@ def test_blocks_run_in_order_and_share_files_and_names(examples, page, tmp_path)
         ("\n<!-- exits 3 -->\n```console\n$ true\n$ true\n```\n", "page.md:3: `true` ends with 0, not 3"),
         ("```console\n$ echo one\ntwo\n```\n", "prints something else"),
         ("```console\ntrain\n```\n", "without a line that begins"),
+        ("```sh\ntrue\nfalse\ntrue\n```\n", "ends with 1, not 0"),
+        ("<!-- shortened: b -->\n```sh\ntrue\n```\n", "only the first command of a console block"),
         ("```toml\nx = \n```\n", "page.md:1: Invalid value"),
         ("```jsonl\n{}\n{\n```\n", "page.md:1: Expecting property name"),
         ("```bash\ntrue\n```\n", "nobody here runs 'bash'"),
