@@ -55,7 +55,8 @@ def test_the_stage_improves_what_is_rewarded_and_says_all_there_is(run, shared):
     assert [row["step"] for row in run.rows if "eval/accuracy" in row] == list(range(0, 13, 2))
     assert artifacts.get("model") == run.stage_directory / "export"
     names = {
-        "train/loss",
+        "policy/loss",
+        "train/entropy",
         "train/grad_norm",
         "train/learning_rate",
         "train/tokens",
@@ -65,6 +66,8 @@ def test_the_stage_improves_what_is_rewarded_and_says_all_there_is(run, shared):
         "policy/clip_fraction",
         "reward/odd",
         "reward/mean",
+        "reward/std",
+        "reward/group_std",
         "reward/failed",
         "reward/mixed_groups",
         "rollout/completion_tokens",
@@ -77,6 +80,7 @@ def test_the_stage_improves_what_is_rewarded_and_says_all_there_is(run, shared):
     }
     for row in run.rows[1:]:
         assert names <= row.keys(), names - row.keys()
+        assert "train/loss" not in row, "the curve of imitation would go on"
         assert all(math.isfinite(value) for value in row.values())
     early, late = (sum(row["reward/odd"] for row in run.rows[rows]) for rows in (slice(1, 4), slice(10, 13)))
     assert late > 1.2 * early
@@ -104,7 +108,7 @@ def test_a_step_with_nothing_kept_makes_no_update_and_says_so(run, shared):
         assert row["rollout/updates"] == 0
         assert row["accounting/filtered"] == row["accounting/filtered_uniform_reward"] == 16
         assert row["accounting/trained"] == 0
-        assert "train/loss" not in row
+        assert "policy/loss" not in row
     assert completions(run, step=0) == completions(run, step=2)
     assert artifacts.get("model").is_dir()
 

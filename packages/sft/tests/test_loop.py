@@ -40,6 +40,8 @@ def test_the_stage_trains_evaluates_and_exports(run, shared):
     assert "train/loss" not in run.rows[0]
     assert run.rows[5]["train/loss"] < 0.9 * run.rows[1]["train/loss"]
     assert all(row["train/grad_norm"] > 0 for row in run.rows[1:])
+    assert all(row["train/learning_rate"] == pytest.approx(1e-2) for row in run.rows[1:])
+    assert 0 < run.rows[5]["train/entropy"] < run.rows[1]["train/entropy"]
     assert artifacts.get("model") == run.stage_directory / "export"
 
 
