@@ -6,6 +6,7 @@ from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
+from burnish.llm.token_limit import positions_of, token_limit
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.data.order import RecordStream
@@ -87,13 +88,17 @@ class RLStage:
     def _prompts(self, bench: Workbench) -> Prompts:
         config = self.config
         source = build_data(bench.data, DataContext(split=config.split, artifacts=bench.received.artifacts))
-        where, limit = f"stages.{self.stage_run.name}", config.max_prompt_tokens
-        prompts = prompts_that_fit(source, bench.received.bundle.tokenizer, limit, where)
-        if len(prompts) < len(source):
-            self.stage_run.say(
-                f"{len(source) - len(prompts)} of {len(source)} prompts are longer than "
-                f"{where}.max_prompt_tokens={limit} tokens and are left out"
-            )
+        where, bundle = f"stages.{self.stage_run.name}", bench.received.bundle
+        limit = token_limit(
+            f"{where}.max_prompt_tokens",
+            config.max_prompt_tokens,
+            positions_of(bundle.model),
+            reserved=config.max_new_tokens,
+            reserved_by=f"{where}.max_new_tokens",
+        )
+        prompts = prompts_that_fit(source, bundle.tokenizer, limit, where)
+        if left_out := len(source) - len(prompts):
+            self.stage_run.say(limit.left_out(left_out, len(source), "prompts"))
         return prompts
 
     def _layout(self, prompts: Prompts, pad_token_id: int) -> BatchLayout:

@@ -7,13 +7,14 @@ from typing import Any
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
+from burnish.llm.token_limit import positions_of, token_limit
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
-from burnish.sft.formats import Demonstrations, encode
+from burnish.sft.formats import Demonstrations, encode, told
 from burnish.sft.loop import run_sft
 
 LENGTH_MULTIPLE = 8
@@ -73,13 +74,11 @@ class SFTStage:
         source = build_data(
             bench.data, DataContext(split=self.config.split, artifacts=bench.received.artifacts)
         )
-        where = f"stages.{self.stage_run.name}"
-        demonstrations = encode(source, bench.received.bundle.tokenizer, self.config.max_length, where)
-        if demonstrations.num_truncated:
-            self.stage_run.say(
-                f"{demonstrations.num_truncated} of {len(demonstrations)} demonstrations are longer than "
-                f"{where}.max_length={self.config.max_length} tokens and lose their tail"
-            )
+        where, most, bundle = f"stages.{self.stage_run.name}", self.config.max_length, bench.received.bundle
+        positions = positions_of(bundle.model)
+        demonstrations = encode(source, bundle.tokenizer, most, where, positions=positions)
+        if line := told(demonstrations, token_limit(f"{where}.max_length", most, positions)):
+            self.stage_run.say(line)
         return demonstrations
 
 
