@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -211,6 +212,13 @@ def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
     assert plan["rows per update"].startswith("8 = 1 x 8 x 1")
     assert plan["tokens per row"] == 11 + 6
     assert (plan["rollouts"], plan["optimizer steps"], plan["prompts"]) == (5, 10, 12)
+    assert plan["epochs"] == round(5 * 4 / 12, 2)
+    share = 1 - (sum(len("ab" * (i % 6) + "?") for i in range(12)) / 12 + 6) / (11 + 6)
+    assert plan["padding"].startswith(f"{share:.0%} of the tokens or more")
+    assert re.fullmatch(r"rollout \S+ \+ update \S+", plan["FLOPs per step (estimate)"])
+    shares = re.findall(r"(\w+) (\d+)%", plan["FLOPs of the stage (estimate)"])
+    assert [part for part, _ in shares] == ["rollout", "update", "evaluation"]
+    assert 99 <= sum(int(percent) for _, percent in shares) <= 101
     assert not run.root.path.exists()
 
 

@@ -17,6 +17,8 @@ class Prompts:
     indices: tuple[int, ...]
     longest: int
     """Tokens of the longest prompt."""
+    mean_length: float
+    """Tokens of a prompt on average."""
 
     def __len__(self) -> int:
         """Return the number of prompts."""
@@ -45,4 +47,5 @@ def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, limit: TokenLimit
             f"{where}.data: no prompt has {limit.bound} or fewer (the shortest has {shortest}); "
             f"{limit.remedy}"
         )
-    return Prompts(source, indices, max(lengths[index] for index in indices))
+    kept = [lengths[index] for index in indices]
+    return Prompts(source, indices, max(kept), sum(kept) / len(kept))

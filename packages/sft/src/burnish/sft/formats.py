@@ -29,6 +29,11 @@ class Demonstrations:
         return self.samples[index]
 
     @property
+    def mean_length(self) -> float:
+        """The tokens of a sample on average."""
+        return sum(map(len, self.samples)) / len(self.samples)
+
+    @property
     def longest(self) -> int:
         """The tokens of the longest sample."""
         return max(len(sample) for sample in self.samples)

@@ -8,10 +8,12 @@ from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.llm.token_limit import positions_of, token_limit
+from burnish.llm.work import update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
+from burnish.sample.evaluation_work import evaluation_flops
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
 from burnish.sft.formats import Demonstrations, encode, told
@@ -67,8 +69,19 @@ class SFTStage:
             num_columns=1 + len(columns_of(objective)),
         )
         epochs = config.steps * config.rows_per_step / len(demonstrations)
-        model = {"model": received.bundle.source}
-        return {**model, **plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
+        model, length = received.bundle.model, padded(demonstrations)
+        return {
+            "model": received.bundle.source,
+            **plan,
+            "demonstrations": len(demonstrations),
+            "epochs": round(epochs, 2),
+            "padding": f"{1 - demonstrations.mean_length / length:.0%} of the tokens",
+            **work_plan(
+                {"update": update_flops(model, config.rows_per_step, length)},
+                config.steps,
+                evaluation_flops(model, bench.evaluator, config.steps),
+            ),
+        }
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
         source = build_data(
