@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from burnish.llm.chat import render_prompt
 from burnish.llm.token_limit import TokenLimit
 from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.activity import followed
 from burnish.platform.data.source import DataSource, Record
 from burnish.platform.errors import DataError
 
@@ -39,7 +40,8 @@ def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, limit: TokenLimit
 
     `where` is the stage's place in the config.
     """
-    lengths = [len(render_prompt(tokenizer, source[index])) for index in range(len(source))]
+    numbers = followed("tokenize", range(len(source)))
+    lengths = [len(render_prompt(tokenizer, source[index])) for index in numbers]
     indices = tuple(index for index, length in enumerate(lengths) if 0 < length <= limit.tokens)
     if not indices:
         shortest = min(lengths, default=0)

@@ -8,6 +8,7 @@ from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.token_limit import token_limit
 from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.activity import busy, followed
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import DataContext, DataSource, Record, build_data
@@ -18,6 +19,9 @@ from burnish.sample.evaluation import EvaluationContext, SampleWriter
 from burnish.sample.request import Completion, Request
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent, build_rewards
 from burnish.sample.rewards.score import Scored, score
+
+SHOWN = ("prompt", "completion", "answer", "reward")
+"""Columns of a sample that are worth a glance."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ def _problems_that_fit(
         reserved=max_new_tokens,
         reserved_by="evaluation.max_new_tokens",
     )
-    problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]
+    problems = [
+        Problem(record, render_prompt(context.tokenizer, record)) for record in followed("tokenize", records)
+    ]
     lengths = [len(problem.prompt_tokens) for problem in problems]
     kept = [problem for problem, length in zip(problems, lengths, strict=True) if length <= limit.tokens]
     if not kept:
@@ -143,7 +149,7 @@ class GreedyEvaluator:
     def __call__(self, engine: Engine, step: int) -> StatsTracker:
         """Evaluate, write the samples as rows of `step`, and return the statistics under `eval/`."""
         tracker = StatsTracker()
-        with tracker.timing("evaluation"):
+        with tracker.timing("evaluation"), busy("evaluate"):
             completions = engine.generate(self._requests())
             scored = score(
                 [
@@ -154,7 +160,8 @@ class GreedyEvaluator:
                 timeout_seconds=self._reward_timeout_seconds,
             )
             if self._writer is not None:
-                self._writer.write(step, map(_row, range(self.num_problems), scored.samples, completions))
+                rows = map(_row, range(self.num_problems), scored.samples, completions)
+                self._writer.write(step, rows, shown=SHOWN)
         tracker += self._statistics(scored, completions)
         if step == 0:
             self._require_scores(scored)

@@ -6,6 +6,7 @@ from burnish.llm.chat import render
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.token_limit import TokenLimit, token_limit
 from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.activity import followed
 from burnish.platform.data.source import DataSource
 from burnish.platform.errors import DataError
 
@@ -51,7 +52,7 @@ def encode(
     limit = token_limit(f"{where}.max_length", max_length, positions)
     samples: list[Sample] = []
     num_truncated, prompt_lengths = 0, []
-    for index in range(len(source)):
+    for index in followed("tokenize", range(len(source))):
         record = source[index]
         try:
             prompt, completion = render(tokenizer, record)

@@ -1,13 +1,22 @@
 """Hand each step's statistics to every sink, once."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import DiskError
 from burnish.platform.statistics.metric import rate_of, registered_metrics
 from burnish.platform.statistics.run_metrics import STEP_SECONDS
-from burnish.platform.statistics.sink import RunEnd, Sink, SinkComponent, SinkContext, SinkRow
+from burnish.platform.statistics.sink import (
+    RunEnd,
+    Samples,
+    Sink,
+    SinkComponent,
+    SinkContext,
+    SinkRow,
+    SupportsLines,
+    SupportsSamples,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +52,15 @@ class StatsLogger:
             raise ValueError(f"step {row.step} of '{row.stage}' is committed after step {last}: steps rise")
         self._last_steps[row.stage] = row.step
         numbers = {**numbers, **self._speeds(numbers)}
-        for label, sink in self._sinks.items():
-            try:
-                sink.commit(row, numbers)
-            except DiskError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
-                self._warn(label, error)
+        self._each(lambda sink: sink.commit(row, numbers))
+
+    def show(self, samples: Samples) -> None:
+        """Hand samples of a step to the sinks that show them; failures are as those of `commit`."""
+        self._each(lambda sink: sink.show(samples) if isinstance(sink, SupportsSamples) else None)
+
+    def tell(self, line: str) -> None:
+        """Hand a line about the run to the sinks that somebody reads; failures are as those of `commit`."""
+        self._each(lambda sink: sink.tell(line) if isinstance(sink, SupportsLines) else None)
 
     def close(self, end: RunEnd) -> None:
         """Tell every sink how the run ended and close it, whatever becomes of the others."""
@@ -63,6 +74,15 @@ class StatsLogger:
         """Return each count of a step by the step's seconds: nothing of it is left out."""
         seconds = numbers.get(STEP_SECONDS, 0.0)
         return {rate_of(name): numbers[name] / seconds for name in self._rates if name in numbers and seconds}
+
+    def _each(self, call: Callable[[Sink], None]) -> None:
+        for label, sink in self._sinks.items():
+            try:
+                call(sink)
+            except DiskError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
+                self._warn(label, error)
 
     def _warn(self, label: str, error: Exception) -> None:
         if label not in self._failed:

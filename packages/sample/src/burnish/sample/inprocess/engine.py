@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.activity import busy
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import EngineContext
@@ -112,13 +113,14 @@ class InProcessEngine:
         table = SlotTable(requests, shape.slots, self._eos_token_ids.tolist())
         refill_slots = max(1, min(self._refill_slots, shape.slots // shape.num_row_shards // 8))
         state, steps = idle_state(shape), 0
-        while table.num_free < shape.slots or table.num_waiting:
-            state = self._fill(shape, state, table)
-            idle_limit = np.int32(refill_slots if table.num_waiting else shape.slots)
-            state, chunk = decode(shape, self._params, state, self._eos_token_ids, idle_limit)
-            chunk = jax.device_get(chunk)
-            table.record(chunk)
-            steps += int(chunk.steps.max())
+        with busy("generate", len(requests)) as advance:
+            while table.num_free < shape.slots or table.num_waiting:
+                state = self._fill(shape, state, table)
+                idle_limit = np.int32(refill_slots if table.num_waiting else shape.slots)
+                state, chunk = decode(shape, self._params, state, self._eos_token_ids, idle_limit)
+                chunk = jax.device_get(chunk)
+                advance(table.record(chunk))
+                steps += int(chunk.steps.max())
         self._count(shape.slots, steps, table.num_emitted)
         return table.completions(self._version)
 
