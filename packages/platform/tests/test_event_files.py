@@ -47,8 +47,8 @@ def test_finite_numbers_stand_at_global_steps_under_the_namespace(tmp_path):
 def test_samples_stand_as_a_table_at_the_step_of_their_row(tmp_path, count):
     sink = TensorBoardSink(tmp_path, "team", count)
     rows = [{"prompt": f"{i}|{i}<b>\n=", "reward": i, "more": 0} for i in range(5)]
-    sink.show(Samples(stage="sft", step=3, name="eval", rows=rows, shown=["prompt", "reward"]))
     sink.show(Samples(stage="sft", step=4, name="eval", rows=rows, shown=["prompt", "reward"]))
+    sink.commit(_row(3, before=7), {"x": 1.0})
     sink.commit(_row(4, before=7), {"x": 1.0})
     sink.commit(_row(5, before=7), {"x": 1.0})
     sink.close(END)
@@ -56,7 +56,7 @@ def test_samples_stand_as_a_table_at_the_step_of_their_row(tmp_path, count):
         "| prompt | reward |\n| --- | --- |\n| 0&#124;0&lt;b&gt;<br>= | 0 |\n| 1&#124;1&lt;b&gt;<br>= | 1 |"
     )
     texts = [("team/samples/eval/text_summary", 11, table)] if count else []
-    assert shown_points(tmp_path) == [("team/x", 11, 1.0), *texts, ("team/x", 12, 1.0)]
+    assert shown_points(tmp_path) == [("team/x", 10, 1.0), ("team/x", 11, 1.0), *texts, ("team/x", 12, 1.0)]
 
 
 def test_a_row_is_in_its_file_when_commit_returns(tmp_path):

@@ -84,12 +84,11 @@ class TensorBoardSink:
 
     def _texts(self, row: SinkRow) -> list[Any]:
         """Return what the tab of texts shows of a row's step: a table of samples under their name."""
-        samples, self._samples = self._samples, []
-        return [
-            self._make_text(f"{self._prefix}samples/{each.name}", _markdown(each, self._num_samples))
-            for each in samples
-            if self._num_samples and (each.stage, each.step) == (row.stage, row.step)
-        ]
+        mine = [each for each in self._samples if (each.stage, each.step) == (row.stage, row.step)]
+        if mine:
+            self._samples = self._samples[self._samples.index(mine[-1]) + 1 :]
+        texts = [(each.name, _markdown(each, self._num_samples)) for each in mine if self._num_samples]
+        return [self._make_text(f"{self._prefix}samples/{name}", table) for name, table in texts]
 
     def _header(self, step: int) -> list[Any]:
         return [
