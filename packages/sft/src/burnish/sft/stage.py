@@ -8,8 +8,6 @@ from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.data.order import RecordStream
-from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
@@ -38,7 +36,7 @@ class SFTStage:
         run_sft(
             run,
             training=training,
-            demonstrations=RecordStream(demonstrations, run.data_seed),
+            demonstrations=bench.shuffled(demonstrations),
             objective=build_objective(config.objective, ObjectiveContext(jax=run.jax, artifacts=artifacts)),
             engine=bench.make_engine(),
             evaluation=bench.evaluator,
@@ -70,9 +68,7 @@ class SFTStage:
         return {**model, **plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
-        source = build_data(
-            bench.data, DataContext(split=self.config.split, artifacts=bench.received.artifacts)
-        )
+        source = bench.records(self.config.split)
         where = f"stages.{self.stage_run.name}"
         demonstrations = encode(source, bench.received.bundle.tokenizer, self.config.max_length, where)
         if demonstrations.num_truncated:
