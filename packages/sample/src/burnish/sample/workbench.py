@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from burnish.llm.chat import render
 from burnish.llm.received import ReceivedModel, check_training
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataComponent, DataContext, DataSource, Record, Source, build_data
 from burnish.platform.device.randomness import KeyWords, Purpose, key_words
@@ -113,7 +113,7 @@ class Workbench:
         )
         conforming("evaluation", self.evaluation, self.evaluation, EvaluationComponent)
         conforming("data", self.data, self.data, DataComponent)
-        evaluation = conforming("evaluation", self.evaluation, self.evaluation.build(context), Evaluation)
+        evaluation = built("evaluation", self.evaluation, Evaluation, context)
         if not evaluation.num_problems:
             offered = ", ".join(self.data.splits())
             run.say(f"no evaluation: the data has no split '{self.evaluation.split}', only {offered}")
@@ -130,4 +130,4 @@ class Workbench:
             jax=received.run.jax,
             artifacts=received.artifacts,
         )
-        return conforming("engine", self.engine, self.engine.build(context), Engine)
+        return built("engine", self.engine, Engine, context)

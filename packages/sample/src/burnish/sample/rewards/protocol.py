@@ -8,7 +8,7 @@ from burnish.llm.sequence import Sample
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,7 @@ def build_rewards(
     components: Mapping[str, RewardComponent], context: RewardContext
 ) -> dict[str, Reward | AsyncReward]:
     """Return the rewards by their labels; ComponentError where what is built cannot be called."""
-    return {
-        label: conforming("reward", component, component.build(context), Reward)
-        for label, component in components.items()
-    }
+    return {label: built("reward", component, Reward, context) for label, component in components.items()}
 
 
 def failed(reason: str) -> RewardResult:
