@@ -57,10 +57,6 @@ class Data:
         return "3+4="
 
 
-class Numbered(Data):
-    fingerprint = 7
-
-
 class Sink:
     def commit(self, row, stats):
         raise OSError("the server is away")
@@ -88,6 +84,14 @@ def no_statistics(policy, batch):
 
 def row_means(policy, batch):
     return jnp.mean(policy.logprobs(), axis=1), {}
+
+
+def per_group(groups):
+    return [0.5 for group in groups]
+
+
+def verdict(group):
+    return True
 
 
 def too_few(samples):
@@ -127,11 +131,6 @@ class lines:
 
 
 @dataclass(frozen=True)
-class numbered(lines):
-    made = Numbered
-
-
-@dataclass(frozen=True)
 class nothing:
     def build(self, run):
         return Stage()
@@ -147,9 +146,11 @@ class closed:
 
 GROUPS = {
     "engine": ("alone", "deaf", "silent", "texts", "swapped", "raising"),
-    "data": ("lines", "numbered"),
+    "data": ("lines",),
     "stage": ("nothing", "closed"),
     "objective": ("no_pair", "no_array", "no_statistics", "row_means"),
+    "advantage": ("per_group",),
+    "filter": ("verdict",),
     "reward": ("too_few",),
     "sink": ("sink",),
 }
@@ -187,11 +188,6 @@ CASES = {
         f"data Data {WHEEL} has a str for a record",
         "`def __getitem__(self, index: int, /) -> Item` (burnish/platform/data/source.py:",
     ),
-    "a fingerprint that is a number": (
-        ("stage=sft", "data=numbered"),
-        f"data Numbered {WHEEL} has the fingerprint 7",
-        "`@property def fingerprint(self) -> str`",
-    ),
     "a stage that returns nothing": (
         ("stage=nothing",),
         f"stages.nothing: stage 'nothing' {WHEEL} (theirs:nothing) returns None from `run`",
@@ -222,6 +218,16 @@ CASES = {
         f"row_means {WHEEL} returns values of shape (64,)",
         "legal are one per token",
     ),
+    "an advantage per group": (
+        ("stage=rl", "advantage@stages.rl.advantage=per_group"),
+        f"advantage per_group {WHEEL} returns advantages of shapes 32 groups, the first of []",
+        "`def __call__(self, groups: Sequence[Group]) -> list[list[TokenAdvantages]]` (burnish/rl/",
+    ),
+    "a filter that answers yes": (
+        ("stage=rl", "+filter@stages.rl.filters.mine=verdict"),
+        f"filter verdict {WHEEL} returns True, neither a reason nor None",
+        "`def __call__(self, group: Group) -> str | None` (burnish/rl/filters/protocol.py:",
+    ),
     "a reward with another number of results": (
         ("stage=eval", "evaluation.rewards.exact_match=null", "+reward@evaluation.rewards.few=too_few"),
         f"few {WHEEL}: wrong_count (8x)",
@@ -231,13 +237,8 @@ CASES = {
 """By what is wrong: what is typed, the component as it is named, and what it has to be instead."""
 
 SMALL = (
-    "data.num_problems=2000",
-    "data.num_demonstrations=32",
-    "data.num_prompts=32",
-    "evaluation.num_problems=8",
-    "engine.slots=8",
-    "run.name=x",
-    "~sink@logging.sinks.tensorboard",
+    *("data.num_problems=2000", "data.num_demonstrations=32", "data.num_prompts=32", "run.name=x"),
+    *("evaluation.num_problems=8", "engine.slots=8", "~sink@logging.sinks.tensorboard"),
 )
 
 

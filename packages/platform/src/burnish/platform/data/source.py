@@ -71,8 +71,6 @@ def build_data(component: DataComponent, context: DataContext) -> DataSource:
     conforming("data", component, component, DataComponent)
     source: Any = Source
     made: Any = built("data", component, source, context)
-    if not isinstance(made.fingerprint, str):
-        raise departure("data", made, f"has the fingerprint {made.fingerprint!r}", Source, "fingerprint")
     if len(made) and not isinstance(made[0], Mapping):
         raise departure("data", made, f"has a {type(made[0]).__name__} for a record", Source, "__getitem__")
     return made
