@@ -28,6 +28,7 @@ class DPOStage:
         bench = Workbench.of(run, artifacts, self.shared)
         pairs = self._pairs(bench)
         layout = self._layout(bench, pairs)
+        run.tell(f"{bench.received.describe()}; {len(pairs):,} pairs in rows of {layout.length} tokens")
         training = bench.received.trainer(config.training, config.optimizer, config.steps)
         stream = bench.shuffled(with_reference(pairs, layout, training))
         objective = PreferenceObjective(config.beta)
