@@ -81,11 +81,11 @@ def uv(*arguments: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory with a wheel of every package and of the minimal plugin."""
+    """The directory with a wheel of every package and of every plugin among the examples."""
     directory = tmp_path_factory.mktemp("wheels")
     uv("build", "--quiet", "--all-packages", "--no-sources", "--wheel", "--out-dir", str(directory), cwd=ROOT)
-    plugin = ROOT / "examples" / "minimal-plugin"
-    uv("build", "--quiet", "--no-sources", "--wheel", "--out-dir", str(directory), cwd=plugin)
+    for project in ROOT.glob("examples/*/pyproject.toml"):
+        uv("build", "--quiet", "--no-sources", "--wheel", "--out-dir", str(directory), cwd=project.parent)
     return directory
 
 

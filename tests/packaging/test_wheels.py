@@ -16,12 +16,19 @@ def test_wheel_holds_its_portion_of_the_namespace_and_no_other(wheels, package):
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-def test_wheel_of_the_plugin_holds_nothing_of_burnish(wheels):
-    [wheel] = wheels.glob("burnish_minimal_plugin-*.whl")
+@pytest.mark.parametrize(
+    ("distribution", "preset"),
+    [
+        ("burnish_minimal_plugin", "burnish_minimal/conf/experiment/brief.yaml"),
+        ("burnish_dpo", "burnish_dpo/conf/recipe/dpo_tiny.yaml"),
+    ],
+)
+def test_wheel_of_a_plugin_holds_nothing_of_burnish(wheels, distribution, preset):
+    [wheel] = wheels.glob(f"{distribution}-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
 
     assert not [name for name in names if name.startswith("burnish/")]
-    assert "burnish_minimal/conf/experiment/brief.yaml" in names
+    assert preset in names
 
 
 def test_only_platform_declares_scripts(wheels):

@@ -14,7 +14,7 @@ from burnish.platform.checkpoint.backend import CheckpointContext
 from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.configuration import chain
 from burnish.platform.configuration.composition import compose_config, compose_raw
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.configuration.normalize import normalize
 from burnish.platform.configuration.presets import preset_packages
 from burnish.platform.configuration.registry import available, resolve
@@ -102,10 +102,26 @@ def test_without_a_default_chain_a_listed_stage_is_set(monkeypatch):
 
 def test_a_protocol_says_how_a_component_is_written():
     module, name = named(
-        said_of(conforming, "data", object, object, DataComponent), r"write it as (\S+) says$"
+        said_of(conforming, "data", object, object, DataComponent), r"write it as (\S+) says"
     ).split(":")
     assert getattr(import_module(module), name) is DataComponent
     conforming("data", found := resolve("data", "arithmetic")(), found, DataComponent)
+
+
+class Unasked:
+    """A component whose `build` takes nothing of its slot."""
+
+    def build(self):
+        return 1
+
+
+def test_a_build_is_written_as_it_is_called():
+    context = CheckpointContext()
+    message = said_of(built, "checkpoint", Unasked(), object, context)
+    line = named(message, r"write it as `(def build\(self, context: CheckpointContext\))`$")
+    space = {"CheckpointContext": CheckpointContext}
+    exec(f"class Asked:\n    {line}:\n        return 2", space)
+    assert built("checkpoint", space["Asked"](), object, context) == 2
 
 
 def test_an_annotation_is_imported_at_run_time(distribution):

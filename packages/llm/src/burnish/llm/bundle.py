@@ -10,7 +10,7 @@ from burnish.llm.families.protocol import CausalLM
 from burnish.llm.tokenizer import Tokenizer, TokenizerComponent
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.errors import ConfigError
 
 
@@ -66,7 +66,7 @@ class ModelComponent(Protocol):
 def load_bundle(model: ModelComponent, context: ModelContext) -> Bundle:
     """Return the bundle of a model component; ConfigError for a tokenizer of more ids than the model has."""
     conforming("model", model, model, ModelComponent)
-    bundle = conforming("model", model, model.build(context), Bundle)
+    bundle = built("model", model, Bundle, context)
     conforming("model", model, bundle.model, CausalLM)
     conforming("tokenizer", context.tokenizer, bundle.tokenizer, Tokenizer)
     if bundle.tokenizer.vocab_size > bundle.model.vocab_size:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Float32
 
 from burnish.llm.batch import TokenBatch
@@ -21,9 +22,12 @@ from burnish.llm.policy import Policy
 from burnish.llm.sequence import Sample
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, departure
+from burnish.platform.configuration.registry import maker_of
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.kinds import Maximum
+
+ARRAY = "an array"
 
 Statistics = Mapping[str, "tuple[Any, Any] | Maximum"]
 """Name to (sum, count), whose quotient is reported, or to a `Maximum`."""
@@ -68,7 +72,7 @@ class Objective(Protocol):
 
 def build_objective(component: ObjectiveComponent, context: ObjectiveContext) -> Objective:
     """Return what a component builds; ComponentError where it cannot be called."""
-    return conforming("objective", component, component.build(context), Objective)
+    return built("objective", component, Objective, context)
 
 
 def columns_of(objective: Objective) -> frozenset[str]:
@@ -103,34 +107,62 @@ def cross_entropy(policy: Policy, batch: TokenBatch) -> tuple[Float32[Array, "b 
 def evaluate(
     objective: Objective, policy: Policy, batch: TokenBatch
 ) -> tuple[Float32[Array, ""], Statistics]:
-    """Return the loss of a batch and the objective's statistics.
+    """Return the loss of a batch and the objective's statistics; raises what `outputs_of` does."""
+    values, statistics = outputs_of(objective, policy, batch)
+    return weighted_sum(values, batch), statistics
 
-    Raises `ConfigError` where the objective reads a column that no sample carries, or returns values of a
-    shape that has no weights: what is the config's mistake is said as one.
+
+def outputs_of(
+    objective: Objective, policy: Policy, batch: TokenBatch
+) -> tuple[Float[Array, ...], Statistics]:
+    """Return an objective's values and statistics, held against what `Objective` says.
+
+    Raises `ConfigError` where it reads a column that no sample carries, or returns values of a shape that has
+    no weights, which is the config's mistake, and `ComponentError` for what no objective may return.
     """
     try:
-        values, statistics = objective(policy, replace(batch, columns=_Columns(batch.columns)))
+        returned: Any = objective(policy, replace(batch, columns=_Columns(batch.columns)))
     except _MissingColumnError as error:
         raise ConfigError(_lacks(objective, str(error.args[0]), batch.columns)) from error
-    return weighted_sum(values, batch, name_of(objective)), statistics
+    if not (isinstance(returned, tuple) and len(returned) == 2):
+        what = f"returns {_kind(returned)} and not (values, statistics)"
+        raise departure("objective", objective, what, Objective, "__call__")
+    values, statistics = returned
+    if _kind(values) != ARRAY or not isinstance(statistics, Mapping):
+        what = f"returns {_kind(values)} and {_kind(statistics)}, no array and mapping"
+        raise departure("objective", objective, what, Objective, "__call__")
+    for name, statistic in statistics.items():
+        if not (isinstance(statistic, Maximum) or (isinstance(statistic, tuple) and len(statistic) == 2)):
+            what = f"returns the statistic '{name}', which is neither (sum, count) nor a Maximum"
+            raise departure("objective", objective, what, Objective, "__call__")
+    _is_per_token(values, batch, f"{name_of(objective)}{maker_of(objective)}")
+    return values, statistics
+
+
+def _kind(value: object) -> str:
+    return ARRAY if isinstance(value, jax.Array | np.ndarray) else f"a {type(value).__name__}"
 
 
 def weighted_sum(
     values: Float[Array, ...], batch: TokenBatch, name: str = "the objective"
 ) -> Float32[Array, ""]:
     """Return sum(values * weights) in fp32; a sequence weighs what its tokens weigh together."""
-    rows, length = batch.tokens.shape
-    if values.shape == (rows, length):
-        weights = batch.weights
-    elif values.shape == (rows, batch.max_sequences):
+    weights = batch.weights
+    if not _is_per_token(values, batch, name):
         members = jax.nn.one_hot(batch.sequences - 1, batch.max_sequences, dtype=jnp.float32)
         weights = jnp.einsum("bt,bts->bs", batch.weights, members, precision=jax.lax.Precision.HIGHEST)
-    else:
+    return jnp.sum(jnp.where(weights != 0, values.astype(jnp.float32) * weights, 0))
+
+
+def _is_per_token(values: Float[Array, ...], batch: TokenBatch, name: str) -> bool:
+    """Say whether values are per token, False where per sequence; ConfigError where they are neither."""
+    rows, length = batch.tokens.shape
+    if values.shape not in {(rows, length), (rows, batch.max_sequences)}:
         raise ConfigError(
             f"objective: {name} returns values of shape {values.shape}; legal are one per token "
             f"{(rows, length)} or per sequence {(rows, batch.max_sequences)}, as policy.per_sequence gives"
         )
-    return jnp.sum(jnp.where(weights != 0, values.astype(jnp.float32) * weights, 0))
+    return values.shape == (rows, length)
 
 
 def name_of(objective: Objective) -> str:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float32
 
 from burnish.llm.families.protocol import CausalLM
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming
 
 Shape = Literal["constant", "linear", "cosine", "warmup_stable_decay"]
 Schedule = Callable[[Any], Float32[Array, ""]]
@@ -74,14 +74,13 @@ class Transformation(Protocol):
         ...
 
 
-def traced(
-    component: OptimizerComponent, built: TracedOptimizer | optax.GradientTransformation
-) -> TracedOptimizer:
-    """Return what a component built, a plain transformation as an optimizer without hyper-parameters."""
-    if isinstance(built, TracedOptimizer):
-        return built
-    conforming("optimizer", component, built, Transformation)
-    return TracedOptimizer(lambda _: {}, lambda _: built)
+def traced(component: OptimizerComponent, context: OptimizerContext) -> TracedOptimizer:
+    """Return what a component builds, a plain transformation as an optimizer without hyper-parameters."""
+    made: Any = built("optimizer", component, object, context)
+    if isinstance(made, TracedOptimizer):
+        return made
+    conforming("optimizer", component, made, Transformation)
+    return TracedOptimizer(lambda _: {}, lambda _: made)
 
 
 def adamw(schedule: Schedule, *, b1: float, b2: float, eps: float, weight_decay: float) -> TracedOptimizer:

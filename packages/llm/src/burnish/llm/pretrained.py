@@ -14,7 +14,7 @@ from burnish.llm.model_source import ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 from burnish.llm.weights import check_huggingface, load_huggingface
 from burnish.platform.checkpoint.step_directory import read_tree
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.configuration.registry import available, resolve
 from burnish.platform.errors import CheckpointError, ConfigError, placed
 
@@ -38,16 +38,15 @@ def pretrained_bundle(
         artifacts=context.artifacts,
     )
     with placed(f"model.name_or_path={source.directory}"):
-        model = family.build(family_context)
-    conforming("family", family, model, CausalLM)
+        model = built("family", family, CausalLM, family_context)
     tokenizer_context = TokenizerContext(
         directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
     )
-    built = build_tokenizer(context.tokenizer, tokenizer_context)
-    _check_recorded(source, built)
+    tokenizer = build_tokenizer(context.tokenizer, tokenizer_context)
+    _check_recorded(source, tokenizer)
     return Bundle(
         model,
-        built,
+        tokenizer,
         str(source.directory),
         load_params=lambda: _load_params(source, model),
         check_params=lambda: _check_params(source, model),
@@ -57,6 +56,8 @@ def pretrained_bundle(
 def find_family(hf_config: Mapping[str, Any], directory: Path) -> FamilyComponent:
     """Return the one installed family that matches; `ConfigError` lists what is installed."""
     families = {name: resolve("family", name)() for name in available("family")}
+    for family in families.values():
+        conforming("family", family, family, FamilyComponent)
     matching = {name: family for name, family in families.items() if family.match(hf_config)}
     if len(matching) != 1:
         found = f"the families {sorted(matching)} all match" if matching else "no installed family matches"

@@ -19,7 +19,7 @@ from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingCon
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.activity import busy
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.errors import placed
 from burnish.platform.runs.stage import CheckContext
 from burnish.platform.runs.stage_run import StageRun
@@ -118,14 +118,14 @@ class ReceivedModel:
         _ = self.writer
         context = self.training_context(optimizer, total_steps)
         with self.run.span("load"):
-            return conforming("training", training, training.build(context), TrainingBackend)
+            return built("training", training, TrainingBackend, context)
 
     @cached_property
     def writer(self) -> Export:
         """What hands the trained model on."""
         assert self.export is not None, "a stage that trains has an `export`"
         context = ExportContext(jax=self.run.jax, artifacts=self.artifacts)
-        return conforming("export", self.export, self.export.build(context), Export)
+        return built("export", self.export, Export, context)
 
     def hand_over(self, training: TrainingBackend) -> Artifacts:
         """Export the trained model into the stage's directory and return it as the `model` artifact."""

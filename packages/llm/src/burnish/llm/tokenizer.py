@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built
 
 
 @runtime_checkable
@@ -91,7 +91,7 @@ class TokenizerComponent(Protocol):
 
 def build_tokenizer(component: TokenizerComponent, context: TokenizerContext) -> Tokenizer:
     """Return what a component builds; ComponentError where it is no tokenizer."""
-    return conforming("tokenizer", component, component.build(context), Tokenizer)
+    return built("tokenizer", component, Tokenizer, context)
 
 
 def fingerprint_of(files: Mapping[str, bytes]) -> str:

@@ -40,7 +40,7 @@ class StateLayout:
     def optimize(self) -> TracedOptimizer:
         """Build the optimizer."""
         context = OptimizerContext(total_steps=self.total_steps, model=self.model, artifacts=self.artifacts)
-        return traced(self.optimizer, self.optimizer.build(context))
+        return traced(self.optimizer, context)
 
     def abstract_params(self) -> tuple[Any, Any]:
         """Return shapes and dtypes of the trainable masters and of the frozen parameters."""

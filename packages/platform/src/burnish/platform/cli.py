@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from burnish.platform.configuration.arguments import Arguments, parse
+from burnish.platform.configuration.culprit import note_maker
 from burnish.platform.configuration.registry import PRESETS, available, known_slots
 from burnish.platform.errors import BurnishError, ConfigError, RequiredError
 
@@ -49,6 +50,9 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
         # The reader has gone, as in `train --help | head`; what is buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception as error:
+        note_maker(error)
+        raise
     return 0
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.platform.configuration.conformance import departure
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.accounting import Accounting
 from burnish.rl.filters.protocol import Filter
@@ -34,4 +35,11 @@ class Filtering:
     def _reason_against(self, group: Group) -> str | None:
         if not group.scored:
             return None
-        return next((reason for rule in self.filters.values() if (reason := rule(group))), None)
+        for rule in self.filters.values():
+            reason: object = rule(group)
+            if not isinstance(reason, str | None):
+                what = f"returns {reason!r}, neither a reason nor None"
+                raise departure("filter", rule, what, Filter, "__call__")
+            if reason:
+                return reason
+        return None

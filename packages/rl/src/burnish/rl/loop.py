@@ -13,6 +13,7 @@ from burnish.platform.data.source import Record
 from burnish.platform.device.randomness import Purpose, key_words
 from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
+from burnish.rl.advantages.protocol import estimate
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import make_batches
 from burnish.rl.config.metric import LOSS
@@ -77,7 +78,7 @@ def learn(
     """
     updates: list[Statistics] = []
     first: TokenBatch | None = None
-    objective, advantages = algorithm.objective, algorithm.advantage(groups)
+    objective, advantages = algorithm.objective, estimate(algorithm.advantage, groups)
     sampled_with, exceeded = training.weights().tree, algorithm.limits.mismatch.exceeded
     for batch in make_batches(algorithm.layout, groups, advantages, objective):
         if first is not None and len(updates) == 1 and (reason := exceeded(updates[0], sampled_with, first)):

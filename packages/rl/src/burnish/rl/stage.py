@@ -9,7 +9,7 @@ from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.llm.token_limit import positions_of, token_limit
 from burnish.llm.work import forward_flops, update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
@@ -171,7 +171,7 @@ class RLStage:
             stage=run.name,
             artifacts=bench.received.artifacts,
         )
-        return conforming("advantage", config.advantage, config.advantage.build(context), Advantage)
+        return built("advantage", config.advantage, Advantage, context)
 
     def _measured(self, bench: Workbench) -> MeasuredObjective:
         context = ObjectiveContext(jax=self.stage_run.jax, artifacts=bench.received.artifacts)
@@ -189,7 +189,7 @@ class RLStage:
             stage_index=run.index,
             artifacts=bench.received.artifacts,
         )
-        return conforming("rollout", config.rollout, config.rollout.build(context), Rollout)
+        return built("rollout", config.rollout, Rollout, context)
 
     def _scoring(self, bench: Workbench) -> Scoring:
         config, run = self.config, self.stage_run
@@ -214,8 +214,5 @@ class RLStage:
             stage=run.name,
             artifacts=bench.received.artifacts,
         )
-        filters = {
-            name: conforming("filter", rule, rule.build(context), Filter)
-            for name, rule in config.filters.items()
-        }
+        filters = {name: built("filter", rule, Filter, context) for name, rule in config.filters.items()}
         return Filtering(filters)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from burnish.sample.request import Completion, Request
     from burnish.sample.rewards.protocol import Reward, RewardContext, RewardResult
     from burnish.sample.rewards.score import score
+    from burnish.sample.workbench import Workbench
 
 __all__ = [
     "Completion",
@@ -30,6 +31,7 @@ __all__ = [
     "Reward",
     "RewardContext",
     "RewardResult",
+    "Workbench",
     "score",
 ]
 
@@ -52,6 +54,7 @@ if not TYPE_CHECKING:
             "Reward": "rewards.protocol",
             "RewardContext": "rewards.protocol",
             "RewardResult": "rewards.protocol",
+            "Workbench": "workbench",
             "score": "rewards.score",
         },
     )

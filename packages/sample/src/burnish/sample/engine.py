@@ -11,6 +11,7 @@ from burnish.llm.tokenizer import Tokenizer
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.configuration.conformance import departure
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.request import Completion, Request
 
@@ -38,6 +39,22 @@ class Engine(Protocol):
     def stats(self) -> StatsTracker:
         """Return what happened since the last call, and start counting anew."""
         ...
+
+
+def complete(engine: Engine, requests: Sequence[Request]) -> list[Completion]:
+    """Return an engine's completions; ComponentError where they are not one for each request in order."""
+    completions = engine.generate(requests)
+    if len(completions) != len(requests):
+        what = f"returns {len(completions)} completions for {len(requests)} requests"
+        raise departure("engine", engine, what, Engine, "generate")
+    for request, completion in zip(requests, completions, strict=True):
+        if not isinstance(completion, Completion):
+            what = f"returns a {type(completion).__name__} for a completion"
+            raise departure("engine", engine, what, Engine, "generate")
+        if completion.request_id != request.id:
+            what = f"answers request {request.id} with the completion of request {completion.request_id}"
+            raise departure("engine", engine, what, Engine, "generate")
+    return completions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ from burnish.llm.token_limit import token_limit
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.activity import busy, followed
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
+from burnish.platform.configuration.registry import maker_of
 from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import DataContext, DataSource, Record, build_data
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.statistics.tracker import StatsTracker
-from burnish.sample.engine import Engine
+from burnish.sample.engine import Engine, complete
 from burnish.sample.evaluation import EvaluationContext, SampleWriter
 from burnish.sample.request import Completion, Request
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent, build_rewards
@@ -150,7 +151,7 @@ class GreedyEvaluator:
         """Evaluate, write the samples as rows of `step`, and return the statistics under `eval/`."""
         tracker = StatsTracker()
         with tracker.timing("evaluation"), busy("evaluate"):
-            completions = engine.generate(self._requests())
+            completions = complete(engine, self._requests())
             scored = score(
                 [
                     self._sample(problem, done)
@@ -204,7 +205,10 @@ class GreedyEvaluator:
         """Raise ConfigError where not one problem has a score: no later evaluation would have any."""
         if any(sample.reward is not None for sample in scored.samples):
             return
-        reasons = [f"{name}: {reason} ({count}x)" for (name, reason), count in scored.failures.most_common(3)]
+        reasons = [
+            f"{name}{maker_of(self._rewards[name])}: {reason} ({count}x)"
+            for (name, reason), count in scored.failures.most_common(3)
+        ]
         raise ConfigError(
             f"evaluation.rewards: none of {self.num_problems} problems has a score: {'; '.join(reasons)}; "
             "choose rewards that read what the data has, or name its columns"

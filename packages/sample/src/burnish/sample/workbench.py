@@ -1,26 +1,47 @@
-"""What a stage samples with: an engine for the model it received, and the evaluation of its samples."""
+"""What a stage works with: the model it received, its records, an engine, and the evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
-from burnish.llm.received import ReceivedModel
+from burnish.llm.chat import render
+from burnish.llm.received import ReceivedModel, check_training
 from burnish.llm.token_limit import positions_of
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.configuration.conformance import conforming
-from burnish.platform.data.source import DataComponent
+from burnish.platform.configuration.conformance import built, conforming
+from burnish.platform.data.order import RecordStream
+from burnish.platform.data.source import DataComponent, DataContext, DataSource, Record, Source, build_data
+from burnish.platform.device.randomness import KeyWords, Purpose, key_words
+from burnish.platform.runs.stage import CheckContext
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.engine import Engine, EngineComponent, EngineContext, EngineLimits
 from burnish.sample.evaluation import Evaluation, EvaluationComponent, EvaluationContext
 
+Item = TypeVar("Item")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workbench:
-    """The components of a stage that samples, and what is built from them when it is asked for."""
+    """The shared components of a stage, and what is built from them when it is asked for.
+
+    A stage that trains declares the slots `model`, `tokenizer`, `data`, `engine`, `evaluation` and `export`;
+    one that does not needs no `export`. Whatever a component of somebody else's builds is held against its
+    slot's protocol: `ComponentError` names the component and the wheel it comes from.
+    """
 
     received: ReceivedModel
+    """The model of the stage before, or of the `model` component where there is none.
+
+    `received.bundle` has the model and its `tokenizer`; `received.trainer(training, optimizer, total_steps)`
+    returns a `TrainingBackend` over its weights; `received.training_context(optimizer, total_steps)` is what
+    `training.plan` asks for; `received.hand_over(training)` exports what was trained and returns the
+    artifacts for the next stage; `received.weights()` are the weights of a stage that trains nothing.
+    """
+
     data: DataComponent
+    """Where the records come from."""
+
     engine: EngineComponent
     evaluation: EvaluationComponent
 
@@ -37,6 +58,46 @@ class Workbench:
         return cls(
             received=received, data=shared["data"], engine=shared["engine"], evaluation=shared["evaluation"]
         )
+
+    @staticmethod
+    def check(
+        config: Any, context: CheckContext, *, num_rows: int, split: str, data: DataComponent | None = None
+    ) -> None:
+        """Raise what is known before a run begins: for the `check` of a stage's options that train.
+
+        `config` has the fields `model`, `tokenizer`, `training` and `data`; `num_rows` are the rows of an
+        optimizer step. `data`, where it is given, is read in the place of `config.data`.
+        """
+        component = config.data if data is None else data
+        if context.can_build(component):
+            build_data(component, DataContext(split=split))
+        check_training(config.training, config.model, config.tokenizer, num_rows=num_rows, context=context)
+
+    def records(self, split: str, data: DataComponent | None = None) -> DataSource:
+        """Return the records of a split of `data`, or of the shared data where it is None."""
+        component = self.data if data is None else data
+        return build_data(component, DataContext(split=split, artifacts=self.received.artifacts))
+
+    def render(self, record: Record) -> tuple[list[int], list[int]]:
+        """Return the ids of a record's prompt and of its completion, the end token included.
+
+        `prompt` or `messages` go through the chat template where the tokenizer has one. Raises `DataError`
+        for a record without a text to learn.
+        """
+        return render(self.received.bundle.tokenizer, record)
+
+    def shuffled(self, items: Source[Item]) -> RecordStream[Item]:
+        """Return an endless pass over items, in an order of this stage's own: `take(count)` the next ones.
+
+        Handed to `StageRun.steps` it goes on where a checkpoint left it. `items` have a length, an index and
+        a `fingerprint`, by which a resumed run knows them again.
+        """
+        return RecordStream(items, self.received.run.data_seed)
+
+    def key_words(self, step: int) -> KeyWords:
+        """Return the words that name the noise of a step's update, which `training.step` asks for."""
+        run = self.received.run
+        return key_words(run.seed, run.index, step, Purpose.TRAINING, 0)
 
     @cached_property
     def evaluator(self) -> Evaluation:
@@ -55,7 +116,7 @@ class Workbench:
         )
         conforming("evaluation", self.evaluation, self.evaluation, EvaluationComponent)
         conforming("data", self.data, self.data, DataComponent)
-        evaluation = conforming("evaluation", self.evaluation, self.evaluation.build(context), Evaluation)
+        evaluation = built("evaluation", self.evaluation, Evaluation, context)
         if not evaluation.num_problems:
             offered = ", ".join(self.data.splits())
             run.say(f"no evaluation: the data has no split '{self.evaluation.split}', only {offered}")
@@ -72,4 +133,4 @@ class Workbench:
             jax=received.run.jax,
             artifacts=received.artifacts,
         )
-        return conforming("engine", self.engine, self.engine.build(context), Engine)
+        return built("engine", self.engine, Engine, context)

@@ -62,14 +62,9 @@ class SFT:
 
     def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a model or a batch that cannot be trained."""
-        from burnish.llm.received import check_training
-        from burnish.platform.data.source import DataContext, build_data
+        from burnish.sample.workbench import Workbench
 
-        if context.can_build(self.data):
-            build_data(self.data, DataContext(split=self.split))
-        check_training(
-            self.training, self.model, self.tokenizer, num_rows=self.rows_per_step, context=context
-        )
+        Workbench.check(self, context, num_rows=self.rows_per_step, split=self.split)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

@@ -10,8 +10,6 @@ from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.llm.token_limit import positions_of, token_limit
 from burnish.llm.work import update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.data.order import RecordStream
-from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.evaluation_work import evaluation_flops
 from burnish.sample.workbench import Workbench
@@ -42,7 +40,7 @@ class SFTStage:
         run_sft(
             run,
             training=training,
-            demonstrations=RecordStream(demonstrations, run.data_seed),
+            demonstrations=bench.shuffled(demonstrations),
             objective=build_objective(config.objective, ObjectiveContext(jax=run.jax, artifacts=artifacts)),
             engine=bench.make_engine(),
             evaluation=bench.evaluator,
@@ -96,9 +94,7 @@ class SFTStage:
         return self.config.steps * self.config.rows_per_step / len(demonstrations)
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
-        source = build_data(
-            bench.data, DataContext(split=self.config.split, artifacts=bench.received.artifacts)
-        )
+        source = bench.records(self.config.split)
         where, most, bundle = f"stages.{self.stage_run.name}", self.config.max_length, bench.received.bundle
         positions = positions_of(bundle.model)
         demonstrations = encode(source, bundle.tokenizer, most, where, positions=positions)

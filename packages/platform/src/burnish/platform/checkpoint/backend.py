@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from burnish.platform.checkpoint.snapshot import Tree
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,4 +47,4 @@ class CheckpointComponent(Protocol):
 
 def require_backend(component: CheckpointComponent) -> None:
     """Raise ComponentError where a component builds no backend: before there is anything to save."""
-    conforming("checkpoint", component, component.build(CheckpointContext()), CheckpointBackend)
+    built("checkpoint", component, CheckpointBackend, CheckpointContext())

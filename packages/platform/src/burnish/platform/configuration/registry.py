@@ -105,6 +105,30 @@ def name_of(slot: str, component: object) -> str:
     return next((name for name, found in sorted(claims(slot).items()) if found[0].value == value), value)
 
 
+def described(slot: str, component: object) -> str:
+    """Return what to call a component in a message, with the distribution that it comes from."""
+    name = name_of(slot, component)
+    return _described(Provider(slot, name, name, None, None) if ":" in name else provider(slot, name))
+
+
+def maker_of(thing: object) -> str:
+    """Return whose distribution something is made by, as messages say it: ` of their-wheel 1.0`.
+
+    Told by the module that its class, or the function, is from; empty for what burnish publishes itself.
+    """
+    source: Any = thing if inspect.isfunction(thing) else type(thing)
+    return maker_of_module(source.__module__)
+
+
+def maker_of_module(module: str) -> str:
+    """Return the distribution that registers a component from a module's package, as `maker_of` does."""
+    for names in _read(tuple(sys.path)).values():
+        for found in (one for every in names.values() for one in every if not one.is_ours):
+            if re.split(r"[.:]", found.value)[0] == module.partition(".")[0]:
+                return f" of {found.origin}"
+    return ""
+
+
 def resolve(slot: str, name: str, allow_import_paths: bool = True) -> type[Any] | Callable[..., Any]:
     """Import one component: a frozen dataclass with `build`, or a plain function.
 

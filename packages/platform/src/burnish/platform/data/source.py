@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming, departure
 
 Record = Mapping[str, Any]
 """One row of data.
@@ -69,4 +69,8 @@ class DataComponent(Protocol):
 def build_data(component: DataComponent, context: DataContext) -> DataSource:
     """Return the records of one split; ComponentError where what is built is no source of them."""
     conforming("data", component, component, DataComponent)
-    return conforming("data", component, component.build(context), Source)
+    source: Any = Source
+    made: Any = built("data", component, source, context)
+    if len(made) and not isinstance(made[0], Mapping):
+        raise departure("data", made, f"has a {type(made[0]).__name__} for a record", Source, "__getitem__")
+    return made

@@ -11,7 +11,7 @@ from burnish.platform.activity import busy
 from burnish.platform.checkpoint.backend import CheckpointComponent, require_backend
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import Config, Sections
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built
 from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import prepare_jax
 from burnish.platform.device.mesh import build_mesh
@@ -274,7 +274,7 @@ class _Chain:
         """Return stage number `index`, built over the components of its shared fields."""
         stage_config = list(self.config.stages.values())[index - 1]
         shared = {name: getattr(stage_config, name) for name in _shared_fields(stage_config)}
-        return conforming("stage", stage_config, stage_config.build(run, **shared), Stage)
+        return built("stage", stage_config, Stage, run, **shared)
 
     def stage_run(self, index: int, logger: StatsLogger, first_global_step: int = 0) -> StageRun:
         """Return the handle that stage number `index` works with."""

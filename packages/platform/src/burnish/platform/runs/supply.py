@@ -7,9 +7,11 @@ from typing import Any
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.config import Config
+from burnish.platform.configuration.declaration import declaration_of
 from burnish.platform.configuration.parts import Part, needs_of, parts
-from burnish.platform.configuration.registry import Provider, available, name_of, resolve
+from burnish.platform.configuration.registry import Provider, available, described, name_of, resolve
 from burnish.platform.errors import ComponentError, ConfigError
+from burnish.platform.runs.stage import Stage
 
 
 def provides(stage: object) -> frozenset[str]:
@@ -49,8 +51,13 @@ def require_supply(config: Config) -> None:
                 )
 
 
-def require_provided(block: str, stage: object, artifacts: Artifacts) -> None:
-    """Raise ComponentError for a stage that ended without what it declares to provide."""
+def require_provided(block: str, stage: object, artifacts: object) -> None:
+    """Raise ComponentError for a stage that ended without artifacts, or without those that it declares."""
+    if not isinstance(artifacts, Artifacts):
+        raise ComponentError(
+            f"stages.{block}: {described('stage', stage)} returns {artifacts!r} from `run`; return the "
+            f"artifacts it received, with its own: {declaration_of(Stage, 'run')}"
+        )
     missing = sorted(provides(stage) - artifacts.directories.keys())
     if missing:
         raise ComponentError(

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable, Collection, Mapping
 
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built
+from burnish.platform.configuration.registry import maker_of
 from burnish.platform.errors import DiskError
 from burnish.platform.statistics.metric import rate_of, registered_metrics
 from burnish.platform.statistics.run_metrics import STEP_SECONDS
@@ -68,7 +69,7 @@ class StatsLogger:
             try:
                 sink.close(end)
             except Exception as error:  # noqa: BLE001 - as in commit
-                self._warn(label, error)
+                self._warn(label, sink, error)
 
     def _speeds(self, numbers: Mapping[str, float]) -> dict[str, float]:
         """Return each count of a step by the step's seconds: nothing of it is left out."""
@@ -82,12 +83,13 @@ class StatsLogger:
             except DiskError:
                 raise
             except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
-                self._warn(label, error)
+                self._warn(label, sink, error)
 
-    def _warn(self, label: str, error: Exception) -> None:
+    def _warn(self, label: str, sink: Sink, error: Exception) -> None:
         if label not in self._failed:
             self._failed.add(label)
-            _log.warning("logging.sinks.%s fails and misses rows: %s: %s", label, type(error).__name__, error)
+            what = f"logging.sinks.{label}{maker_of(sink)}"
+            _log.warning("%s fails and misses rows: %s: %s", what, type(error).__name__, error)
 
 
 def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -> StatsLogger:
@@ -99,7 +101,7 @@ def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -
     sinks: dict[str, Sink] = {}
     for label, component in components.items():
         try:
-            sinks[label] = conforming("sink", component, component.build(context), Sink)
+            sinks[label] = built("sink", component, Sink, context)
         except BaseException as error:
             StatsLogger(sinks).close(RunEnd("refused", f"logging.sinks.{label} cannot start: {error}"))
             raise

@@ -1,13 +1,14 @@
 """The slot `advantage`: groups to one number per completion token."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.conformance import departure
 from burnish.rl.groups import Group
 
 TokenAdvantages = Float[np.ndarray, " t"]
@@ -49,6 +50,26 @@ class AdvantageComponent(Protocol):
     def build(self, context: AdvantageContext, /) -> Advantage:
         """Return the estimator."""
         ...
+
+
+def estimate(advantage: Advantage, groups: Sequence[Group]) -> list[list[TokenAdvantages]]:
+    """Return the advantages of groups; ComponentError where scored samples have not one for each token."""
+    estimated = advantage(groups)
+    wanted = [[sample.tokens.shape for sample in group.scored] for group in groups]
+    found = [[np.shape(values) for values in _members(of_group)] for of_group in _members(estimated)]
+    if found != wanted:
+        what = f"returns advantages of shapes {_shown(found)} for samples of {_shown(wanted)}"
+        raise departure("advantage", advantage, what, Advantage, "__call__")
+    return estimated
+
+
+def _members(several: object) -> Iterable[Any]:
+    return several if isinstance(several, Iterable) else ()
+
+
+def _shown(shapes: Sequence[Sequence[tuple[int, ...]]]) -> str:
+    """Return the shapes of the first group, and how many groups there are."""
+    return f"{len(shapes)} groups, the first of {list(shapes[0]) if shapes else []}"
 
 
 def spread(group: Group, values: Float[np.ndarray, " g"]) -> list[TokenAdvantages]:

@@ -124,13 +124,10 @@ class RL:
 
     def check(self, context: "CheckContext") -> None:
         """Refuse data that cannot be read, and a model or a batch that cannot be trained."""
-        from burnish.llm.received import check_training
-        from burnish.platform.data.source import DataContext, build_data
+        from burnish.sample.workbench import Workbench
 
-        if context.can_build(self.data):
-            build_data(self.data, DataContext(split=self.split))
         num_rows = self.prompts_per_step * self.samples_per_prompt // self.updates_per_rollout
-        check_training(self.training, self.model, self.tokenizer, num_rows=num_rows, context=context)
+        Workbench.check(self, context, num_rows=num_rows, split=self.split)
 
     def build(self, run: "StageRun", **shared_components: Any) -> "Stage":
         """Return the stage over this run; loads nothing yet."""

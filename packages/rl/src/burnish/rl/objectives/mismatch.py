@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from burnish.llm.batch import TokenBatch
-from burnish.llm.objective import Objective, Statistics, columns_of, scalars_of
+from burnish.llm.objective import Objective, Statistics, columns_of, outputs_of, scalars_of
 from burnish.llm.policy import Policy
 
 ABSOLUTE = "mismatch/absolute_logprob_difference"
@@ -38,7 +38,7 @@ class MeasuredObjective:
 
     def __call__(self, policy: Policy, batch: TokenBatch) -> tuple[Float[Array, "..."], Statistics]:
         """Return the objective's values; add mean |d| and k3 = exp(d) - d - 1, d = log(pi / pi_behavior)."""
-        values, statistics = self.objective(policy, batch)
+        values, statistics = outputs_of(self.objective, policy, batch)
         trained = batch.trained
         difference = (policy.logprobs() - batch.columns[BEHAVIOR]) * trained
         k3 = jnp.expm1(jnp.clip(difference, -20.0, 20.0)) - difference

@@ -12,7 +12,7 @@ from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.data.source import Record
 from burnish.platform.device.randomness import Purpose, key_words
 from burnish.rl.groups import Group
-from burnish.sample.engine import Engine
+from burnish.sample.engine import Engine, complete
 from burnish.sample.request import Completion, Request
 
 
@@ -33,7 +33,7 @@ class SingleTurnRollout:
         prompts = [render_prompt(self.tokenizer, record) for record in records]
         numbers = range(len(prompts) * samples_per_prompt)
         requests = [self._request(i, prompts[i // samples_per_prompt], step) for i in numbers]
-        completions = engine.generate(requests)
+        completions = complete(engine, requests)
         groups: list[Group] = []
         for group, (record, prompt) in enumerate(zip(records, prompts, strict=True)):
             shared = {"prompt": self.tokenizer.decode(prompt), "group_id": group, "record": record}

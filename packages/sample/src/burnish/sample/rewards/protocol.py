@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, SupportsFloat, runtime_checkable
+from typing import Any, Literal, Protocol, SupportsFloat, runtime_checkable
 
 from burnish.llm.sequence import Sample
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.configuration.conformance import conforming
+from burnish.platform.configuration.conformance import built, conforming
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,16 @@ def build_rewards(
     components: Mapping[str, RewardComponent], context: RewardContext
 ) -> dict[str, Reward | AsyncReward]:
     """Return the rewards by their labels; ComponentError where what is built cannot be called."""
+    return {label: _built(label, component, context) for label, component in components.items()}
+
+
+def _built(label: str, component: RewardComponent, context: RewardContext) -> Reward | AsyncReward:
     from burnish.sample.rewards.by_columns import by_columns, takes_columns
 
-    built = {
-        label: conforming("reward", component, component.build(context), Reward)
-        for label, component in components.items()
-    }
-    return {
-        label: by_columns(label, reward) if takes_columns(reward) else reward
-        for label, reward in built.items()
-    }
+    made: Any = built("reward", component, object, context)
+    if takes_columns(made):
+        return by_columns(label, made)
+    return conforming("reward", component, made, Reward)
 
 
 SILENT = RewardResult(float("nan"), "silent", "none: it has nothing to say about this sample")

@@ -1,0 +1,1 @@
+"""Direct preference optimization as a stage of burnish: pairs, objective, loop and stage, a file each."""
