@@ -20,10 +20,6 @@ from burnish.platform.statistics.summary import value_of
 class Stopped(BaseException):
     """An interrupt on its way through Hydra, which would go on to the next job."""
 
-    def __init__(self, error: Interrupted) -> None:
-        super().__init__(str(error))
-        self.error = error
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -120,7 +116,7 @@ class Job:
         write_record(self.directory, replace(record, phase=phase, reason=reason, exit_status=status))
         if isinstance(error, Interrupted):
             if self.is_local:
-                raise Stopped(error) from error
+                raise Stopped from error
             return
         if not is_known:
             traceback.print_exception(error)

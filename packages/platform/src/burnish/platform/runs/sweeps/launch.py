@@ -15,7 +15,7 @@ from rich.console import Console
 from burnish.platform import atomic
 from burnish.platform.configuration.arguments import Arguments
 from burnish.platform.configuration.config import Config
-from burnish.platform.errors import Interrupted, RunError, SweepError
+from burnish.platform.errors import BurnishError, Interrupted, RunError, SweepError
 from burnish.platform.runs.lock import RunLock
 from burnish.platform.runs.opening import locate
 from burnish.platform.runs.sweeps.job import Stopped
@@ -79,16 +79,14 @@ def _run(plan: Plan, first: Config) -> None:
     try:
         with nullcontext() if plan.job.is_local else _workers_first():
             _sweep_by_hydra(plan)
-    except Stopped as stopped:
-        ended = stopped.error
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again below the table
+    except (Exception, Stopped, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again below the table
         ended = error
     records = read_records(directory)
     for record in records:
         remove_empty(Path(record.output_dir), directory)
     num_jobs = len(plan.jobs) if plan.knows_jobs else len(records)
     print_table(records, directory, num_jobs=num_jobs, metric=first.run.sweep_metric, is_max=is_max)
-    _raise(records, ended)
+    _raise(plan, records, ended)
 
 
 def _sweep_by_hydra(plan: Plan) -> None:
@@ -123,19 +121,24 @@ def _workers_first() -> Generator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _raise(records: Sequence[JobRecord], ended: BaseException | None) -> None:
+def _raise(plan: Plan, records: Sequence[JobRecord], ended: BaseException | None) -> None:
     """Raise what the sweep ends with, if it is not done."""
     stopped = [record for record in records if record.phase == "interrupted"]
     failed = [record for record in records if record.phase == "failed"]
-    if isinstance(ended, (Interrupted, KeyboardInterrupt)):
+    again = f"; go on with: {plan.resume_command}" if plan.resume_command else ""
+    if isinstance(ended, KeyboardInterrupt):
         raise ended
     if stopped:
-        raise Interrupted(f"job {stopped[0].job}: {stopped[0].reason}", stopped[0].exit_status - 128)
+        signal_number = stopped[0].exit_status - 128
+        raise Interrupted(f"stopped by a signal in job {stopped[0].job}{again}", signal_number) from ended
     if failed:
         numbers = ", ".join(str(record.job) for record in failed)
         status = min(record.exit_status for record in failed)
-        raise SweepError(
-            f"{len(failed)} of {len(records)} jobs failed: {numbers}; the table says why", status
-        ) from ended
+        told = f"{len(failed)} of {len(records)} jobs failed: {numbers}; the table says why"
+        raise SweepError(f"{told}{again.replace('; go', '; once that is mended, go')}", status) from ended
+    lost = ", ".join(str(record.job) for record in records if record.phase == "running")
+    if lost and ended is not None and not isinstance(ended, BurnishError):
+        told = " ".join(str(ended).split())
+        raise SweepError(f"jobs that did not end: {lost}; {type(ended).__name__}: {told}", 1) from ended
     if ended is not None:
         raise ended

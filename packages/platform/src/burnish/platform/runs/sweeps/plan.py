@@ -1,6 +1,7 @@
 """What a sweep is going to do: Hydra's settings for it, its place, and its jobs, each of them checked."""
 
 import os
+import shlex
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ class Plan:
     words: Sequence[str]
     """What the sweeper makes jobs of."""
 
+    command: Sequence[str]
+    """What the user has typed after `train`."""
+
     job: Job
     jobs: Sequence[Sequence[str]]
     """The words of each job; those that stand for them where the sweeper makes jobs as it goes."""
@@ -50,6 +54,16 @@ class Plan:
     def knows_jobs(self) -> bool:
         """Whether `jobs` are those that will be run."""
         return not self.job.tells_failures
+
+    @property
+    def resume_command(self) -> str | None:
+        """The command that does what is left of the jobs; None where it would make other jobs."""
+        if not self.knows_jobs:
+            return None
+        ours = ("checkpoint.resume_from=", *(["run.name="] if self.job.is_numbered else []))
+        kept = [word for word in self.command if not word.startswith(ours)]
+        name = [f"run.name={self.job.sweep}"] if self.job.is_numbered else []
+        return shlex.join(["train", *kept, *name, "checkpoint.resume_from=latest"])
 
     def check(self) -> list[Config]:
         """Return the configs of all jobs; ConfigError, with the job and its words, for the first bad one."""
@@ -155,6 +169,7 @@ def planned(arguments: Arguments) -> Generator[Plan]:
                 settings=settings,
                 loader=loader,
                 words=[str(override.input_line) for override in own],
+                command=[*dict.fromkeys(["-m", *arguments.flags]), *arguments.overrides],
                 job=job,
                 jobs=every_job(jobs_of) if knows_jobs else trials(jobs_of),
             )
