@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from burnish.platform import atomic
@@ -68,7 +69,7 @@ def _free(sweeps: Path, name: str, *, is_dry_run: bool) -> tuple[str, list[Path]
 
 def _tell(settings: DictConfig, directory: Path) -> None:
     """Set `hydra.sweep.dir`, for the sweeper and for each job."""
-    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
+    quoted = QuotedString(text=str(directory), quote=Quote.single).with_quotes()
     with open_dict(settings):
         settings.hydra.sweep.dir = str(directory)
-        settings.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
+        settings.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
