@@ -128,7 +128,9 @@ def test_optuna_gets_the_values_and_its_best_is_the_first_of_the_table(train, tm
 
     again = train(*OPTUNA, *words, "checkpoint.resume_from=latest", *JOBLIB[1:])
     assert again.stderr.count("is complete: nothing to resume") == 4
-    assert records(tmp_path) == [{**job, "words": new["words"]} for job, new in zip(jobs, records(tmp_path))]
+    assert [(job["run"], job["value"]) for job in records(tmp_path)] == [
+        (job["run"], job["value"]) for job in jobs
+    ]
 
 
 def test_optuna_is_told_what_it_lacks_before_the_first_job(train, tmp_path):
@@ -140,7 +142,7 @@ def test_optuna_is_told_what_it_lacks_before_the_first_job(train, tmp_path):
     assert done.stderr.count("\n") == 1
     assert "stages.sft.steps: expected a whole number, got 1.0" in done.stderr
     assert not (tmp_path / "runs").exists()
-    done = train(*OPTUNA, *SMALL, RATE, "stages.sft.steps=int(interval(1,3))", "--dry-run")
+    train(*OPTUNA, *SMALL, RATE, "stages.sft.steps=int(interval(1,3))", "--dry-run")
     assert not (tmp_path / "runs").exists()
 
 

@@ -155,3 +155,12 @@ def test_train_when_swept_over_chains_then_new_labels_and_inner_slots_hold(train
     assert len(configs) == 4
     assert all("repeat: 1" in text and "more:\n" in text for text in configs)
     assert sum("use: size" in text for text in configs) == 2
+
+
+@pytest.mark.parametrize("words", [("-m", "--help"), ("hydra.mode=MULTIRUN", "--cfg", "hydra")])
+def test_train_when_swept_and_asked_to_show_something_then_nothing_runs(train, tmp_path, words):
+    before = sorted(tmp_path.iterdir())
+    status, out, err = train("stage=toy", *words)
+    assert (status, err) == (0, "")
+    assert "train -m stage=a,a+b" in out or "mode: MULTIRUN" in out
+    assert sorted(tmp_path.iterdir()) == before

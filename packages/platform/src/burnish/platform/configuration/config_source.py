@@ -46,14 +46,15 @@ class Components(ConfigSource):
         """Return the prefix of this source on the search path."""
         return "components"
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs, in which a launcher composes a job: the user's file too."""
-        return {**self.__dict__, "user_file": user_file.get()}
+    def __init__(self, provider: str, path: str) -> None:
+        super().__init__(provider, path)
+        self._user_file = user_file.get()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over the state and the user's file."""
-        user_file.set(state.pop("user_file"))
-        self.__dict__.update(state)
+        """Take over the user's file in another process, in which a launcher composes a job."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        user_file.set(self._user_file)
 
     def available(self) -> bool:
         """Return True: there is nothing to be missing."""

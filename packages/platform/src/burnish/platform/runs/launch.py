@@ -58,7 +58,7 @@ def launch(arguments: Arguments) -> None:
         BurnishError, HydraException, OmegaConfBaseException: the user can act on it.
         SystemExit: Hydra has answered, as for `--help`.
     """
-    if arguments.is_sweep:
+    if arguments.is_sweep and not arguments.asks:
         _sweep(arguments)
         return
     if not {*arguments.flags} - {"--run", "-r"}:

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -128,8 +129,9 @@ class Job:
 def raw_name(composed: DictConfig) -> str | None:
     """Return the name of the run as it is written, a `${...}` in it unresolved."""
     run = composed.get("run")
-    written = OmegaConf.to_container(run, resolve=False) if isinstance(run, DictConfig) else None
-    name = written.get("name") if isinstance(written, dict) else None
+    if not isinstance(run, DictConfig):
+        return None
+    name = cast("dict[str, Any]", OmegaConf.to_container(run, resolve=False)).get("name")
     return name if isinstance(name, str) else None
 
 

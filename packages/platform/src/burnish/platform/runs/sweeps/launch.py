@@ -6,10 +6,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
+import hydra.types
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
-from hydra.types import HydraContext
 from rich.console import Console
 
 from burnish.platform import atomic
@@ -95,7 +95,7 @@ def _sweep_by_hydra(plan: Plan) -> None:
     configure_log(settings.hydra.hydra_logging, settings.hydra.verbose)
     callbacks = Callbacks(settings)
     callbacks.on_multirun_start(config=settings, config_name="train")
-    context = HydraContext(config_loader=plan.loader, callbacks=callbacks)
+    context = hydra.types.HydraContext(config_loader=plan.loader, callbacks=callbacks)
     sweeper = Plugins.instance().instantiate_sweeper(
         config=settings, hydra_context=context, task_function=plan.job
     )

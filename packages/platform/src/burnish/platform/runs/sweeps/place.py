@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -43,7 +44,7 @@ def placed_sweep(settings: DictConfig, swept: Collection[str], *, is_dry_run: bo
     chain = "sweep" if "stage" in swept else "+".join(str(block) for block in settings.stages)
     name = written if written and not is_own else f"{chain}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     sweeps, made = Path(str(settings.hydra.sweep.dir)).absolute(), list[Path]()
-    if OmegaConf.to_container(settings.hydra.sweep)["dir"] != DEFAULT:
+    if cast("dict[str, Any]", OmegaConf.to_container(settings.hydra.sweep))["dir"] != DEFAULT:
         yield Place(name, sweeps, not is_own)
         return
     if name != written:

@@ -43,6 +43,11 @@ class JobRecord:
     exit_status: int = 0
     """What a command that runs this job alone ends with."""
 
+    @property
+    def values(self) -> dict[str, str]:
+        """What each key of the words is set to."""
+        return {key: value for key, _, value in (word.partition("=") for word in self.words)}
+
 
 def write_record(sweep: Path, record: JobRecord) -> None:
     """Publish how a job stands."""

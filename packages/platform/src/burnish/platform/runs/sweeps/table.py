@@ -14,9 +14,8 @@ def print_table(
     """Print a row per job, the best value first, without a value by number, and what went wrong below."""
     rows = [["run", *([metric] if metric else []), *_differing(records)]]
     for record in ranked(records, is_max=is_max):
-        words = dict(word.partition("=")[::2] for word in record.words)
         rows.append([_name(record), *([_value(record)] if metric else [])])
-        rows[-1] += [words.get(key, "") for key in rows[0][len(rows[-1]) :]]
+        rows[-1] += [record.values.get(key, "") for key in rows[0][len(rows[-1]) :]]
     order = f", {'highest' if is_max else 'lowest'} {metric} first" if metric else ""
     lines = [f"{len(records)} of {num_jobs} jobs{order}", *_aligned(rows)]
     lines += [f"job {record.job} {record.phase}: {record.reason}" for record in records if record.reason]
@@ -40,9 +39,8 @@ def ranked(records: Sequence[JobRecord], *, is_max: bool) -> list[JobRecord]:
 
 def _differing(records: Sequence[JobRecord]) -> list[str]:
     """Return the keys of the words that not all jobs have alike, in their order."""
-    words = [dict(word.partition("=")[::2] for word in record.words) for record in records]
-    keys = dict.fromkeys(key for of_job in words for key in of_job)
-    return [key for key in keys if len({of_job.get(key) for of_job in words}) > 1]
+    keys = dict.fromkeys(key for record in records for key in record.values)
+    return [key for key in keys if len({record.values.get(key) for record in records}) > 1]
 
 
 def _name(record: JobRecord) -> str:
