@@ -20,7 +20,8 @@ def print_table(
     lines = [f"{len(records)} of {num_jobs} jobs{order}", *_aligned(rows)]
     lines += [f"job {record.job} {record.phase}: {record.reason}" for record in records if record.reason]
     lines += [f"job {record.job} did not end" for record in records if record.phase == "running"]
-    lines.append(f"sweep directory: {sweep}")
+    here = Path.cwd()
+    lines.append(f"sweep directory: {sweep.relative_to(here) if sweep.is_relative_to(here) else sweep}")
     sys.stdout.write("".join(f"{line}\n" for line in ["", *lines]))
     sys.stdout.flush()
 
