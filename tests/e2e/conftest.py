@@ -27,7 +27,7 @@ SHORT = [
     "stages.rl.updates_per_rollout=2",
     "stages.rl.optimizer.schedule=constant",
     "checkpoint.save_every_steps=2",
-    "logging.print_every_steps=1",
+    "logging.print_every_seconds=0",
     "~sink@logging.sinks.tensorboard",
 ]
 """A recipe with every part of the default one, over in seconds; it learns nothing."""

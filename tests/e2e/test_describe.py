@@ -149,7 +149,7 @@ def test_twin_an_option_without_words_is_found():
     assert without_words(Silent) == ["quiet", "also"]
 
 
-KNOWN = {"<label>": "exact_match", "<span>": "(evaluation|reward|rollout|save|train|update)"}
+KNOWN = {"<label>": "exact_match", "<span>": "(evaluation|load|reward|rollout|save|train|update)"}
 
 
 def without_meaning(recorded, metrics):

@@ -25,7 +25,7 @@ CHAIN = [
     "stages.sft_2.steps=8",
     "stages.sft_2.rows_per_step=4",
     "checkpoint.save_every_steps=3",
-    "logging.print_every_steps=1",
+    "logging.print_every_seconds=0",
 ]
 RESUMED = [*CHAIN, "checkpoint.resume_from=latest"]
 TOTAL_ROWS = 9 + 1 + 9

@@ -1,7 +1,7 @@
 import pytest
 from jax.sharding import AxisType
 
-from burnish.platform.device.mesh import build_mesh, idle
+from burnish.platform.device.mesh import build_mesh, words_for_devices
 from burnish.platform.errors import ConfigError
 
 pytestmark = pytest.mark.fast
@@ -23,6 +23,6 @@ def test_build_mesh_that_does_not_divide_the_devices_says_what_would():
 
 
 def test_idle_devices_are_told_of_unless_they_are_parts_of_one_processor():
-    assert idle(1, 8, "gpu") == "uses 1 of 8 devices; jax.mesh.fsdp=8 would use all"
-    assert idle(8, 8, "gpu") is None
-    assert idle(1, 8, "cpu") is None
+    assert words_for_devices(1, 8, "gpu") == "1 of 8 gpu devices (jax.mesh.fsdp=8 would use all)"
+    assert words_for_devices(8, 8, "gpu") == "8 gpu devices"
+    assert words_for_devices(1, 8, "cpu") == "1 cpu device"

@@ -1,13 +1,21 @@
 import io
 import json
+import re
+import time
 
+import jax
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
+from burnish.platform.activity import activities, busy
+from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.errors import ComponentError, RunError
-from burnish.platform.statistics.sink import RunEnd, SinkRow
+from burnish.platform.statistics import sinks
+from burnish.platform.statistics.sink import RunEnd, Samples, SinkRow
 from burnish.platform.statistics.sinks.console import ConsoleSink
 from burnish.platform.statistics.sinks.jsonl import JsonlSink
+from burnish.platform.statistics.sinks.samples_table import samples_table
 
 pytestmark = pytest.mark.fast
 
@@ -57,31 +65,71 @@ def glance(distribution):
     distribution("glance", {"metric": names}, {"glance.py": GLANCE})
 
 
+def _screen(drawn):
+    """Return what is left on a terminal's screen: lines that were drawn over, or removed, are not."""
+    lines, row = [""], 0
+    for part in re.split(r"(\n|\r|\x1b\[[0-9;?]*[A-Za-z])", drawn):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row - len(lines) + 1)
+        elif part == "\x1b[1A":
+            row -= 1
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif not part.startswith(("\r", "\x1b")):
+            lines[row] += part
+    return lines
+
+
 def _console(*, is_terminal):
     output = io.StringIO()
     return output, Console(file=output, force_terminal=is_terminal, width=120)
 
 
+@pytest.fixture
+def console_sink():
+    """Return what makes a console sink and what it prints into; each is closed in the end."""
+    made = []
+
+    def make(*, is_terminal=False, **options):
+        output, console = _console(is_terminal=is_terminal)
+        sink = ConsoleSink(console=console, **options)
+        made.append(sink)
+        return sink, output
+
+    yield make
+    for sink in made:
+        sink.close(END)
+
+
 @pytest.mark.usefixtures("glance")
-def test_console_without_a_terminal_prints_every_n_steps_the_last_and_evaluations():
-    output, console = _console(is_terminal=False)
-    sink = ConsoleSink(10, console)
-    for step in range(1, 26):
+def test_console_without_a_terminal_prints_the_first_row_the_last_and_evaluations(console_sink):
+    sink, output = console_sink(print_every_seconds=1000)
+    for step in range(26):
         stats = {"toy/loss": 0.5, "toy/marks": 100.0}
         sink.commit(_row(step, last=25), stats | ({"eval/new": 0.25} if step == 7 else {}))
-    sink.close(END)
     lines = output.getvalue().splitlines()
-    assert [line.split()[1] for line in lines] == ["7/25", "10/25", "20/25", "25/25"]
-    assert "new" not in lines[0]
+    assert [line.split()[1] for line in lines] == ["0/25", "7/25", "25/25"]
+    assert "new" not in lines[1]
     assert "loss 0.5" in lines[1]
     assert "marks/s" in lines[1]
     assert "to go" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "count"), [(0.0, range(30, 31)), (0.2, range(3, 15)), (1e9, range(2, 3))]
+)
+def test_console_without_a_terminal_prints_by_time_and_not_by_steps(console_sink, seconds, count):
+    sink, output = console_sink(print_every_seconds=seconds)
+    for step in range(30):
+        sink.commit(_row(step, last=29), {})
+        time.sleep(0.02)
+    assert len(output.getvalue().splitlines()) in count
+
+
 @pytest.mark.usefixtures("glance")
-def test_console_shows_what_is_registered_and_not_what_it_replaces():
-    output, console = _console(is_terminal=False)
-    sink = ConsoleSink(1, console)
+def test_console_shows_what_is_registered_and_not_what_it_replaces(console_sink):
+    sink, output = console_sink(print_every_seconds=0)
     sink.commit(_row(1, "a"), {"toy/loss": 0.5})
     sink.commit(_row(1, "b"), {"toy/score": 0.75, "toy/loss": 0.5, "toy/other": 1.0})
     first, second = output.getvalue().splitlines()
@@ -94,25 +142,140 @@ def test_console_shows_what_is_registered_and_not_what_it_replaces():
 def test_console_when_a_registration_is_no_metric_names_its_distribution(distribution):
     distribution("glance", {"metric": {"nothing": "glance:NOTHING"}}, {"glance.py": GLANCE})
     with pytest.raises(ComponentError, match=r"metric 'nothing' of glance 1\.0 .* is no Metric"):
-        ConsoleSink(10)
+        ConsoleSink(print_every_seconds=10)
 
 
 @pytest.mark.usefixtures("glance")
 def test_console_when_two_register_one_metric_names_both(distribution):
     distribution("rival", {"metric": {"mine": "glance:LOSS"}}, {})
     with pytest.raises(ComponentError, match=r"'toy/loss' is registered by rival 1.0 .* and by glance 1.0"):
-        ConsoleSink(10)
+        ConsoleSink(print_every_seconds=10)
 
 
-def test_console_on_a_terminal_draws_a_bar_per_stage():
-    output, console = _console(is_terminal=True)
-    sink = ConsoleSink(10, console)
+def test_console_on_a_terminal_draws_a_bar_per_stage_and_leaves_rows_alone(console_sink):
+    sink, output = console_sink(print_every_seconds=1000, is_terminal=True)
     for stage in ("sft", "rl"):
         for step in range(3):
             sink.commit(_row(step, stage, last=2), {"train/loss": 0.5})
     sink.close(END)
-    assert "2/2" in output.getvalue()
-    assert "rl" in output.getvalue()
+    drawn = output.getvalue()
+    assert "━" in drawn
+    screen = [line for line in _screen(drawn) if line]
+    assert [line.split()[:2] for line in screen] == [
+        ["sft", "0/2"],
+        ["sft", "2/2"],
+        ["rl", "0/2"],
+        ["rl", "2/2"],
+    ]
+
+
+def test_console_on_a_terminal_shows_what_a_stage_is_busy_with_before_its_first_row(console_sink):
+    sink, output = console_sink(print_every_seconds=1000, is_terminal=True)
+    with busy("sft"), busy("tokenize", 2000) as advance:
+        advance(500)
+        sink.look()
+    assert "tokenize 500/2,000, 0 s" in output.getvalue()
+
+
+def test_console_breaks_a_silence_by_what_goes_on(console_sink, monkeypatch):
+    sink, output = console_sink(print_every_seconds=1000)
+    with busy("rl"):
+        sink.look()
+        assert output.getvalue() == "", "nobody was silent for long"
+        monkeypatch.setattr(sinks.console, "LONGEST_SILENCE", 0.0)
+        sink.look()
+        sink.commit(_row(3, "rl"), {})
+        with busy("rollout"), busy("generate", 256) as advance:
+            advance(120)
+            sink.look()
+        sink.look()
+    sink.look()
+    lines = output.getvalue().splitlines()
+    assert lines == ["rl, 0 s", "rl 3/20", "rl 3/20  generate 120/256, 0 s", "rl 3/20, 0 s"]
+
+
+def test_console_looks_by_itself_and_not_after_its_end(console_sink, monkeypatch):
+    monkeypatch.setattr(sinks.console, "LONGEST_SILENCE", 0.0)
+    monkeypatch.setattr(sinks.heartbeat, "SECONDS", 0.01)
+    sink, output = console_sink(print_every_seconds=1000)
+    with busy("sft"):
+        deadline = time.monotonic() + 30
+        while not output.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        sink.close(END)
+        said = output.getvalue()
+        time.sleep(0.1)
+    assert said
+    assert output.getvalue() == said
+
+
+def test_a_compile_is_something_to_be_busy_with():
+    CompileCounter()
+    seen = []
+
+    jax.monitoring.register_event_duration_secs_listener(
+        seen_when := lambda *_, **__: seen.append(activities())
+    )
+    jax.monitoring.register_scalar_listener(begun := lambda *_, **__: seen.append(activities()))
+    try:
+        jax.jit(lambda x: x * 2.25 + 1)(1.0)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(seen_when)
+        jax.monitoring.unregister_scalar_listener(begun)
+    assert any("compile" in map(str, stack) for stack in seen)
+    assert "compile" not in map(str, activities()), "a compile that is over is not shown"
+
+
+def _samples(step, count):
+    rows = [{"prompt": f"{i}+\x1b[2J{i}=", "reward": i / 3, "unseen": i} for i in range(count)]
+    return Samples(stage="sft", step=step, name="eval", rows=rows, shown=("prompt", "reward"))
+
+
+def test_console_shows_a_few_samples_under_their_row(console_sink):
+    sink, output = console_sink(print_every_seconds=1000, print_samples=2)
+    sink.show(_samples(3, 1))
+    sink.show(_samples(4, 5))
+    sink.commit(_row(4), {"eval/new": 0.5})
+    sink.commit(_row(5), {"eval/new": 0.5})
+    lines = [line.split()[:2] for line in output.getvalue().splitlines()]
+    assert lines == [
+        ["sft", "4/20"],
+        ["prompt", "reward"],
+        ["0+·[2J0=", "0"],
+        ["1+·[2J1=", "0.3333"],
+        ["sft", "5/20"],
+    ]
+
+
+def test_console_without_samples_shows_none(console_sink):
+    sink, output = console_sink(print_every_seconds=1000)
+    sink.show(_samples(4, 5))
+    sink.commit(_row(4), {"eval/new": 0.5})
+    assert output.getvalue().splitlines() == ["sft 4/20"]
+
+
+def _table(rows, width, shown=("prompt", "answer", "reward")):
+    return list(samples_table(Samples(stage="s", step=0, name="n", rows=rows, shown=shown), 9, width))
+
+
+def test_a_table_fits_its_width_and_long_texts_keep_beginning_and_end():
+    rows = [{"prompt": "x" * 500 + "end", "answer": "y" * 30, "reward": 1.0}, {"prompt": None, "answer": "7"}]
+    head, first, second = _table(rows, 60)
+    assert max(map(len, (head, first, second))) <= 60
+    assert head.split() == ["prompt", "answer", "reward"]
+    prompt, answer, reward = first.split()
+    assert prompt.startswith("xxx")
+    assert prompt.endswith("end")
+    assert 20 <= len(prompt) <= 30
+    assert 20 <= len(answer) <= 30
+    assert reward == "1"
+    assert second.split() == ["7"]
+
+
+def test_a_table_gives_short_columns_what_they_need_and_wide_letters_two_cells():
+    (_, first) = _table([{"prompt": "漢" * 100, "answer": "42", "reward": 0.0}], 40)
+    assert first.split()[1:] == ["42", "0"]
+    assert cell_len(first) <= 40
 
 
 def test_jsonl_rows_are_json(tmp_path):

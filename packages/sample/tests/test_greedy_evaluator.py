@@ -66,8 +66,9 @@ class ListWriter:
     def __init__(self):
         self.rows = []
 
-    def write(self, step, rows):
+    def write(self, step, rows, *, shown):
         self.rows += [(step, row) for row in rows]
+        assert all(set(shown) <= set(row) for _, row in self.rows)
 
 
 @pytest.fixture

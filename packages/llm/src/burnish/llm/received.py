@@ -17,6 +17,7 @@ from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.activity import busy
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import placed
@@ -79,6 +80,11 @@ class ReceivedModel:
         )
         return load_bundle(model, context)
 
+    def describe(self) -> str:
+        """Return where the model comes from and how large it is."""
+        leaves = jax.tree.leaves(self.bundle.model.abstract(self.run.jax.compute_dtype))
+        return f"{self.bundle.source}, {sum(leaf.size for leaf in leaves):,} parameters"
+
     def weights(self) -> Weights:
         """Return the parameters as they arrive, version 0, for an engine; nothing of them is kept here."""
         bundle, dtype = self.bundle, self.run.jax.compute_dtype
@@ -111,7 +117,8 @@ class ReceivedModel:
         """
         _ = self.writer
         context = self.training_context(optimizer, total_steps)
-        return conforming("training", training, training.build(context), TrainingBackend)
+        with self.run.span("load"):
+            return conforming("training", training, training.build(context), TrainingBackend)
 
     @cached_property
     def writer(self) -> Export:
@@ -124,6 +131,7 @@ class ReceivedModel:
         """Export the trained model into the stage's directory and return it as the `model` artifact."""
         directory = self.run.stage_directory / "export"
         if self.run.is_primary:
-            params = jax.device_get(training.weights().tree)
-            directory = self.writer(directory, self.bundle.model, params, self.bundle.tokenizer)
+            with busy("export"):
+                params = jax.device_get(training.weights().tree)
+                directory = self.writer(directory, self.bundle.model, params, self.bundle.tokenizer)
         return self.artifacts.including(MODEL, directory)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from burnish.llm.chat import render_prompt
 from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.activity import followed
 from burnish.platform.data.source import DataSource, Record
 from burnish.platform.errors import DataError
 
@@ -36,7 +37,8 @@ def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, max_prompt_tokens
 
     `where` is the stage's place in the config.
     """
-    lengths = [len(render_prompt(tokenizer, source[index])) for index in range(len(source))]
+    numbers = followed("tokenize", range(len(source)))
+    lengths = [len(render_prompt(tokenizer, source[index])) for index in numbers]
     indices = tuple(index for index, length in enumerate(lengths) if 0 < length <= max_prompt_tokens)
     if not indices:
         shortest = min(lengths, default=0)

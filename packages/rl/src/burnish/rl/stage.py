@@ -43,6 +43,7 @@ class RLStage:
         received = bench.received
         prompts = self._prompts(bench)
         layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
+        self._announce(bench, prompts)
         training = received.trainer(config.training, config.optimizer, self.total_updates)
         run_rl(
             run,
@@ -78,6 +79,16 @@ class RLStage:
             "completions per rollout": rollout,
             "prompts": len(prompts),
         }
+
+    def _announce(self, bench: Workbench, prompts: Prompts) -> None:
+        """Say what is trained on what, for how long, and how it is evaluated."""
+        config, run = self.config, self.stage_run
+        run.tell(f"{bench.received.describe()}; {len(prompts):,} prompts")
+        run.tell(
+            f"{config.steps:,} rollouts of {config.prompts_per_step} prompts x {config.samples_per_prompt} "
+            f"samples of up to {config.max_new_tokens} tokens, {config.updates_per_rollout} updates each; "
+            f"{bench.evaluator.num_problems} problems to evaluate"
+        )
 
     @property
     def total_updates(self) -> int:

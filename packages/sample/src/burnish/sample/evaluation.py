@@ -1,6 +1,6 @@
 """What an evaluation is: the same held-out problems each time, solved with an engine's weights."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,8 +17,8 @@ from burnish.sample.rewards.protocol import RewardContext
 class SampleWriter(Protocol):
     """Where rows of samples go, as `StageRun.samples` returns it."""
 
-    def write(self, step: int, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append the rows of one step."""
+    def write(self, step: int, rows: Iterable[Mapping[str, Any]], *, shown: Sequence[str] = ()) -> None:
+        """Append the rows of one step, whose columns `shown` are worth a glance."""
         ...
 
 

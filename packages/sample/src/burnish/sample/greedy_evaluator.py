@@ -7,6 +7,7 @@ from typing import Any
 from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.activity import busy, followed
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import DataContext, Record, build_data
@@ -17,6 +18,9 @@ from burnish.sample.evaluation import EvaluationContext, SampleWriter
 from burnish.sample.request import Completion, Request
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent, build_rewards
 from burnish.sample.rewards.score import Scored, score
+
+SHOWN = ("prompt", "completion", "answer", "reward")
+"""Columns of a sample that are worth a glance."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def build_evaluation(
             others = [other for other in context.data.splits() if other != split]
             raise ConfigError(f"evaluation.split={split} has no records; choose one of {', '.join(others)}")
         fingerprint = source.fingerprint
-        records = [source[index] for index in range(min(num_problems, len(source)))]
+        numbers = followed("tokenize", range(min(num_problems, len(source))))
+        records = map(source.__getitem__, numbers)
         problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]
     return GreedyEvaluator(
         problems,
@@ -112,7 +117,7 @@ class GreedyEvaluator:
     def __call__(self, engine: Engine, step: int) -> StatsTracker:
         """Evaluate, write the samples as rows of `step`, and return the statistics under `eval/`."""
         tracker = StatsTracker()
-        with tracker.timing("evaluation"):
+        with tracker.timing("evaluation"), busy("evaluate"):
             completions = engine.generate(self._requests())
             scored = score(
                 [
@@ -123,7 +128,8 @@ class GreedyEvaluator:
                 timeout_seconds=self._reward_timeout_seconds,
             )
             if self._writer is not None:
-                self._writer.write(step, map(_row, range(self.num_problems), scored.samples, completions))
+                rows = map(_row, range(self.num_problems), scored.samples, completions)
+                self._writer.write(step, rows, shown=SHOWN)
         tracker += self._statistics(scored, completions)
         if step == 0:
             self._require_scores(scored)

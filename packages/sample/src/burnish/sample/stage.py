@@ -37,8 +37,10 @@ class EvalStage:
         require_split(bench.evaluation, bench.data)
         if not bench.evaluator.num_problems:
             raise ConfigError(f"evaluation.split={bench.evaluation.split} has no problem to evaluate")
+        self._run.tell(f"{bench.received.describe()}; {bench.evaluator.num_problems} problems to evaluate")
         engine = bench.make_engine()
-        engine.update_weights(bench.received.weights())
+        with self._run.span("load"):
+            engine.update_weights(bench.received.weights())
         for step in self._run.steps(0):
             self._run.commit(step, bench.evaluator(engine, step))
         return artifacts

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from burnish.llm.chat import render
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.tokenizer import Tokenizer
+from burnish.platform.activity import followed
 from burnish.platform.data.source import DataSource
 from burnish.platform.errors import DataError
 
@@ -38,7 +39,7 @@ def encode(source: DataSource, tokenizer: Tokenizer, max_length: int, where: str
     DataError with its number and the way out; `where` is the stage's place in the config.
     """
     samples, num_truncated = [], 0
-    for index in range(len(source)):
+    for index in followed("tokenize", range(len(source))):
         record = source[index]
         try:
             prompt, completion = render(tokenizer, record)

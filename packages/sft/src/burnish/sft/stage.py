@@ -34,6 +34,7 @@ class SFTStage:
         bench = Workbench.of(run, artifacts, self.shared)
         received = bench.received
         demonstrations = self._demonstrations(bench)
+        self._announce(bench, demonstrations)
         training = received.trainer(config.training, config.optimizer, config.steps)
         run_sft(
             run,
@@ -65,9 +66,20 @@ class SFTStage:
             length=padded(demonstrations),
             num_columns=1 + len(columns_of(objective)),
         )
-        epochs = config.steps * config.rows_per_step / len(demonstrations)
-        model = {"model": received.bundle.source}
-        return {**model, **plan, "demonstrations": len(demonstrations), "epochs": round(epochs, 2)}
+        data = {"demonstrations": len(demonstrations), "epochs": round(self._epochs(demonstrations), 2)}
+        return {"model": received.bundle.source, **plan, **data}
+
+    def _announce(self, bench: Workbench, demonstrations: Demonstrations) -> None:
+        """Say what is trained on what, for how long, and how it is evaluated."""
+        config, run = self.config, self.stage_run
+        run.tell(f"{bench.received.describe()}; {len(demonstrations):,} demonstrations")
+        run.tell(
+            f"{config.steps:,} steps of {config.rows_per_step} rows of {padded(demonstrations)} tokens are "
+            f"{self._epochs(demonstrations):.3g} epochs; {bench.evaluator.num_problems} problems to evaluate"
+        )
+
+    def _epochs(self, demonstrations: Demonstrations) -> float:
+        return self.config.steps * self.config.rows_per_step / len(demonstrations)
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
         source = build_data(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from burnish.platform.configuration.component import Component
 from burnish.platform.configuration.option_types import check_options
-from burnish.platform.configuration.ranges import Count, CountOrZero, Seed
+from burnish.platform.configuration.ranges import Count, CountOrZero, NotNegative, Seed
 from burnish.platform.configuration.registry import Provider
 from burnish.platform.configuration.slot_fields import slot, slots
 from burnish.platform.errors import ConfigError
@@ -124,14 +124,18 @@ class LoggingConfig:
     sinks: Mapping[str, Component] = slots("sink", ["jsonl", "console", "tensorboard"])
     """Destinations of the statistics, each by a label."""
 
-    print_every_steps: Count = 10
-    """Steps between two lines on the console; steps with an evaluation are always printed."""
+    print_every_seconds: NotNegative = 10.0
+    """Seconds between two rows on a console that is no terminal; 0 prints each, and the first and last of a
+    stage and those with an evaluation are always printed."""
+
+    print_samples: CountOrZero = 3
+    """Samples of an evaluation that the console shows with its row."""
 
     metrics_namespace: str = ""
     """Put before every metric's name in TensorBoard and the like, so that projects can share a place."""
 
     def __post_init__(self) -> None:
-        """Refuse an interval without steps."""
+        """Refuse negative intervals and counts."""
         check_options(self)
 
 

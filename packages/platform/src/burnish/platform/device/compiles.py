@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import jax.monitoring
 
+from burnish.platform.activity import Activity, begin, end
+
 _EVENT = "/jax/core/compile/backend_compile_duration"
 
 _lock = threading.Lock()
@@ -18,6 +20,7 @@ class Compiles(NamedTuple):
 
 
 _total = Compiles(0, 0.0)
+_under_way: list[Activity] = []
 _is_listening = False
 
 
@@ -40,12 +43,22 @@ def _listen() -> None:
     global _is_listening
     with _lock:
         if not _is_listening:
+            jax.monitoring.register_scalar_listener(_begin)
             jax.monitoring.register_event_duration_secs_listener(_add)
             _is_listening = True
+
+
+def _begin(event: str, value: float | int, **_: Any) -> None:  # noqa: ARG001 - jax calls it by name
+    """Take note that a compile begins: jax reports the time of day then, under the event's name."""
+    if event == _EVENT:
+        with _lock:
+            _under_way.append(begin("compile"))
 
 
 def _add(event: str, duration_secs: float, **_: Any) -> None:
     global _total
     if event == _EVENT:
         with _lock:
+            if _under_way:
+                end(_under_way.pop())
             _total = Compiles(_total.programs + 1, _total.seconds + duration_secs)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
+from burnish.platform.configuration.config import MeshConfig
 from burnish.platform.errors import ConfigError
 
 AXES = ("dp", "fsdp", "tp")
@@ -34,14 +35,17 @@ def build_mesh(dp: int = 1, fsdp: int = 1, tp: int = 1, *, devices: Sequence[Any
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def idle_devices(mesh: Mesh) -> str | None:
-    """Say how many of the local devices a mesh leaves idle, and what would use them; None for none."""
+def describe_devices(mesh: MeshConfig) -> str:
+    """Return how many of this process's devices a mesh uses, in words."""
     devices = jax.local_devices()
-    return idle(mesh.size, len(devices), devices[0].platform)
+    return words_for_devices(mesh.dp * mesh.fsdp * mesh.tp, len(devices), devices[0].platform)
 
 
-def idle(used: int, available: int, platform: str) -> str | None:
-    """Say it of numbers: several devices of platform `cpu` are one processor, however it is divided."""
-    if used == available or platform == "cpu":
-        return None
-    return f"uses {used} of {available} devices; jax.mesh.fsdp={available} would use all"
+def words_for_devices(used: int, available: int, platform: str) -> str:
+    """Say how many devices a mesh uses, and what would use those that it leaves idle.
+
+    Several devices of platform `cpu` are one processor, however it is divided: none is idle.
+    """
+    if platform == "cpu" or used == available:
+        return f"{used} {platform} device" + ("s" if used > 1 else "")
+    return f"{used} of {available} {platform} devices (jax.mesh.fsdp={available} would use all)"

@@ -43,7 +43,7 @@ class _Carried(BaseException):
 def run(overrides: Sequence[str] = (), *, dry_run: bool = False) -> "RunResult | None":
     """Run what `train` would run with these arguments and return its result; None where it is a dry run.
 
-    The first argument may be a YAML file. Nothing is printed but by the configured sinks.
+    The first argument may be a YAML file. What is printed is what `train` prints.
 
     Raises:
         BurnishError: the user can act on it.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from burnish.platform.activity import busy
 from burnish.platform.checkpoint.backend import CheckpointComponent, require_backend
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import Config, Sections
@@ -151,6 +152,7 @@ def _run_recorded(chain: "_Chain") -> None:
         with chain.interrupts:
             if root.is_primary:
                 logger = chain.open_logger()
+                logger.tell(report.beginning(root.path, chain.config, chain.start))
             with _nobody_exits():
                 chain.run(logger)
     except BaseException as error:
@@ -165,7 +167,14 @@ def _run_recorded(chain: "_Chain") -> None:
     early_ends = "; ".join(f"'{name}' {reason}" for name, reason in _early_ends(root, chain.config).items())
     _record_end(root, logger, RunEnd("complete", early_ends or None))
     if root.is_primary:
-        report.print_summary(root.path, list(chain.config.stages), _summary(root, chain.config))
+        _print_summary(root, chain.config)
+
+
+def _print_summary(root: RunDirectory, config: Config) -> None:
+    names, sinks = list(config.stages), cast("Mapping[str, SinkComponent]", config.logging.sinks)
+    last = root.finished_stage(len(names), names[-1])
+    artifacts = Artifacts() if last is None else last.artifacts
+    report.print_summary(root.path, names, _summary(root, config), artifacts, sinks.values())
 
 
 @contextmanager
@@ -258,7 +267,7 @@ class _Chain:
         if index > 1:
             self.root.require_handed_on(index - 1, list(self.config.stages)[index - 2])
         run = self.stage_run(index, logger, before.next_global_step)
-        with _saved(run), _placed(self.config, name):
+        with busy(name), _saved(run), _placed(self.config, name):
             artifacts = self.build(index, run).run(before.artifacts)
         supply.require_provided(name, self.config.stages[name], artifacts)
         finished = FinishedStage(artifacts, run.next_global_step, run.ended_early)

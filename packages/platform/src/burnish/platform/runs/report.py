@@ -1,20 +1,44 @@
-"""What a run says on the terminal when it ends: one table over its stages, and where everything is."""
+"""What a run says on the terminal: what it is about to do, a table over its stages, and where all is."""
 
-from collections.abc import Container, Mapping, Sequence
+import shlex
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.configuration.component import fact
+from burnish.platform.configuration.config import Config
+from burnish.platform.device.mesh import describe_devices
+from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.statistics.metric import shown_metrics
 from burnish.platform.statistics.rows import Row
+from burnish.platform.statistics.sink import SinkComponent
 from burnish.platform.statistics.summary import ENDED_EARLY, EVALUATION_SCOPE, Summary
 
 TITLE = "Held-out evaluation, the same problems each time"
 
 
-def print_summary(directory: Path, stages: Sequence[str], summary: Summary) -> None:
-    """Print the evaluations before and after every stage, why stages ended early, and the run's directory."""
+def beginning(directory: Path, config: Config, start: StartingPoint) -> str:
+    """Return one line: where the run is, its chain, what it goes on from, devices, number format, seed."""
+    names = list(config.stages)
+    chain = ", then ".join(names)
+    if start != FRESH:
+        after = "" if start.step is None else f" after step {start.step}"
+        chain += f"; goes on with {names[start.stage_index - 1]}{after}"
+    devices = describe_devices(config.jax.mesh)
+    return f"{directory}: {chain}; {devices}, {config.jax.compute_dtype}, seed {config.run.seed}"
+
+
+def print_summary(
+    directory: Path,
+    stages: Sequence[str],
+    summary: Summary,
+    artifacts: Artifacts,
+    sinks: Iterable[SinkComponent] = (),
+) -> None:
+    """Print the evaluations before and after every stage, why stages ended early, and what is where."""
     console = Console(soft_wrap=True)
     evaluated = [name for name in ("initial", *stages) if _columns(summary.get(name, {}))]
     if evaluated:
@@ -23,6 +47,8 @@ def print_summary(directory: Path, stages: Sequence[str], summary: Summary) -> N
         if reason := summary.get(name, {}).get(ENDED_EARLY):
             console.print(f"{name} {reason}", markup=False, highlight=False)
     console.print(f"run directory: {directory}", markup=False, highlight=False)
+    for what, where in _places(directory, artifacts, sinks):
+        console.print(f"  {what:<10} {where}", markup=False, highlight=False)
 
 
 def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
@@ -33,6 +59,21 @@ def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
         for key, value in plan.items():
             table.add_row(key, f"{value:,}" if isinstance(value, int) else str(value))
         console.print(table)
+
+
+def _places(
+    directory: Path, artifacts: Artifacts, sinks: Iterable[SinkComponent]
+) -> Iterator[tuple[str, str]]:
+    """Yield what a run has left and where: below its directory, or as the command that shows it."""
+    for name, path in artifacts.directories.items():
+        yield name, str(path.relative_to(directory)) if path.is_relative_to(directory) else str(path)
+    yield "numbers", "summary.json"
+    for sink in sinks:
+        what, where = fact(sink, "look_at", ("", ""))
+        if what:
+            yield what, where.format(runs=shlex.quote(str(directory.parent)))
+    if files := sorted((directory / "samples").glob("*.jsonl")):
+        yield "samples", ", ".join(f"samples/{file.name}" for file in files)
 
 
 def _table(names: Sequence[str], summary: Summary) -> Table:

@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.platform.activity import busy
 from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.device.memory import peak_memory_bytes
 from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.sink import SinkRow
 from burnish.platform.statistics.tracker import StatsTracker
+
+COMPUTING = "compute"
+"""What a run does while the host waits for the device."""
 
 Look = Callable[[], str | None]
 """A limit's look at one step, which may wait for the step; returns the reason to stop, or None."""
@@ -66,7 +70,7 @@ class StageRows:
         """
         reason = self.settle()
         is_written = at_once or stats.is_ready
-        numbers = stats.summary() if is_written else {}  # waits, so that the clock counts it
+        numbers = _read(stats) if is_written else {}  # waits, so that the clock counts it
         self._waiting = _Waiting(
             row=row, stats=None if is_written else stats, machine=self._machine(), looks=looks
         )
@@ -82,8 +86,9 @@ class StageRows:
         if waiting is None:
             return None
         if waiting.stats is not None:
-            self._write(waiting, waiting.stats.summary())
-        return next((reason for look in waiting.looks if (reason := look())), None)
+            self._write(waiting, _read(waiting.stats))
+        with busy(COMPUTING):
+            return next((reason for look in waiting.looks if (reason := look())), None)
 
     def _write(self, waiting: _Waiting, numbers: Mapping[str, float]) -> None:
         self._numbers = {**numbers, **waiting.machine}
@@ -98,3 +103,8 @@ class StageRows:
             "compile/seconds": seconds,
             "memory/peak_bytes": float(peak_memory_bytes()),
         }
+
+
+def _read(stats: StatsTracker) -> dict[str, float]:
+    with busy(COMPUTING):
+        return stats.summary()

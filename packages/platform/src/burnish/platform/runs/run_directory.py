@@ -74,9 +74,14 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def samples(self) -> Path:
+        """The directory of what the model wrote."""
+        return self.path / "samples"
+
+    @property
     def row_files(self) -> list[Path]:
         """The files with rows of a stage and a step: `metrics.jsonl` and those of samples."""
-        return [self.metrics, *sorted((self.path / "samples").glob("*.jsonl"))]
+        return [self.metrics, *sorted(self.samples.glob("*.jsonl"))]
 
     def clear(self) -> None:
         """Remove what a run left behind that ended before it had made anything; what is no run's stays."""

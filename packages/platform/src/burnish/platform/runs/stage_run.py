@@ -4,15 +4,15 @@
 for steps and commits one row per step. It knows no model: what it saves are the parts that have a state.
 """
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
-from rich.console import Console
-
+from burnish.platform.activity import busy
 from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import JaxConfig
@@ -24,6 +24,7 @@ from burnish.platform.runs.participants import Participants
 from burnish.platform.runs.rows import Look, StageRows
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.runs.samples import SampleWriter
+from burnish.platform.runs.spans import Spans
 from burnish.platform.runs.stage_end import StageEnd
 from burnish.platform.statistics.logger import StatsLogger
 from burnish.platform.statistics.sink import SinkRow
@@ -60,7 +61,7 @@ class StageRun:
     """Whether no stage follows."""
 
     _end: StageEnd = field(default_factory=StageEnd, init=False)
-    _spans: StatsTracker = field(default_factory=StatsTracker, init=False)
+    _spans: Spans = field(default_factory=Spans, init=False)
     _rows: StageRows = field(init=False)
     _participants: Participants = field(init=False)
     _best: BestMetric = field(init=False)
@@ -94,30 +95,30 @@ class StageRun:
 
     @cached_property
     def mesh(self) -> "Mesh":
-        """The mesh of `jax.mesh` over this process's devices; a word about devices that it leaves idle."""
-        from burnish.platform.device.mesh import build_mesh, idle_devices
+        """The mesh of `jax.mesh` over this process's devices."""
+        from burnish.platform.device.mesh import build_mesh
 
-        mesh = build_mesh(self.jax.mesh.dp, self.jax.mesh.fsdp, self.jax.mesh.tp)
-        if idle := idle_devices(mesh):
-            self.say(idle)
-        return mesh
+        return build_mesh(self.jax.mesh.dp, self.jax.mesh.fsdp, self.jax.mesh.tp)
 
     def say(self, line: str) -> None:
         """Tell the user something worth knowing about this stage, on a line of its own."""
-        Console(stderr=True, soft_wrap=True).print(f"{self.name}: {line}", markup=False, highlight=False)
+        sys.stderr.write(f"{self.name}: {line}\n")  # a bar that is drawn lets it pass above
 
-    @contextmanager
-    def span(self, name: str) -> Generator[None]:
-        """Add a block's seconds to `time/<name>_seconds` of the step at hand; profiles of jax show it."""
-        import jax
+    def tell(self, line: str) -> None:
+        """Tell whoever watches the run what this stage works with, and what it will do."""
+        self.logger.tell(f"{self.name}: {line}")
 
-        with self._spans.timing(name), jax.profiler.TraceAnnotation(name):
-            yield
+    def span(self, name: str) -> AbstractContextManager[None]:
+        """Add a block's seconds to `time/<name>_seconds` of the step at hand, or of the first one to come.
+
+        The console shows it while it lasts, and profiles of jax do.
+        """
+        return self._spans.span(name)
 
     def samples(self, name: str) -> SampleWriter:
         """Return the writer of `samples/<name>.jsonl`."""
-        path = self.root.path / "samples" / f"{name}.jsonl"
-        return SampleWriter(path, self.name, is_primary=self.is_primary)
+        path = self.root.samples / f"{name}.jsonl"
+        return SampleWriter(path, self.name, is_primary=self.is_primary, logger=self.logger)
 
     def steps(self, last: int, **parts: object) -> Iterator[int]:
         """Yield the steps that are left up to `last`, restoring what has a state first.
@@ -159,8 +160,7 @@ class StageRun:
         )
         looks, self._looks = self._looks, []
         self._best.see(step, stats.names)
-        stats += self._spans
-        self._spans = StatsTracker()
+        stats += self._spans.take()
         at_once = (
             self._end.is_at(step)
             or any(name.startswith(EVALUATION_SCOPE) for name in stats.names)
@@ -202,7 +202,8 @@ class StageRun:
         """Restore what has a state and return the step to go on with; 0 for a fresh stage."""
         if self.resume_from is None:
             return 0
-        restored, reason = self._participants.restore(self.resume_from)
+        with busy("restore"):
+            restored, reason = self._participants.restore(self.resume_from)
         self._end.continue_after(restored, reason)
         return restored + 1
 
@@ -213,7 +214,8 @@ class StageRun:
         ends_here = pending is not None or self._end.is_asked_for
         if ends_here:
             self._end.stop_unless_told(self._rows.settle())
-        if self.is_primary and (ends_here or self._is_checkpoint_due(step)):
+        is_due = self._rows.is_settled and self.manager.is_due(step, self._end.planned, self._rows.numbers)
+        if self.is_primary and (ends_here or is_due):
             self._save(step)
         if ends_here:
             self.manager.wait()
@@ -225,9 +227,6 @@ class StageRun:
                 f"go on with: {self.resume_command}",
                 pending,
             )
-
-    def _is_checkpoint_due(self, step: int) -> bool:
-        return self._rows.is_settled and self.manager.is_due(step, self._end.planned, self._rows.numbers)
 
     def _save(self, step: int) -> None:
         if self._participants.are_none:

@@ -12,6 +12,7 @@ class JsonlSink:
     """`metrics.jsonl`: one row per stage and step."""
 
     writes: ClassVar[str] = "metrics.jsonl"
+    look_at: ClassVar[tuple[str, str]] = ("rows", "metrics.jsonl")
 
     def build(self, context: "SinkContext") -> "Sink":
         """Return the sink that appends to `metrics.jsonl` in the run's directory."""
@@ -22,13 +23,14 @@ class JsonlSink:
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleSink:
-    """The terminal: step, registered metrics, time to go; plain lines where there is no terminal."""
+    """The terminal: step, registered metrics, time to go, some samples; plain lines where there is none."""
 
     def build(self, context: "SinkContext") -> "Sink":
-        """Return the sink that prints every `logging.print_every_steps`."""
+        """Return the sink that prints to standard output, as often as `logging` says."""
         from burnish.platform.statistics.sinks.console import ConsoleSink as Sink
 
-        return Sink(context.logging.print_every_steps)
+        logging = context.logging
+        return Sink(print_every_seconds=logging.print_every_seconds, print_samples=logging.print_samples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class TensorBoardSink:
     """TensorBoard event files in `tb/`."""
 
     writes: ClassVar[str] = "tb/"
+    look_at: ClassVar[tuple[str, str]] = ("curves", "uvx tensorboard --logdir {runs}")
 
     def build(self, context: "SinkContext") -> "Sink":
         """Return the sink that writes events over the global step."""

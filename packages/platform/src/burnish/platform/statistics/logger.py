@@ -1,11 +1,20 @@
 """Hand each step's statistics to every sink, once."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import DiskError
-from burnish.platform.statistics.sink import RunEnd, Sink, SinkComponent, SinkContext, SinkRow
+from burnish.platform.statistics.sink import (
+    RunEnd,
+    Samples,
+    Sink,
+    SinkComponent,
+    SinkContext,
+    SinkRow,
+    SupportsLines,
+    SupportsSamples,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +45,15 @@ class StatsLogger:
         if row.step < last:
             raise ValueError(f"step {row.step} of '{row.stage}' is committed after step {last}: steps rise")
         self._last_steps[row.stage] = row.step
-        for label, sink in self._sinks.items():
-            try:
-                sink.commit(row, numbers)
-            except DiskError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
-                self._warn(label, error)
+        self._each(lambda sink: sink.commit(row, numbers))
+
+    def show(self, samples: Samples) -> None:
+        """Hand samples of a step to the sinks that show them; failures are as those of `commit`."""
+        self._each(lambda sink: sink.show(samples) if isinstance(sink, SupportsSamples) else None)
+
+    def tell(self, line: str) -> None:
+        """Hand a line about the run to the sinks that somebody reads; failures are as those of `commit`."""
+        self._each(lambda sink: sink.tell(line) if isinstance(sink, SupportsLines) else None)
 
     def close(self, end: RunEnd) -> None:
         """Tell every sink how the run ended and close it, whatever becomes of the others."""
@@ -50,6 +61,15 @@ class StatsLogger:
             try:
                 sink.close(end)
             except Exception as error:  # noqa: BLE001 - as in commit
+                self._warn(label, error)
+
+    def _each(self, call: Callable[[Sink], None]) -> None:
+        for label, sink in self._sinks.items():
+            try:
+                call(sink)
+            except DiskError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a sink is a fault boundary: training outlives it
                 self._warn(label, error)
 
     def _warn(self, label: str, error: Exception) -> None:

@@ -3,7 +3,7 @@
 The protocol of the component, what it is built from, and what it builds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -75,11 +75,47 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What a model wrote at a step, as rows with the columns that are worth a glance."""
+
+    stage: str
+    step: int
+    name: str
+    """What they are: the file `samples/<name>.jsonl` has all of them."""
+    rows: Sequence[Mapping[str, Any]]
+    shown: Sequence[str]
+    """Columns of the rows, in the order they are shown."""
+
+    def is_of(self, other: "Samples") -> bool:
+        """Whether they are of the stage and step of `other`."""
+        return (self.stage, self.step) == (other.stage, other.step)
+
+
+@runtime_checkable
+class SupportsSamples(Protocol):
+    """A sink that shows what a model writes."""
+
+    def show(self, samples: Samples) -> None:
+        """Show samples of a step, before its row is committed."""
+        ...
+
+
+@runtime_checkable
+class SupportsLines(Protocol):
+    """A sink that somebody reads while the run goes on."""
+
+    def tell(self, line: str) -> None:
+        """Show a line about the run."""
+        ...
+
+
 class SinkComponent(Protocol):
     """The options of a sink.
 
     What it writes in the run's directory under a name that is always the same it declares by a class
-    attribute `writes`: no other sink of the run may write there.
+    attribute `writes`: no other sink of the run may write there. A class attribute `look_at` is what it
+    leaves and where, a file of the run or a command with `{runs}`, to be printed at the run's end.
     """
 
     def build(self, context: SinkContext) -> Sink:

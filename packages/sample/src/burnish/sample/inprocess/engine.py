@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from burnish.llm.versioned_weights import Weights
+from burnish.platform.activity import busy
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import EngineContext
@@ -90,13 +91,14 @@ class InProcessEngine:
         self._check(requests)
         table = SlotTable(requests, self.shape.slots, self._eos_token_ids.tolist())
         state, steps = idle_state(self.shape), 0
-        while table.num_free < self.shape.slots or table.num_waiting:
-            state = self._fill(state, table)
-            idle_limit = self._refill_slots if table.num_waiting else np.int32(self.shape.slots)
-            state, chunk = decode(self.shape, self._params, state, self._eos_token_ids, idle_limit)
-            chunk = jax.device_get(chunk)
-            table.record(chunk)
-            steps += int(chunk.steps.max())
+        with busy("generate", len(requests)) as advance:
+            while table.num_free < self.shape.slots or table.num_waiting:
+                state = self._fill(state, table)
+                idle_limit = self._refill_slots if table.num_waiting else np.int32(self.shape.slots)
+                state, chunk = decode(self.shape, self._params, state, self._eos_token_ids, idle_limit)
+                chunk = jax.device_get(chunk)
+                advance(table.record(chunk))
+                steps += int(chunk.steps.max())
         self._count(steps, table.num_emitted)
         return table.completions(self._version)
 

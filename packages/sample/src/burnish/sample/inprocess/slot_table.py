@@ -91,8 +91,8 @@ class SlotTable:
             ],
         )
 
-    def record(self, chunk: Chunk) -> None:
-        """Append what a chunk emitted to its requests and free the slots of those that have ended."""
+    def record(self, chunk: Chunk) -> int:
+        """Append what a chunk emitted to its requests, free the slots of those that ended and count these."""
         slots = np.flatnonzero(self._request_of_slot != NO_SLOT)
         requests, counts = self._request_of_slot[slots], np.asarray(chunk.num_emitted)[slots]
         row = np.repeat(np.arange(len(slots)), counts)
@@ -101,7 +101,9 @@ class SlotTable:
         self._tokens[target] = np.asarray(chunk.tokens)[slots[row], column]
         self._logprobs[target] = np.asarray(chunk.logprobs)[slots[row], column]
         self._emitted[requests] += counts
-        self._request_of_slot[slots[~np.asarray(chunk.is_active)[slots]]] = NO_SLOT
+        ended = slots[~np.asarray(chunk.is_active)[slots]]
+        self._request_of_slot[ended] = NO_SLOT
+        return len(ended)
 
     def completions(self, version: int) -> list[Completion]:
         """Return one completion per request, in the order of the requests."""

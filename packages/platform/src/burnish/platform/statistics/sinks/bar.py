@@ -1,0 +1,58 @@
+"""The line at the bottom of a terminal: how far the stage is, what it is busy with, and for how long."""
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from burnish.platform.activity import Activity
+
+
+class Bar:
+    """One bar, redrawn when it is told to, gone once it is taken away."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw nothing yet."""
+        self._console = console
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._text = ""
+
+    def step(self, stage: str, step: int, last: int, text: str) -> None:
+        """Show a step of a stage, and the numbers worth a glance."""
+        self._text = text
+        self._show(stage, step, last, text)
+
+    def wait(self, stage: str, step: int | None, last: int | None, activity: Activity) -> None:
+        """Show what the stage is busy with: as a bar of its own before the stage's first step."""
+        since = f"{activity}, {activity.seconds:.0f} s"
+        if step is None:
+            self._show(stage, activity.done, activity.total, since)
+        else:
+            self._show(stage, step, last, f"{self._text}  {since}")
+
+    def remove(self) -> None:
+        """Take the bar away and give the cursor back."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _show(self, stage: str, done: int, total: int | None, text: str) -> None:
+        if self._progress is not None and self._progress.tasks[0].description != stage:
+            self.remove()
+        if self._progress is None:
+            self._progress = self._begun(stage)
+        self._progress.update(self._task, completed=done, total=total, text=text, refresh=True)
+
+    def _begun(self, stage: str) -> Progress:
+        # No refresh thread: it could raise where nobody catches it.
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            TimeRemainingColumn(),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = progress.add_task(stage, total=None, text="")
+        progress.start()
+        return progress
