@@ -17,7 +17,8 @@ class RunConfig:
     """Which run this is, where it is written, and what its randomness begins with."""
 
     name: str | None = None
-    """Directory of the run under `output_dir`; null is the chain and the UTC time, numbered when taken."""
+    """Directory of the run under `output_dir`; null is the chain and the UTC time, numbered when taken. In a
+    sweep the job's number follows, unless the name holds a `${...}` or is swept."""
 
     output_dir: str = "runs"
     """Directory that holds the runs."""
