@@ -1,6 +1,7 @@
 """The root README names files and rooms that are there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,5 +55,30 @@ def test_map_names_rooms_that_exist(root):
 
 def test_commands_begin_where_there_is_no_uv(root):
     text = (root / "README.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-        assert block.startswith("pip install uv")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    of_uv = [block for block in blocks if "uv " in block]
+    assert len(of_uv) >= 2
+    assert all(block.startswith("pip install uv") for block in of_uv)
+
+
+def missing_below(root, commands):
+    """Return the packages of this repository that are needed and not installed before, by what needs them."""
+    missing, installed = {}, set()
+    for name in re.findall(r"\./packages/(\w+)", commands):
+        project = tomllib.loads((root / "packages" / name / "pyproject.toml").read_text())["project"]
+        needed = {
+            found[1] for found in map(re.compile(r"burnish-(\w+)").match, project["dependencies"]) if found
+        }
+        if absent := needed - installed:
+            missing[name] = absent
+        installed.add(name)
+    return missing
+
+
+def test_packages_are_installed_from_a_clone_after_those_they_need(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    (commands,) = (
+        block for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "./packages/" in block
+    )
+    assert missing_below(root, commands) == {}
+    assert missing_below(root, commands.replace("./packages/llm ", "")).keys() == {"sample", "sft", "rl"}

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from omegaconf import DictConfig
@@ -26,10 +26,8 @@ _INDENT = 4
 
 def describe_slot(slot: str) -> Iterator[str]:
     """Yield what is installed for a slot or group of presets; ConfigError where there is no such thing."""
-    presets = [option for package in preset_packages() for option in package.options if "/" in option]
-    groups = sorted({*known_slots(), *(option.partition("/")[0] for option in presets)})
-    if slot not in groups:
-        raise ConfigError(f"unknown slot '{slot}'{suggestion(slot, groups)}; legal: {', '.join(groups)}")
+    presets = _presets()
+    _require_known(slot, presets)
     for name, found in available(slot).items():
         yield f"{slot}={name}  from {found.origin}"
         try:
@@ -39,6 +37,16 @@ def describe_slot(slot: str) -> Iterator[str]:
     for option in presets:
         if option.startswith(f"{slot}/"):
             yield f"{option.replace('/', '=')}  a preset"
+
+
+def _presets() -> list[str]:
+    return [option for package in preset_packages() for option in package.options if "/" in option]
+
+
+def _require_known(slot: str, presets: Sequence[str]) -> None:
+    groups = sorted({*known_slots(), *(option.partition("/")[0] for option in presets)})
+    if slot not in groups:
+        raise ConfigError(f"unknown slot '{slot}'{suggestion(slot, groups)}; legal: {', '.join(groups)}")
 
 
 def describe_component(slot: str, name: str) -> Iterator[str]:
@@ -52,7 +60,7 @@ def describe_component(slot: str, name: str) -> Iterator[str]:
         yield from (f"{slot}={name}  a preset", *text.splitlines())
         return
     if slot not in known_slots():
-        tuple(describe_slot(slot))
+        _require_known(slot, _presets())
     found, origin = resolve(slot, name), provider(slot, name)
     yield f"{slot}={name}  from {origin.origin} ({origin.value})"
     yield from _about(found)

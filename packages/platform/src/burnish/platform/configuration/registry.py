@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, cast
 
 from burnish.platform.configuration.component import source_of
+from burnish.platform.configuration.install_command import install_command
 from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import BurnishError, ComponentError
 
@@ -207,5 +208,5 @@ def _unknown(slot: str, name: str) -> str:
     near = suggestion(name, providers)
     absent = "" if near else "; no installed distribution provides it"
     if slot == "stage" and not near and NAME.fullmatch(name):
-        absent += f", and one named after it may: pip install burnish-{name.replace('_', '-')}"
+        absent += f", and one named after it may: {install_command('burnish-' + name.replace('_', '-'))}"
     return f"unknown {slot} '{name}'{near}{absent}{listed}; or name your own as 'package.module:Symbol'"
