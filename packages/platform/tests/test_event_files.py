@@ -12,7 +12,7 @@ from burnish.platform import atomic
 from burnish.platform.errors import RunError
 from burnish.platform.statistics import event_files
 from burnish.platform.statistics.event_files import event_cuts, new_event_file
-from burnish.platform.statistics.sink import RunEnd, SinkRow
+from burnish.platform.statistics.sink import RunEnd, Samples, SinkRow
 from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink
 from burnish.platform.testing import shown_points
 
@@ -41,6 +41,22 @@ def test_finite_numbers_stand_at_global_steps_under_the_namespace(tmp_path):
     sink.commit(_row(1, before=7), {"train/loss": 0.5, "bad": float("inf"), "none": float("nan")})
     sink.close(END)
     assert shown_points(tmp_path) == [("team/train/loss", 8, 0.5)]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_samples_stand_as_a_table_at_the_step_of_their_row(tmp_path, count):
+    sink = TensorBoardSink(tmp_path, "team", count)
+    rows = [{"prompt": f"{i}|{i}<b>\n=", "reward": i, "more": 0} for i in range(5)]
+    sink.show(Samples(stage="sft", step=3, name="eval", rows=rows, shown=["prompt", "reward"]))
+    sink.show(Samples(stage="sft", step=4, name="eval", rows=rows, shown=["prompt", "reward"]))
+    sink.commit(_row(4, before=7), {"x": 1.0})
+    sink.commit(_row(5, before=7), {"x": 1.0})
+    sink.close(END)
+    table = (
+        "| prompt | reward |\n| --- | --- |\n| 0&#124;0&lt;b&gt;<br>= | 0 |\n| 1&#124;1&lt;b&gt;<br>= | 1 |"
+    )
+    texts = [("team/samples/eval/text_summary", 11, table)] if count else []
+    assert shown_points(tmp_path) == [("team/x", 11, 1.0), *texts, ("team/x", 12, 1.0)]
 
 
 def test_a_row_is_in_its_file_when_commit_returns(tmp_path):

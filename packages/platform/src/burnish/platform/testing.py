@@ -82,15 +82,15 @@ def make_run(directory: Path, stage: str, sink: KeptRows) -> StageRun:
     )
 
 
-def shown_points(run: Path) -> list[tuple[str, int, float]]:
-    """Return (tag, step, value) of all points that TensorBoard shows of a run, in order.
+def shown_points(run: Path) -> list[tuple[str, int, float | str]]:
+    """Return (tag, step, value) of all numbers and texts that TensorBoard shows of a run, in order.
 
     Read from the format's definition: files in the order of their names, of records with two checksums each;
     a start of a session drops the points from its step on. `AssertionError` for a record that is torn,
     altered, or behind a later one of its file.
     """
     messages: Any = import_module("tensorboardX.proto.event_pb2")
-    points: list[tuple[str, int, float]] = []
+    points: list[tuple[str, int, float | str]] = []
     for path in sorted((run / "tb").glob("*")):
         last = 0
         for record in _records(path.read_bytes()):
@@ -99,8 +99,12 @@ def shown_points(run: Path) -> list[tuple[str, int, float]]:
             last = event.step
             if event.session_log.status == messages.SessionLog.START:
                 points = [point for point in points if point[1] < event.step]
-            points += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            points += [(value.tag, event.step, _point(value)) for value in event.summary.value]
     return points
+
+
+def _point(value: Any) -> float | str:
+    return value.tensor.string_val[0].decode() if value.HasField("tensor") else value.simple_value
 
 
 def left_by(run: Path) -> dict[str, Any]:

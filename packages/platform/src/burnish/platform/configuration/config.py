@@ -130,7 +130,7 @@ class LoggingConfig:
     stage and those with an evaluation are always printed."""
 
     print_samples: CountOrZero = 3
-    """Samples of an evaluation that the console shows with its row."""
+    """Samples of an evaluation that the console and TensorBoard show with its row."""
 
     metrics_namespace: str = ""
     """Put before every metric's name in TensorBoard and the like, so that projects can share a place."""

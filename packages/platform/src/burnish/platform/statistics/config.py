@@ -44,4 +44,5 @@ class TensorBoardSink:
         """Return the sink that writes events over the global step."""
         from burnish.platform.statistics.sinks.tensorboard import TensorBoardSink as Sink
 
-        return Sink(context.directory, context.logging.metrics_namespace)
+        logging = context.logging
+        return Sink(context.directory, logging.metrics_namespace, logging.print_samples)

@@ -4,6 +4,7 @@
 # pyright: reportMissingTypeStubs=false, reportAttributeAccessIssue=false, reportUnknownVariableType=false
 # pyright: reportUnknownMemberType=false
 
+import html
 import math
 import time
 from collections.abc import Mapping
@@ -12,30 +13,34 @@ from typing import Any
 
 from burnish.platform import atomic
 from burnish.platform.statistics.event_files import DIRECTORY, new_event_file
-from burnish.platform.statistics.sink import RunEnd, SinkRow
+from burnish.platform.statistics.sink import RunEnd, Samples, SinkRow
 
 _SCHEME = "burnish"
 """Before a path, it lets tensorboardX's record writer write through `_RecordFile`."""
 
 
 class TensorBoardSink:
-    """Write scalars to `tb/`, each under `metrics_namespace` where there is one.
+    """Write scalars and some samples to `tb/`, each under `metrics_namespace` where there is one.
 
     A row is in its file when `commit` returns: whole, or not at all. There is a file per start and stage; it
     begins with a purge from its first row's step on, so that a TensorBoard that has shown what a resumed run
     repeats drops it.
     """
 
-    def __init__(self, directory: Path, metrics_namespace: str = "") -> None:
+    def __init__(self, directory: Path, metrics_namespace: str = "", num_samples: int = 0) -> None:
         """Make `tb/`; `DiskError` when that is impossible."""
         from tensorboardX.proto.event_pb2 import Event, SessionLog
         from tensorboardX.record_writer import RecordWriter, register_writer_factory
+        from tensorboardX.summary import text
 
         register_writer_factory(_SCHEME, _RecordFiles())
         self._make_writer: Any = RecordWriter
         self._make_event: Any = Event
         self._session_start: Any = SessionLog(status=SessionLog.START)
+        self._make_text: Any = text
         self._run_directory = directory
+        self._num_samples = num_samples
+        self._samples: list[Samples] = []
         self._prefix = f"{metrics_namespace}/" if metrics_namespace else ""
         self._writer: Any = None
         self._stage: str | None = None
@@ -53,11 +58,16 @@ class TensorBoardSink:
             if math.isfinite(value)
         ]
         events.append(self._make_event(step=row.global_step, summary={"value": values}))
+        events += [self._make_event(step=row.global_step, summary=text) for text in self._texts(row)]
         for event in events:
             event.wall_time = time.time()
             self._writer.write(event.SerializeToString())
         self._writer.flush()
         self._has_header = True
+
+    def show(self, samples: Samples) -> None:
+        """Keep samples until the row of their step is written."""
+        self._samples.append(samples)
 
     def close(self, end: RunEnd) -> None:  # noqa: ARG002 - an event file has no place for it
         """Close the event file, where one was begun."""
@@ -72,11 +82,32 @@ class TensorBoardSink:
             self._writer.close()
         self._writer, self._stage, self._has_header = writer, stage, False
 
+    def _texts(self, row: SinkRow) -> list[Any]:
+        """Return what the tab of texts shows of a row's step: a table of samples under their name."""
+        samples, self._samples = self._samples, []
+        return [
+            self._make_text(f"{self._prefix}samples/{each.name}", _markdown(each, self._num_samples))
+            for each in samples
+            if self._num_samples and (each.stage, each.step) == (row.stage, row.step)
+        ]
+
     def _header(self, step: int) -> list[Any]:
         return [
             self._make_event(file_version="brain.Event:2"),
             self._make_event(step=step, session_log=self._session_start),
         ]
+
+
+def _markdown(samples: Samples, count: int) -> str:
+    lines = [samples.shown, ["---"] * len(samples.shown)]
+    lines += [[_cell(row.get(column)) for column in samples.shown] for row in samples.rows[:count]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cell(value: Any) -> str:
+    """Return a value as a cell of a table in Markdown, shown as it is and on one line."""
+    text = "" if value is None else html.escape(str(value)).replace("|", "&#124;")
+    return "<br>".join(text.splitlines())
 
 
 class _RecordFiles:
