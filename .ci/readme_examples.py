@@ -15,9 +15,13 @@ def run(readme: Path) -> int:
     namespace: dict[str, object] = {"__name__": "__main__"}
     blocks = list(BLOCK.finditer(text))
     for block in blocks:
-        padding = "\n" * text.count("\n", 0, block.start(1))
-        exec(compile(padding + block.group(1), str(readme), "exec"), namespace)
+        run_block(block.group(1), readme, text.count("\n", 0, block.start(1)), namespace)
     return len(blocks)
+
+
+def run_block(source: str, file: Path, line: int, namespace: dict[str, object]) -> None:
+    """Run a block that begins after `line` lines of a file, which a traceback names."""
+    exec(compile("\n" * line + source, str(file), "exec"), namespace)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Examples, the smallest plugin and the blocks of READMEs import what packages promise, and nothing else."""
+"""Examples, the smallest plugin and the blocks of READMEs and docs import what packages promise alone."""
 
 import ast
 import importlib
@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.fast
 
 PACKAGES = ("llm", "minionerec", "platform", "rl", "sample", "sft")
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\b[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROMISED = {
     f"burnish.{package}": set(importlib.import_module(f"burnish.{package}").__all__) for package in PACKAGES
 }
@@ -45,6 +45,7 @@ def unpromised(source: str, *, is_test: bool = False) -> list[str]:
 def sources(root: Path) -> dict[str, str]:
     """Return the examples and the Python blocks of the READMEs, by where they stand."""
     readmes = [root / "README.md", *root.glob("packages/*/README.md"), *root.glob("examples/**/README.md")]
+    readmes += root.glob("docs/**/*.md")
     files = {str(file.relative_to(root)): file.read_text("utf-8") for file in root.glob("examples/**/*.py")}
     texts = {
         str(file.relative_to(root)): "\n".join(BLOCK.findall(file.read_text("utf-8"))) for file in readmes
@@ -56,6 +57,7 @@ def test_examples_and_readmes_import_public_names_alone(root):
     found = sources(root)
 
     assert {"examples/rl_loop.py", "README.md", "packages/rl/README.md"} <= set(found)
+    assert "import burnish.platform" in found["docs/start/first-run.md"]
     assert {
         where: names
         for where, text in found.items()

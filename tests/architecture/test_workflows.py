@@ -5,7 +5,7 @@ import yaml
 
 pytestmark = pytest.mark.fast
 
-WORKFLOWS = ("ci", "wheels", "release")
+WORKFLOWS = ("ci", "docs", "wheels", "release")
 
 
 def commands(root, workflow: str) -> list[str]:
@@ -42,4 +42,13 @@ def test_publishing_job_builds_nothing(root):
 
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert not [step for step in jobs["publish"]["steps"] if "run" in step]
+    assert "permissions" not in jobs["build"]
+
+
+def test_job_that_deploys_the_site_builds_nothing(root):
+    text = (root / ".github" / "workflows" / "docs.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+
+    assert jobs["deploy"]["permissions"] == {"id-token": "write", "pages": "write"}
+    assert not [step for step in jobs["deploy"]["steps"] if "run" in step]
     assert "permissions" not in jobs["build"]

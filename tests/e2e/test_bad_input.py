@@ -155,7 +155,7 @@ def test_a_preset_with_an_unknown_key_is_refused(refused, tmp_path):
         (
             ['{"prompt": "a long prompt", "completion": "b"}'],
             ["stages.sft.max_length=8"],
-            ["stages.sft.data: record 0 has no supervised token", "raise stages.sft.max_length"],
+            ["stages.sft.data: no prompt leaves room for a token to learn", "raise stages.sft.max_length"],
         ),
         ([""], [], ["'broken.jsonl' is empty"]),
     ],

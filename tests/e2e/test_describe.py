@@ -162,6 +162,13 @@ def test_every_statistic_of_a_run_has_a_meaning(train, short, said):
     finished = train("stage=sft+rl", *short, "run.name=m")
     assert finished.returncode == 0, finished.stderr
     rows = map(json.loads, (train.output / "m" / "metrics.jsonl").read_text().splitlines())
+    rows = list(rows)
+    for row in rows:
+        if "train/tokens" in row:
+            speed = row["train/tokens"] / row["time/step_seconds"]
+            assert row["perf/train/tokens_per_second"] == pytest.approx(speed)
+    assert {row["stage"] for row in rows if "train/loss" in row} == {"sft"}
+    assert {row["stage"] for row in rows if "policy/loss" in row} == {"rl"}
     recorded = {name for row in rows for name in row} - {"stage", "step"}
     assert len(recorded) > 35
     assert without_meaning(recorded, registered_metrics()) == []

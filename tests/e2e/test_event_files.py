@@ -75,7 +75,7 @@ def assert_each_row_is_shown_once(run: Path) -> None:
         for name, value in row.items()
         if name not in ("stage", "step") and value is not None
     ]
-    assert shown_points(run) == numbers
+    assert [point for point in shown_points(run) if not isinstance(point[2], str)] == numbers
 
 
 def test_a_chain_has_a_file_per_stage_with_every_point_of_its_rows(uninterrupted):

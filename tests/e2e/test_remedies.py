@@ -85,12 +85,24 @@ CASES = [
     ("stage=sft", "data.num_digits=3", r"or raise (\w+)$", "data.{0}=4"),
     ("stage=sft data.num_prompts=100000", "", r"or raise (\w+)$", "data.{0}=200000 data.num_digits=6"),
     ("stage=sft", "data.num_prompts=100000", r"(num_prompts)=\d+ need .*: lower one", "data.{0}=100"),
-    ("stage=sft", "stages.sft.max_length=2", r"prompt has (\d+) tokens .* raise (\S+)$", "{1}={0}2"),
+    ("stage=sft", "stages.sft.max_length=2", r"shortest has (\d+) tokens\); raise (\S+)$", "{1}={0}2"),
     (
-        "stage=sft data=jsonl stages.sft.max_length=9",
-        "data.path=long.jsonl",
-        r"(mend) the record",
-        "data.path=good.jsonl",
+        "stage=eval model.max_position_embeddings=16",
+        "evaluation.max_new_tokens=16",
+        r"(evaluation\S+)=16 leaves no room .*; lower it below 16$",
+        "{0}=2",
+    ),
+    (
+        "stage=eval model.max_position_embeddings=16",
+        "evaluation.max_new_tokens=12",
+        r"lower (\S+), or take a model",
+        "{0}=2",
+    ),
+    (
+        "stage=eval evaluation.max_new_tokens=2",
+        "model.max_position_embeddings=8",
+        r"shortest has \d+\); .*or (take a model) of more positions$",
+        "model.max_position_embeddings=16",
     ),
     ("stage=rl", "stages.rl.max_prompt_tokens=1", r"shortest has (\d+)\); raise (\S+)$", "{1}={0}"),
     (
@@ -158,7 +170,6 @@ FEW = [
 FILES = {
     "good.jsonl": '{"prompt": "a", "completion": "b", "answer": "b"}\n',
     "other.jsonl": '{"question": "a", "completion": "b"}\n',
-    "long.jsonl": '{"prompt": "a long prompt", "completion": "b"}\n',
     "empty.jsonl": "",
     "half.jsonl": '{"prompt": "\\ud800", "completion": "b"}\n',
     "good.yaml": "run: {seed: 3}\n",

@@ -1,7 +1,7 @@
 import pytest
 
 from burnish.llm.byte_tokenizer import ByteTokenizer
-from burnish.llm.chat import render, render_prompt
+from burnish.llm.chat import prompt_messages, render, render_prompt
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.platform.errors import DataError
@@ -40,6 +40,35 @@ def test_the_assistants_last_message_is_the_completion(chatty):
     prompt, completion = render(chatty, record)
     assert prompt == [*b"user:hi;assistant:yes;user:hi;assistant:"]
     assert completion == [*b"yes", 256]
+
+
+TOOL = {"role": "tool", "content": "4"}
+
+
+def test_what_is_asked_ends_with_the_users_last_turn(chatty):
+    asked = [USER, ASSISTANT, USER]
+    for answer in ([ASSISTANT], [ASSISTANT, TOOL, ASSISTANT], [ASSISTANT, ASSISTANT]):
+        assert prompt_messages([*asked, *answer]) == asked
+        assert render_prompt(chatty, {"messages": [*asked, *answer]}) == render_prompt(
+            chatty, {"messages": asked}
+        )
+
+
+def test_a_conversation_that_the_assistant_does_not_end_is_asked_as_it_is():
+    for messages in ([USER], [USER, ASSISTANT, TOOL]):
+        assert prompt_messages(messages) == messages
+    assert prompt_messages([TOOL, ASSISTANT]) == [TOOL], "without a user, all before the answer"
+
+
+def test_the_turns_before_an_answer_are_what_it_is_learned_after(chatty):
+    prompt, completion = render(chatty, {"messages": [USER, ASSISTANT, TOOL, ASSISTANT]})
+    assert prompt == [*b"user:hi;assistant:yes;tool:4;assistant:"]
+    assert completion == [*b"yes", 256]
+
+
+def test_a_prompt_may_be_a_list_of_messages(chatty):
+    record = {"prompt": [USER], "completion": "yes"}
+    assert render(chatty, record) == render(chatty, {"messages": [USER, ASSISTANT]})
 
 
 def test_a_prompt_is_the_same_with_and_without_its_completion(chatty):

@@ -83,7 +83,27 @@ def test_a_completion_is_needed_in_demonstrations_only(write):
         ({"prompt": 3}, "field 'prompt' is a number; legal: a text or a list of messages"),
         ({"prompt": None}, "field 'prompt' is null; legal: a text or a list of messages"),
         ({"prompt": ["hi"]}, "field 'prompt' holds a text; legal: messages, each an object"),
-        ({"completion": ["x"]}, "field 'completion' is a list; legal: a text"),
+        (
+            {"prompt": [{"content": "x"}]},
+            "holds a message with 'content'; legal: 'role', a text",
+        ),
+        (
+            {"completion": 3},
+            "'completion' is a number; legal: a text or, to imitate, a list of messages",
+        ),
+        ({"completion": ["x"]}, "field 'completion' holds a text; legal: messages, each an object"),
+        (
+            {"completion": []},
+            "'completion' ends with none of role None; legal: a message of the assistant",
+        ),
+        (
+            {"completion": [{"role": "user", "content": "x"}]},
+            "ends with 'role', 'content' of role 'user'; legal: a message of the assistant",
+        ),
+        (
+            {"completion": [{"role": "assistant", "content": None}]},
+            "of role 'assistant'; legal: a message of the assistant whose 'content' is a text",
+        ),
         ({"answer": {"value": 3}}, "field 'answer' is an object; legal: a text or a number"),
         ({"answer": True}, "field 'answer' is a truth value; legal: a text or a number"),
     ],
@@ -118,6 +138,57 @@ def test_a_conversation_that_the_assistant_ends_needs_no_completion(write, messa
     else:
         with pytest.raises(DataError, match="no field 'completion'"):
             config.build(DataContext(split="demonstrations"))
+
+
+USER, TOOL, ANSWER = ({"role": role, "content": role[0]} for role in ("user", "tool", "assistant"))
+
+
+@pytest.mark.parametrize("split", ["demonstrations", "prompts"])
+@pytest.mark.parametrize("extra", [{}, {"prompt": None}])
+def test_messages_are_found_by_themselves(write, split, extra):
+    rows = [{"messages": [USER, ANSWER], **extra}, {"prompt": "a", "completion": "x"}]
+    source = Jsonl(path=write(rows)).build(DataContext(split=split))
+    assert source[0]["messages"] == [USER, ANSWER]
+    assert source[1]["prompt"] == "a"
+
+
+def test_twin_messages_in_the_place_of_another_field_are_not(write):
+    config = Jsonl(path=write([{"messages": [USER, ANSWER]}]), prompt_field="question")
+    with pytest.raises(DataError, match=r"d\.jsonl:1: no field 'question'; there is 'messages': set data"):
+        config.build(DataContext(split="prompts"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "read"),
+    [
+        ([USER], [ANSWER], {"messages": [USER], "completion": "a"}),
+        ([USER], "x", {"messages": [USER], "completion": "x"}),
+        ([USER], [ANSWER, TOOL, ANSWER], {"messages": [USER, ANSWER, TOOL], "completion": "a"}),
+        ("p", [ANSWER], {"prompt": "p", "completion": "a"}),
+    ],
+)
+def test_prompt_and_completion_may_be_messages(write, prompt, completion, read):
+    source = Jsonl(path=write([{"prompt": prompt, "completion": completion}])).build(
+        DataContext(split="demonstrations")
+    )
+    assert {name: source[0][name] for name in read} == read
+
+
+def test_a_pattern_searches_the_last_message_of_a_completion(write):
+    rows = [{"prompt": [USER], "completion": [{"role": "assistant", "content": "so #### 7"}]}]
+    config = Jsonl(path=write(rows), answer_pattern="#### (.+)")
+    assert config.build(DataContext(split="prompts"))[0]["answer"] == "7"
+
+
+def test_a_record_of_no_known_form_says_what_it_has_and_what_is_understood(write):
+    config = Jsonl(path=write([{"prompt": "a", "completion": "b"}, {"conversations": [], "id": 3}]))
+    with pytest.raises(DataError) as caught:
+        config.build(DataContext(split="demonstrations"))
+    assert str(caught.value).endswith(
+        "d.jsonl:2: no field 'prompt'; there is 'conversations', 'id', and understood are 'prompt' and "
+        "'completion', each a text or a list of messages, or 'messages', which end with the assistant's "
+        "where they demonstrate: set data.prompt_field"
+    )
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -104,6 +104,21 @@ def test_commit_hands_the_numbers_to_every_sink():
     assert sinks["one"].rows == sinks["two"].rows == [(1, {"x": math.pi})]
 
 
+def test_commit_gives_counts_their_speed_over_the_whole_step():
+    sink = _ListSink()
+    numbers = {"toy/marks": 30.0, "toy/loss": 2.0, "time/step_seconds": 0.25}
+    logger = StatsLogger({"one": sink}, rates=("toy/marks", "toy/absent"))
+    logger.commit(_row(1), numbers)
+    assert sink.rows == [(1, {**numbers, "perf/toy/marks_per_second": 30.0 / 0.25})]
+
+
+@pytest.mark.parametrize("clock", [{}, {"time/step_seconds": 0.0}])
+def test_commit_without_a_clock_gives_no_speed(clock):
+    sink = _ListSink()
+    StatsLogger({"one": sink}, rates=("toy/marks",)).commit(_row(1), {"toy/marks": 30.0, **clock})
+    assert sink.rows == [(1, {"toy/marks": 30.0, **clock})]
+
+
 def test_commit_of_a_step_twice_is_refused():
     logger = StatsLogger({})
     logger.commit(_row(1), {})

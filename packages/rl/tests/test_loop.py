@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,7 +56,8 @@ def test_the_stage_improves_what_is_rewarded_and_says_all_there_is(run, shared):
     assert [row["step"] for row in run.rows if "eval/accuracy" in row] == list(range(0, 13, 2))
     assert artifacts.get("model") == run.stage_directory / "export"
     names = {
-        "train/loss",
+        "policy/loss",
+        "train/entropy",
         "train/grad_norm",
         "train/learning_rate",
         "train/tokens",
@@ -65,6 +67,8 @@ def test_the_stage_improves_what_is_rewarded_and_says_all_there_is(run, shared):
         "policy/clip_fraction",
         "reward/odd",
         "reward/mean",
+        "reward/std",
+        "reward/group_std",
         "reward/failed",
         "reward/mixed_groups",
         "rollout/completion_tokens",
@@ -77,6 +81,7 @@ def test_the_stage_improves_what_is_rewarded_and_says_all_there_is(run, shared):
     }
     for row in run.rows[1:]:
         assert names <= row.keys(), names - row.keys()
+        assert "train/loss" not in row, "the curve of imitation would go on"
         assert all(math.isfinite(value) for value in row.values())
     early, late = (sum(row["reward/odd"] for row in run.rows[rows]) for rows in (slice(1, 4), slice(10, 13)))
     assert late > 1.2 * early
@@ -104,7 +109,7 @@ def test_a_step_with_nothing_kept_makes_no_update_and_says_so(run, shared):
         assert row["rollout/updates"] == 0
         assert row["accounting/filtered"] == row["accounting/filtered_uniform_reward"] == 16
         assert row["accounting/trained"] == 0
-        assert "train/loss" not in row
+        assert "policy/loss" not in row
     assert completions(run, step=0) == completions(run, step=2)
     assert artifacts.get("model").is_dir()
 
@@ -207,6 +212,13 @@ def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
     assert plan["rows per update"].startswith("8 = 1 x 8 x 1")
     assert plan["tokens per row"] == 11 + 6
     assert (plan["rollouts"], plan["optimizer steps"], plan["prompts"]) == (5, 10, 12)
+    assert plan["epochs"] == round(5 * 4 / 12, 2)
+    share = 1 - (sum(len("ab" * (i % 6) + "?") for i in range(12)) / 12 + 6) / (11 + 6)
+    assert plan["padding"].startswith(f"{share:.0%} of the tokens or more")
+    assert re.fullmatch(r"rollout \S+ \+ update \S+", plan["FLOPs per step (estimate)"])
+    shares = re.findall(r"(\w+) (\d+)%", plan["FLOPs of the stage (estimate)"])
+    assert [part for part, _ in shares] == ["rollout", "update", "evaluation"]
+    assert 99 <= sum(int(percent) for _, percent in shares) <= 101
     assert not run.root.path.exists()
 
 

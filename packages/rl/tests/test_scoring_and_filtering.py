@@ -102,6 +102,22 @@ def test_several_rewards_are_summed_by_their_weights():
     assert (stats["reward/digit"], stats["reward/one"], stats["reward/mean"]) == (1.5, 1.0, 2.0)
 
 
+def test_the_spread_of_rewards_equals_numpy():
+    _, _, stats = scored_and_kept(selection(), unscored("1269", "5x7", "8", "xx"))
+    assert stats["reward/std"] == pytest.approx(np.std([1, 2, 6, 9, 5, 7, 8], ddof=1), rel=1e-12)
+    groups = [np.std([1, 2, 6, 9], ddof=1), np.std([5, 7], ddof=1)]
+    assert stats["reward/group_std"] == pytest.approx(np.mean(groups), rel=1e-12)
+    assert stats["reward/std"] != pytest.approx(stats["reward/group_std"], rel=0.1), (
+        "they say different things"
+    )
+
+
+@pytest.mark.parametrize("texts", [("1",), ("1", "xx"), ("xx",), ()])
+def test_rewards_too_few_to_differ_have_no_spread(texts):
+    _, _, stats = scored_and_kept(selection(), unscored(*texts))
+    assert not {"reward/std", "reward/group_std"} & stats.keys()
+
+
 def test_filters_leave_groups_out_by_the_first_reason_given():
     def has_nine(group):
         return "has_nine" if 9.0 in group.rewards else None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.byte_tokenizer import ByteTokenizer
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.platform.testing import named
 from burnish.sample.config.evaluation import GreedyEvaluation
@@ -28,6 +28,15 @@ class ListData:
     def build(self, context):
         count = 0 if context.split == "empty" else 3
         return Records({"prompt": f"{n}=", "answer": str(n)} for n in range(count))
+
+
+class Overlong(ListData):
+    """Three problems, the second of 5,000 tokens."""
+
+    def build(self, context):
+        records = super().build(context)
+        records[1] = {**records[1], "prompt": "9" * 5000}
+        return records
 
 
 class ScriptedEngine:
@@ -161,6 +170,41 @@ def test_empty_split_is_refused():
         GreedyEvaluation(split="empty").build(context)
     for split in named(str(caught.value), r"; choose one of (.*)$").split(", "):
         assert GreedyEvaluation(split=split).build(context).num_problems == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "positions", "bound"),
+    [
+        ({"max_prompt_tokens": 3}, None, "evaluation.max_prompt_tokens=3 tokens"),
+        ({"max_new_tokens": 5}, 8, "the model's 8 positions less evaluation.max_new_tokens=5"),
+    ],
+)
+def test_a_problem_that_is_too_long_is_left_out_and_said(options, positions, bound):
+    said = []
+    context = EvaluationContext(
+        data=Overlong(), tokenizer=ByteTokenizer(), positions=positions, say=said.append
+    )
+    evaluation = GreedyEvaluation(**options).build(context)
+    assert evaluation.num_problems == 2
+    assert len(said) == 1
+    assert said[0].startswith(f"1 of 3 evaluation prompts are longer than {bound} and are left out; ")
+
+
+def test_twin_problems_that_fit_are_all_taken_and_nothing_is_said():
+    said = []
+    context = EvaluationContext(data=Overlong(), tokenizer=ByteTokenizer(), positions=99999, say=said.append)
+    assert GreedyEvaluation(max_prompt_tokens=5000, max_new_tokens=5).build(context).num_problems == 3
+    assert said == []
+
+
+def test_problems_that_are_all_too_long_are_refused_with_the_shortest():
+    context = EvaluationContext(data=Overlong(), tokenizer=ByteTokenizer())
+    with pytest.raises(DataError) as refused:
+        GreedyEvaluation(max_prompt_tokens=1).build(context)
+    assert str(refused.value) == (
+        "evaluation: no prompt has evaluation.max_prompt_tokens=1 tokens or fewer (the shortest has 2); "
+        "raise evaluation.max_prompt_tokens"
+    )
 
 
 def test_no_reward_is_refused():

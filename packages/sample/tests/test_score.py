@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import time
 from collections import Counter
 from decimal import Decimal
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import ComponentError, ConfigError
 from burnish.sample.rewards.protocol import RewardResult
 from burnish.sample.rewards.score import score
 
@@ -160,25 +161,71 @@ def test_numbers_of_any_kind_are_scores(three_samples, returned):
 
 
 @pytest.mark.parametrize(
-    ("returned", "reason"),
+    ("returned", "said"),
     [
-        ([1.0], "wrong_count"),
-        (np.float64(1.0), "wrong_count"),
-        ("abc", "no_list"),
-        ((number for number in range(3)), "no_list"),
-        ({"a": 1, "b": 2, "c": 3}, "no_list"),
-        (None, "no_list"),
-        ([None, None, None], "none"),
-        (["1", b"1", [1]], "no_number"),
-        ([1j, np.array([1.0, 2.0]), np.array("x")], "no_number"),
-        ([float("nan"), np.inf, np.array([1.0, 2.0])[0] * np.nan], "not_finite"),
+        ([1.0], "1 results for 3 samples"),
+        (np.float64(1.0), "1 results for 3 samples"),
+        ("abc", "a str for 3 samples"),
+        ((number for number in range(3)), "a generator for 3 samples"),
+        ({"a": 1, "b": 2, "c": 3}, "a dict for 3 samples"),
+        (None, "a NoneType for 3 samples"),
+        (["1", b"1", [1]], "'1', a str, for a sample"),
+        ([1j, np.array([1.0, 2.0]), np.array("x")], "1j, a complex, for a sample"),
     ],
     ids=str,
 )
-def test_anything_else_is_the_failure_of_that_reward(three_samples, returned, reason):
-    scored = score(three_samples, {"odd": lambda _: returned, "one": lambda samples: [1] * len(samples)})
-    assert scored.failures == {("odd", reason): 3}
-    assert [(sample.reward, dict(sample.rewards)) for sample in scored.samples] == [(None, {"one": 1})] * 3
+def test_a_reward_that_returns_nothing_readable_is_refused_by_its_place(three_samples, returned, said):
+    def odd(_):
+        return returned
+
+    with pytest.raises(ComponentError) as refused:
+        score(three_samples, {"odd": odd, "one": one_reward})
+    line = odd.__code__.co_firstlineno
+    assert re.fullmatch(
+        rf"reward 'odd' \([\w.]*test_score:\S+odd, \S+test_score.py:{line}\): it returned {re.escape(said)}; "
+        "make it return a list with one number, or None, for each sample",
+        str(refused.value),
+    )
+    assert score(three_samples, {"odd": lambda _: [1, None, 2.5], "one": one_reward}).num_failed == 0
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (["1", 1, 1], "no_number"),
+        ([float("nan"), 1, 1], "not_finite"),
+        ([RewardResult(math.nan, "failed", "offline: no answer"), 1, 1], "offline"),
+    ],
+    ids=str,
+)
+def test_twin_what_is_wrong_with_one_sample_fails_that_one(three_samples, returned, reason):
+    scored = score(three_samples, {"odd": lambda _: returned, "one": one_reward})
+    assert scored.failures == {("odd", reason): 1}
+    assert [sample.reward for sample in scored.samples] == [None, 2, 2]
+
+
+@pytest.mark.parametrize("nothing", [None, RewardResult(math.nan, "silent")], ids=["None", "silent"])
+def test_a_reward_with_nothing_to_say_is_left_out_of_the_sum(three_samples, nothing):
+    rewards = {"some": lambda _: [3, nothing, np.float32(5)], "one": one_reward}
+    scored = score(three_samples, rewards, weights={"some": 2.0})
+    assert [sample.reward for sample in scored.samples] == [7, 1, 11]
+    assert dict(scored.samples[1].rewards) == {"one": 1}
+    assert scored.failures == {}
+    assert scored.stats("reward").summary() == {"reward/some": 4, "reward/one": 1, "reward/failed": 0}
+
+
+def test_a_sample_that_no_reward_has_anything_to_say_about_is_left_out(three_samples):
+    scored = score(three_samples, {"first": lambda _: [1, None, None], "second": lambda _: [None, None, 0]})
+    assert [sample.reward for sample in scored.samples] == [1, None, 0]
+    assert [sample.status for sample in scored.samples] == ["stop", "failed", "stop"]
+    assert scored.failures == {("first", "none"): 1, ("second", "none"): 1}
+    assert scored.stats("reward").summary()["reward/failed"] == 1
+
+
+def test_a_failure_weighs_more_than_silence(three_samples):
+    scored = score(three_samples, {"silent": lambda _: [None, 1, None], "picky": raises_on_bad})
+    assert [sample.reward for sample in scored.samples] == [1, None, 1]
+    assert scored.failures == {("picky", "ValueError"): 1}
 
 
 async def odd_later(_):

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from burnish.llm.byte_tokenizer import ByteTokenizer
+from burnish.llm.token_limit import token_limit
 from burnish.platform.errors import DataError
-from burnish.sft.formats import encode
+from burnish.sft.formats import encode, told
 
 pytestmark = pytest.mark.fast
 
@@ -45,14 +46,33 @@ def test_a_long_completion_loses_its_tail_and_is_counted(records):
     assert demonstrations.longest == 4
 
 
-@pytest.mark.parametrize(("prompt", "max_length"), [("abcd", 4), ("abcdef", 4)])
-def test_a_prompt_that_leaves_no_room_is_refused(records, prompt, max_length):
+@pytest.mark.parametrize("prompt", ["abcd", "abcdef" * 1000])
+@pytest.mark.parametrize(("max_length", "positions"), [(4, None), (9, 4), (4, 9)])
+def test_a_prompt_that_leaves_no_room_is_left_out_and_counted(records, prompt, max_length, positions):
+    source = records(("a", "b"), (prompt, "c"), ("abc", "def"))
+    demonstrations = encode(source, TOKENIZER, max_length, "stages.sft", positions=positions)
+    assert [bytes(sample.tokens[:-1].tolist()) for sample in demonstrations.samples] == [b"ab", b"abc"]
+    assert (demonstrations.num_left_out, demonstrations.num_truncated, demonstrations.longest) == (1, 1, 4)
+
+
+def test_all_left_out_is_refused_with_the_shortest(records):
     with pytest.raises(DataError) as refused:
-        encode(records(("a", "b"), (prompt, "c")), TOKENIZER, max_length, "stages.sft_2")
+        encode(records(("abcdef", "b"), ("abcd", "c")), TOKENIZER, 4, "stages.sft_2")
     assert str(refused.value) == (
-        f"stages.sft_2.data: record 1 has no supervised token: its prompt has {len(prompt)} tokens and "
-        "stages.sft_2.max_length is 4; mend the record, or raise stages.sft_2.max_length"
+        "stages.sft_2.data: no prompt leaves room for a token to learn within stages.sft_2.max_length=4 "
+        "tokens (the shortest has 4 tokens); raise stages.sft_2.max_length"
     )
+    assert len(encode(records(("abcdef", "b"), ("abcd", "c")), TOKENIZER, 5, "stages.sft_2")) == 1
+
+
+def test_what_is_too_long_is_told_in_one_line(records):
+    limit = token_limit("stages.sft.max_length", 4, None)
+    cut = encode(records(("a", "b"), ("abcd", "c"), ("ab", "cdef")), TOKENIZER, 4, "stages.sft")
+    assert told(cut, limit) == (
+        "2 of 3 demonstrations are longer than stages.sft.max_length=4 tokens: 1 lose their tail, 1 are left "
+        "out, as their prompts leave no room; raise stages.sft.max_length"
+    )
+    assert told(encode(records(("a", "b")), TOKENIZER, 4, "stages.sft"), limit) is None
 
 
 def test_a_record_without_a_text_to_learn_is_refused(records):

@@ -1,5 +1,6 @@
 """The whole stage over a real tiny model: its rows, that it trains, and that nothing compiles later."""
 
+import re
 from dataclasses import dataclass, replace
 
 import jax
@@ -40,6 +41,8 @@ def test_the_stage_trains_evaluates_and_exports(run, shared):
     assert "train/loss" not in run.rows[0]
     assert run.rows[5]["train/loss"] < 0.9 * run.rows[1]["train/loss"]
     assert all(row["train/grad_norm"] > 0 for row in run.rows[1:])
+    assert all(row["train/learning_rate"] == pytest.approx(1e-2) for row in run.rows[1:])
+    assert 0 < run.rows[5]["train/entropy"] < run.rows[1]["train/entropy"]
     assert artifacts.get("model") == run.stage_directory / "export"
 
 
@@ -194,6 +197,11 @@ def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
     assert plan["rows per update"].startswith("4 = 1 x 4 x 1")
     assert plan["tokens per update"] == 4 * plan["tokens per row"]
     assert (plan["demonstrations"], plan["epochs"]) == (12, round(5 * 4 / 12, 2))
+    lengths = [len(row["prompt"] + row["completion"]) + 1 for row in shared["data"].rows]
+    share = 1 - np.mean(lengths) / plan["tokens per row"]
+    assert plan["padding"] == f"{share:.0%} of the tokens"
+    assert plan["FLOPs per step (estimate)"].startswith("update ")
+    assert re.search(r"update \d+%, evaluation \d+%$", plan["FLOPs of the stage (estimate)"])
     assert not run.root.path.exists()
 
 

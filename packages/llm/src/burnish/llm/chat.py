@@ -13,10 +13,11 @@ def render(tokenizer: Tokenizer, record: Mapping[str, Any]) -> tuple[list[int], 
     The two are tokenized apart, as an engine sees them: a prompt's ids never depend on what follows. The
     completion is `completion`, or the last message when that is the assistant's.
     """
-    prompt = render_prompt(tokenizer, record)
-    completion = record.get("completion")
-    if completion is None and "messages" in record:
-        completion = _answer(record["messages"])
+    completion, messages = record.get("completion"), _messages(record)
+    if completion is None and messages is not None and (answer := _answer(messages)) is not None:
+        prompt, completion = tokenizer.render_chat(messages[:-1]), answer
+    else:
+        prompt = render_prompt(tokenizer, record)
     if not isinstance(completion, str):
         raise DataError(
             f"record with columns {sorted(record)} has no text to learn: "
@@ -28,12 +29,13 @@ def render(tokenizer: Tokenizer, record: Mapping[str, Any]) -> tuple[list[int], 
 def render_prompt(tokenizer: Tokenizer, record: Mapping[str, Any]) -> list[int]:
     """Return the ids of what a completion is asked for.
 
-    `messages` go through the chat template, without the assistant's last one. A `prompt` is one message of
-    the user where there is a template, and plain text where there is none.
+    `messages`, or a `prompt` that is a list of them, go through the chat template as `prompt_messages` has
+    them. A `prompt` that is a text is one message of the user where there is a template, and plain text where
+    there is none.
     """
-    if record.get("messages") is not None:
-        messages = record["messages"]
-        return tokenizer.render_chat(messages[:-1] if _answer(messages) is not None else messages)
+    messages = _messages(record)
+    if messages is not None:
+        return tokenizer.render_chat(prompt_messages(messages))
     prompt = record.get("prompt")
     if not isinstance(prompt, str):
         raise DataError(
@@ -42,6 +44,24 @@ def render_prompt(tokenizer: Tokenizer, record: Mapping[str, Any]) -> list[int]:
     if tokenizer.chat_template is None:
         return tokenizer.encode(prompt)
     return tokenizer.render_chat([{"role": "user", "content": prompt}])
+
+
+def prompt_messages(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return what is to be answered.
+
+    Of a conversation that the assistant ends that is all up to the user's last turn. One that
+    somebody else ends, such as a tool, is all to be answered.
+    """
+    if _answer(messages) is None:
+        return messages
+    last = max((place for place, each in enumerate(messages) if each.get("role") == "user"), default=None)
+    return messages[:-1] if last is None else messages[: last + 1]
+
+
+def _messages(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+    """Return a record's conversation, None where it has none."""
+    messages, prompt = record.get("messages"), record.get("prompt")
+    return prompt if messages is None and isinstance(prompt, list) else messages
 
 
 def _answer(messages: Sequence[Mapping[str, Any]]) -> str | None:

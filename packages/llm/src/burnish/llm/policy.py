@@ -44,6 +44,11 @@ class Policy:
         self._chunk = chunk
         self._predictions: Predictions | None = None
 
+    @property
+    def has_predicted(self) -> bool:
+        """Whether a prediction has been asked for: another one is then a sum over the same logits."""
+        return self._predictions is not None
+
     def logprobs(self) -> Float32[Array, "b t"]:
         """Return log p(tokens[t] | what its sequence has before it), at the temperature it was sampled at."""
         return self._predicted().logprob

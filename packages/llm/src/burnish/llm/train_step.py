@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float32
 from burnish.llm.batch import TokenBatch
 from burnish.llm.micro_batches import join_rows, split_rows, with_scalars
 from burnish.llm.objective import Objective, Statistics, evaluate
-from burnish.llm.policy import policy_of
+from burnish.llm.policy import Policy, policy_of
 from burnish.llm.rounding import in_fp32, masters_of
 from burnish.llm.scoring import columns_of_policy
 from burnish.llm.sharding import batch_sharding, replicated
@@ -78,7 +78,7 @@ def accumulate(
         params = layout.partition.merge(trainable, weights.frozen)
         policy = policy_of(layout.model, params, rows, program.logprob_chunk, dropout=program.dropout)
         loss, statistics = evaluate(program.objective, policy, rows)
-        return loss, (statistics, columns_of_policy(policy, program.outputs))
+        return loss, ({**statistics, **_measured(policy, rows)}, columns_of_policy(policy, program.outputs))
 
     def add(total: Any, micro_batch: TokenBatch) -> tuple[Any, Any]:
         rows = with_scalars(micro_batch, batch)
@@ -183,6 +183,15 @@ def compiled_update(layout: StateLayout) -> Callable[..., Any]:
         donate_argnums=0,
         out_shardings=(shardings, shardings["params"], replicated(layout.mesh)),
     )
+
+
+def _measured(policy: Policy, batch: TokenBatch) -> Statistics:
+    """Return the entropy at the trained tokens, where the objective has the predictions made anyhow."""
+    if not policy.has_predicted:
+        return {}
+    trained = batch.trained
+    entropy = jnp.where(trained > 0, lax.stop_gradient(policy.entropy()), 0)
+    return {"entropy": (jnp.sum(entropy), jnp.sum(trained))}
 
 
 def _select(is_finite: Bool[Array, ""], updated: Any, kept: Any) -> Any:

@@ -15,12 +15,15 @@ from burnish.platform.runs.stage_run import StageRun
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.algorithm import Algorithm
 from burnish.rl.batches import make_batches
+from burnish.rl.config.metric import LOSS
 from burnish.rl.groups import Group, require_whole, rows
 from burnish.rl.objectives.mismatch import only_first
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import Evaluation
 
 TOKENS = "train/tokens"
+OBJECTIVE = "train/loss"
+"""What a backend calls the objective's mean; a policy's says something else than a likelihood's."""
 
 
 def run_rl(
@@ -88,9 +91,13 @@ def learn(
 
 
 def report(updates: Sequence[Statistics], stats: StatsTracker) -> None:
-    """Add the updates of one rollout to the step's statistics: means over them, and all their tokens."""
+    """Add the updates of one rollout to the step's statistics: means over them, and all their tokens.
+
+    The loss has a name of its own, so that no curve goes on where one of imitation ends.
+    """
     stats.scalar("rollout/updates", len(updates))
     for number, statistics in enumerate(updates):
         kept = only_first(number, statistics)
         stats.sum(TOKENS, kept[TOKENS][0])
-        stats += {name: value for name, value in kept.items() if name != TOKENS}
+        named = {LOSS.name if name == OBJECTIVE else name: value for name, value in kept.items()}
+        stats += {name: value for name, value in named.items() if name != TOKENS}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from burnish.llm.chat import render_prompt
+from burnish.llm.token_limit import TokenLimit
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.activity import followed
 from burnish.platform.data.source import DataSource, Record
@@ -17,6 +18,8 @@ class Prompts:
     indices: tuple[int, ...]
     longest: int
     """Tokens of the longest prompt."""
+    mean_length: float
+    """Tokens of a prompt on average."""
 
     def __len__(self) -> int:
         """Return the number of prompts."""
@@ -32,18 +35,19 @@ class Prompts:
         return f"{self.source.fingerprint}:{len(self.indices)}:{self.longest}"
 
 
-def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, max_prompt_tokens: int, where: str) -> Prompts:
-    """Return the prompts of 1 to `max_prompt_tokens` tokens; DataError when there is none.
+def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, limit: TokenLimit, where: str) -> Prompts:
+    """Return the prompts of 1 to `limit.tokens` tokens; DataError when there is none.
 
     `where` is the stage's place in the config.
     """
     numbers = followed("tokenize", range(len(source)))
     lengths = [len(render_prompt(tokenizer, source[index])) for index in numbers]
-    indices = tuple(index for index, length in enumerate(lengths) if 0 < length <= max_prompt_tokens)
+    indices = tuple(index for index, length in enumerate(lengths) if 0 < length <= limit.tokens)
     if not indices:
         shortest = min(lengths, default=0)
         raise DataError(
-            f"{where}.data: no prompt has {where}.max_prompt_tokens={max_prompt_tokens} tokens or fewer (the "
-            f"shortest has {shortest}); raise {where}.max_prompt_tokens"
+            f"{where}.data: no prompt has {limit.bound} or fewer (the shortest has {shortest}); "
+            f"{limit.remedy}"
         )
-    return Prompts(source, indices, max(lengths[index] for index in indices))
+    kept = [lengths[index] for index in indices]
+    return Prompts(source, indices, max(kept), sum(kept) / len(kept))

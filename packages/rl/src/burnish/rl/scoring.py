@@ -1,5 +1,6 @@
 """From completions to what they are worth; a sample that a reward cannot score counts as failed."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -45,8 +46,12 @@ def _describe_completions(samples: Sequence[Sample], stats: StatsTracker) -> Non
 
 
 def _describe_rewards(groups: Sequence[Group], stats: StatsTracker) -> None:
-    """Report rewards, and how many groups still tell good from bad."""
+    """Report rewards, how far they lie apart, and how many groups still tell good from bad."""
     rewards = [group.rewards for group in groups]
     is_mixed = [of_group.size > 0 and np.ptp(of_group) > 0 for of_group in rewards]
     stats.ratio("reward/mean", sum(float(each.sum()) for each in rewards), sum(each.size for each in rewards))
+    spreads = [float(each.std(ddof=1)) for each in rewards if each.size > 1]
+    stats.ratio("reward/group_std", math.fsum(spreads), len(spreads))
+    if sum(each.size for each in rewards) > 1:
+        stats.scalar("reward/std", float(np.concatenate(rewards).std(ddof=1)))
     stats.ratio("reward/mixed_groups", sum(is_mixed), len(groups))

@@ -6,6 +6,8 @@ from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
+from burnish.llm.token_limit import positions_of, token_limit
+from burnish.llm.work import forward_flops, update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.data.order import RecordStream
@@ -24,6 +26,7 @@ from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.prompts import Prompts, prompts_that_fit
 from burnish.rl.rollouts.protocol import Rollout, RolloutContext
 from burnish.rl.scoring import Scoring
+from burnish.sample.evaluation_work import evaluation_flops
 from burnish.sample.rewards.protocol import RewardContext, build_rewards
 from burnish.sample.workbench import Workbench
 
@@ -71,13 +74,31 @@ class RLStage:
             num_columns=2 + len(columns_of(self._measured(bench))),
         )
         rollout = f"{config.prompts_per_step} prompts x {config.samples_per_prompt} samples"
-        model = {"model": received.bundle.source}
         return {
-            **model,
+            "model": received.bundle.source,
             **plan,
             "rollouts": config.steps,
             "completions per rollout": rollout,
             "prompts": len(prompts),
+            **self._work(bench, prompts, layout),
+        }
+
+    def _work(self, bench: Workbench, prompts: Prompts, layout: BatchLayout) -> dict[str, float | str]:
+        """Return how often prompts are seen, how much is padding, and where the work is, at full length."""
+        config, model = self.config, bench.received.bundle.model
+        length = prompts.mean_length + config.max_new_tokens
+        tokens = config.prompts_per_step * (
+            prompts.mean_length + config.samples_per_prompt * config.max_new_tokens
+        )
+        update = config.updates_per_rollout * update_flops(model, layout.num_rows, layout.length)
+        return {
+            "epochs": round(config.steps * config.prompts_per_step / len(prompts), 2),
+            "padding": f"{1 - length / layout.length:.0%} of the tokens or more, as completions end early",
+            **work_plan(
+                {"rollout": forward_flops(model, tokens, length / 2), "update": update},
+                config.steps,
+                evaluation_flops(model, bench.evaluator, config.steps),
+            ),
         }
 
     def _announce(self, bench: Workbench, prompts: Prompts) -> None:
@@ -98,13 +119,17 @@ class RLStage:
     def _prompts(self, bench: Workbench) -> Prompts:
         config = self.config
         source = build_data(bench.data, DataContext(split=config.split, artifacts=bench.received.artifacts))
-        where, limit = f"stages.{self.stage_run.name}", config.max_prompt_tokens
-        prompts = prompts_that_fit(source, bench.received.bundle.tokenizer, limit, where)
-        if len(prompts) < len(source):
-            self.stage_run.say(
-                f"{len(source) - len(prompts)} of {len(source)} prompts are longer than "
-                f"{where}.max_prompt_tokens={limit} tokens and are left out"
-            )
+        where, bundle = f"stages.{self.stage_run.name}", bench.received.bundle
+        limit = token_limit(
+            f"{where}.max_prompt_tokens",
+            config.max_prompt_tokens,
+            positions_of(bundle.model),
+            reserved=config.max_new_tokens,
+            reserved_by=f"{where}.max_new_tokens",
+        )
+        prompts = prompts_that_fit(source, bundle.tokenizer, limit, where)
+        if left_out := len(source) - len(prompts):
+            self.stage_run.say(limit.left_out(left_out, len(source), "prompts"))
         return prompts
 
     def _layout(self, prompts: Prompts, pad_token_id: int) -> BatchLayout:

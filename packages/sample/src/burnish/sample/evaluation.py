@@ -1,6 +1,6 @@
 """What an evaluation is: the same held-out problems each time, solved with an engine's weights."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,6 +22,10 @@ class SampleWriter(Protocol):
         ...
 
 
+def _unheard(line: str) -> None:
+    del line
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationContext:
     """What an `evaluation` component may use."""
@@ -31,6 +35,12 @@ class EvaluationContext:
 
     tokenizer: Tokenizer
     """What prompts are rendered and completions are read with."""
+
+    positions: int | None = None
+    """Tokens that the model has positions for, where that is known."""
+
+    say: Callable[[str], None] = _unheard
+    """Takes a line that the user should read."""
 
     writer: SampleWriter | None = None
     """Where the rows of samples go, where they go anywhere."""

@@ -6,12 +6,13 @@ from typing import Any
 
 from burnish.llm.chat import render_prompt
 from burnish.llm.sequence import Sample, make_sample
+from burnish.llm.token_limit import token_limit
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.activity import busy, followed
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.data.fingerprint import require_same
-from burnish.platform.data.source import DataContext, Record, build_data
-from burnish.platform.errors import ConfigError
+from burnish.platform.data.source import DataContext, DataSource, Record, build_data
+from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine
 from burnish.sample.evaluation import EvaluationContext, SampleWriter
@@ -37,6 +38,7 @@ def build_evaluation(
     split: str,
     num_problems: int,
     every_steps: int,
+    max_prompt_tokens: int,
     max_new_tokens: int,
     rewards: Mapping[str, RewardComponent],
     reward_timeout_seconds: float,
@@ -44,23 +46,18 @@ def build_evaluation(
     """Return the evaluation over the first `num_problems` of the split.
 
     Data that does not offer the split gives an evaluation without problems, which is never due. Raises
-    `ConfigError` when the split is empty or no reward is named.
+    `ConfigError` when the split is empty or no reward is named, `DataError` when every prompt is too long.
     """
     if not rewards:
         raise ConfigError(
             "evaluation.rewards: there is nothing to score with; choose the reward 'exact_match'"
         )
-    problems: list[Problem] = []
-    fingerprint = ""
+    problems, fingerprint = list[Problem](), ""
     if split in context.data.splits():
         source = build_data(context.data, DataContext(split=split, artifacts=context.artifacts))
-        if not len(source):
-            others = [other for other in context.data.splits() if other != split]
-            raise ConfigError(f"evaluation.split={split} has no records; choose one of {', '.join(others)}")
         fingerprint = source.fingerprint
-        numbers = followed("tokenize", range(min(num_problems, len(source))))
-        records = map(source.__getitem__, numbers)
-        problems = [Problem(record, render_prompt(context.tokenizer, record)) for record in records]
+        records = _first_records(source, num_problems, context, split)
+        problems = _problems_that_fit(records, context, max_prompt_tokens, max_new_tokens)
     return GreedyEvaluator(
         problems,
         build_rewards(rewards, context.for_rewards) if problems else {},
@@ -71,6 +68,41 @@ def build_evaluation(
         reward_timeout_seconds=reward_timeout_seconds,
         fingerprint=fingerprint,
     )
+
+
+def _first_records(
+    source: DataSource, num_problems: int, context: EvaluationContext, split: str
+) -> list[Record]:
+    if not len(source):
+        others = [other for other in context.data.splits() if other != split]
+        raise ConfigError(f"evaluation.split={split} has no records; choose one of {', '.join(others)}")
+    return [source[index] for index in range(min(num_problems, len(source)))]
+
+
+def _problems_that_fit(
+    records: Sequence[Record], context: EvaluationContext, max_prompt_tokens: int, max_new_tokens: int
+) -> list[Problem]:
+    """Return the problems that are short enough, and say how many are not; DataError where none is."""
+    limit = token_limit(
+        "evaluation.max_prompt_tokens",
+        max_prompt_tokens,
+        context.positions,
+        reserved=max_new_tokens,
+        reserved_by="evaluation.max_new_tokens",
+    )
+    problems = [
+        Problem(record, render_prompt(context.tokenizer, record)) for record in followed("tokenize", records)
+    ]
+    lengths = [len(problem.prompt_tokens) for problem in problems]
+    kept = [problem for problem, length in zip(problems, lengths, strict=True) if length <= limit.tokens]
+    if not kept:
+        raise DataError(
+            f"evaluation: no prompt has {limit.bound} or fewer (the shortest has {min(lengths)}); "
+            f"{limit.remedy}"
+        )
+    if len(kept) < len(problems):
+        context.say(limit.left_out(len(problems) - len(kept), len(problems), "evaluation prompts"))
+    return kept
 
 
 class GreedyEvaluator:

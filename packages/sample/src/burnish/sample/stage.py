@@ -5,11 +5,13 @@ from typing import Any
 
 import jax
 
+from burnish.llm.work import work_plan
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.data.source import DataComponent
 from burnish.platform.errors import ConfigError
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.evaluation import EvaluationComponent
+from burnish.sample.evaluation_work import evaluation_flops
 from burnish.sample.workbench import Workbench
 
 
@@ -56,4 +58,5 @@ class EvalStage:
             "parameter bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in leaves),
             "problems": evaluator.num_problems,
             "longest sequence": evaluator.max_tokens,
+            **work_plan({}, 0, evaluation_flops(bundle.model, evaluator, 0)),
         }

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from burnish.llm.received import ReceivedModel
+from burnish.llm.token_limit import positions_of
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.data.source import DataComponent
@@ -44,6 +45,8 @@ class Workbench:
         context = EvaluationContext(
             data=self.data,
             tokenizer=self.received.bundle.tokenizer,
+            positions=positions_of(self.received.bundle.model),
+            say=run.say,
             writer=run.samples("eval"),
             jax=run.jax,
             seed=run.seed,

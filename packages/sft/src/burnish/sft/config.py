@@ -43,7 +43,8 @@ class SFT:
     rows_per_step: Count = 32
     """Demonstrations in the batch of one optimizer step."""
     max_length: PairCount = 2048
-    """Tokens of prompt and completion together; what is beyond is cut off, and counted."""
+    """Tokens of prompt and completion together; what is beyond is cut off, and counted, as are records that
+    are left out because their prompt leaves no room. The model's positions bound it too."""
     split: str = "demonstrations"
     """The split of `data` that is trained on."""
     aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"

@@ -7,13 +7,16 @@ from typing import Any
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
+from burnish.llm.token_limit import positions_of, token_limit
+from burnish.llm.work import update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataContext, build_data
 from burnish.platform.runs.stage_run import StageRun
+from burnish.sample.evaluation_work import evaluation_flops
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
-from burnish.sft.formats import Demonstrations, encode
+from burnish.sft.formats import Demonstrations, encode, told
 from burnish.sft.loop import run_sft
 
 LENGTH_MULTIPLE = 8
@@ -66,8 +69,19 @@ class SFTStage:
             length=padded(demonstrations),
             num_columns=1 + len(columns_of(objective)),
         )
-        data = {"demonstrations": len(demonstrations), "epochs": round(self._epochs(demonstrations), 2)}
-        return {"model": received.bundle.source, **plan, **data}
+        model, length = received.bundle.model, padded(demonstrations)
+        return {
+            "model": received.bundle.source,
+            **plan,
+            "demonstrations": len(demonstrations),
+            "epochs": round(self._epochs(demonstrations), 2),
+            "padding": f"{1 - demonstrations.mean_length / length:.0%} of the tokens",
+            **work_plan(
+                {"update": update_flops(model, config.rows_per_step, length)},
+                config.steps,
+                evaluation_flops(model, bench.evaluator, config.steps),
+            ),
+        }
 
     def _announce(self, bench: Workbench, demonstrations: Demonstrations) -> None:
         """Say what is trained on what, for how long, and how it is evaluated."""
@@ -85,13 +99,11 @@ class SFTStage:
         source = build_data(
             bench.data, DataContext(split=self.config.split, artifacts=bench.received.artifacts)
         )
-        where = f"stages.{self.stage_run.name}"
-        demonstrations = encode(source, bench.received.bundle.tokenizer, self.config.max_length, where)
-        if demonstrations.num_truncated:
-            self.stage_run.say(
-                f"{demonstrations.num_truncated} of {len(demonstrations)} demonstrations are longer than "
-                f"{where}.max_length={self.config.max_length} tokens and lose their tail"
-            )
+        where, most, bundle = f"stages.{self.stage_run.name}", self.config.max_length, bench.received.bundle
+        positions = positions_of(bundle.model)
+        demonstrations = encode(source, bundle.tokenizer, most, where, positions=positions)
+        if line := told(demonstrations, token_limit(f"{where}.max_length", most, positions)):
+            self.stage_run.say(line)
         return demonstrations
 
 

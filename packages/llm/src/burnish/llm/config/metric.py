@@ -1,6 +1,6 @@
 """The statistics of the train step, importable without jax."""
 
-from burnish.platform.statistics.metric import Metric
+from burnish.platform.statistics.metric import Metric, rate_of
 
 LOSS = Metric(
     name="train/loss",
@@ -17,6 +17,15 @@ TOKENS = Metric(
 TRAINING = (
     LOSS,
     TOKENS,
+    Metric(
+        name=rate_of(TOKENS.name),
+        meaning="Tokens trained on per second of the whole step: rollout, evaluation and compilation count.",
+    ),
+    Metric(
+        name="train/entropy",
+        meaning="Mean entropy in nats of what the model says of the next token, where one is trained on: 0 "
+        "is certainty. Sampled tokens count at the temperature they were sampled at.",
+    ),
     Metric(name="train/cross_entropy", meaning="Nats per trained token, before any weighting."),
     Metric(name="train/grad_norm", meaning="Global norm of the gradient before it is clipped."),
     Metric(name="train/learning_rate", meaning="The learning rate of the step, as the schedule has it."),

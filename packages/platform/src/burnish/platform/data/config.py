@@ -79,10 +79,12 @@ class Jsonl:
     """File of the problems to report on; None is no such split."""
 
     prompt_field: str = "prompt"
-    """Key that holds the prompt: a text, or a list of messages."""
+    """Key that holds the prompt: a text, or a list of messages. Where there is no `prompt`, `messages` are
+    found by themselves."""
 
     completion_field: str = "completion"
-    """Key that holds the completion to imitate; messages that end with the assistant's need none."""
+    """Key that holds the completion to imitate: a text, or messages that end with the assistant's; a prompt
+    of messages that ends so needs none."""
 
     answer_field: str = "answer"
     """Key that holds the right answer."""

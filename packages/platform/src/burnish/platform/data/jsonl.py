@@ -23,6 +23,17 @@ class _Fields:
     needs_completion: bool
 
 
+MESSAGES = "messages"
+"""The key of a whole conversation, which is found by itself."""
+
+_DEFAULTS = ("prompt", "completion")
+"""The keys that are looked for where no others are named; in the place of the first may stand messages."""
+
+_FORMS = (
+    ", and understood are 'prompt' and 'completion', each a text or a list of messages, or 'messages', which "
+    "end with the assistant's where they demonstrate"
+)
+
 _JSON_TYPES: dict[type, str] = {
     str: "a text",
     int: "a number",
@@ -83,12 +94,15 @@ class JsonlSource:
         where, fields = f"{self._path}:{number}", self._fields
         columns = _parse(line, where)
         prompt = _prompt(columns, fields.prompt, where)
-        if columns.get("messages") is not None:
-            _messages("messages", columns["messages"], where)
-        name = "messages" if isinstance(prompt, list) else "prompt"
+        if columns.get(MESSAGES) is not None:
+            _messages(MESSAGES, columns[MESSAGES], where)
+        name = MESSAGES if isinstance(prompt, list) else "prompt"
         record: dict[str, Any] = {**columns, name: prompt}
         if fields.completion in columns or (fields.needs_completion and not _is_answered(prompt)):
-            record["completion"] = _text(columns, fields.completion, "completion_field", where)
+            turns, completion = _completion(columns, fields.completion, where)
+            record["completion"] = columns[fields.completion] = completion
+            if turns and isinstance(prompt, list):
+                record[MESSAGES] = [*prompt, *turns]
         if fields.answer_pattern is not None:
             record["answer"] = _matched(columns, fields, where)
         elif fields.answer in columns:
@@ -137,11 +151,14 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
 
 def _required(columns: dict[str, Any], name: str, option: str, where: str) -> Any:
     if name not in columns:
-        raise DataError(f"{where}: no field '{name}'; there is {_names(columns)}: set data.{option}")
+        forms = _FORMS if name in _DEFAULTS else ""
+        raise DataError(f"{where}: no field '{name}'; there is {_names(columns)}{forms}: set data.{option}")
     return columns[name]
 
 
 def _prompt(columns: dict[str, Any], name: str, where: str) -> str | list[Any]:
+    if name in _DEFAULTS and columns.get(name) is None and columns.get(MESSAGES) is not None:
+        name = MESSAGES
     prompt = _required(columns, name, "prompt_field", where)
     if isinstance(prompt, list):
         return _messages(name, prompt, where)
@@ -157,7 +174,26 @@ def _messages(name: str, messages: Any, where: str) -> list[Any]:
         if not isinstance(message, dict):
             found = _JSON_TYPES[type(message)]
             raise DataError(f"{where}: field '{name}' holds {found}; legal: messages, each an object")
+        fields = cast("dict[str, Any]", message)
+        if not isinstance(fields.get("role"), str):
+            raise DataError(
+                f"{where}: field '{name}' holds a message with {_names(fields)}; legal: 'role', a text, and "
+                "'content'"
+            )
     return cast("list[Any]", messages)
+
+
+def _completion(columns: dict[str, Any], name: str, where: str) -> tuple[list[Any], str]:
+    """Return the text to learn, and the turns before it where the completion is a list of several."""
+    if not isinstance(columns.get(name), list):
+        return [], _text(columns, name, "completion_field", where)
+    *turns, last = _messages(name, columns[name], where) or [{}]
+    if last.get("role") != "assistant" or not isinstance(last.get("content"), str):
+        raise DataError(
+            f"{where}: field '{name}' ends with {_names(last)} of role {last.get('role')!r}; legal: a "
+            "message of the assistant whose 'content' is a text"
+        )
+    return turns, last["content"]
 
 
 def _is_answered(prompt: str | list[Any]) -> bool:
@@ -167,7 +203,7 @@ def _is_answered(prompt: str | list[Any]) -> bool:
 def _text(columns: dict[str, Any], name: str, option: str, where: str) -> str:
     text = _required(columns, name, option, where)
     if not isinstance(text, str):
-        raise _wrong_type(name, text, "a text", where)
+        raise _wrong_type(name, text, "a text or, to imitate, a list of messages", where)
     return text
 
 

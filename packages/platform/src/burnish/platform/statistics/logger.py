@@ -1,10 +1,12 @@
 """Hand each step's statistics to every sink, once."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import DiskError
+from burnish.platform.statistics.metric import rate_of, registered_metrics
+from burnish.platform.statistics.run_metrics import STEP_SECONDS
 from burnish.platform.statistics.sink import (
     RunEnd,
     Samples,
@@ -22,9 +24,13 @@ _log = logging.getLogger(__name__)
 class StatsLogger:
     """Hand each step's statistics to every sink, once."""
 
-    def __init__(self, sinks: Mapping[str, Sink]) -> None:
-        """Take the sinks by label; they are open already, since one that cannot start is fatal."""
+    def __init__(self, sinks: Mapping[str, Sink], rates: Collection[str] = ()) -> None:
+        """Take the sinks by label; they are open already, since one that cannot start is fatal.
+
+        `rates` names the counts whose speed is recorded beside them.
+        """
         self._sinks = sinks
+        self._rates = rates
         self._failed: set[str] = set()
         self._last_steps: dict[str, int] = {}
 
@@ -45,6 +51,7 @@ class StatsLogger:
         if row.step < last:
             raise ValueError(f"step {row.step} of '{row.stage}' is committed after step {last}: steps rise")
         self._last_steps[row.stage] = row.step
+        numbers = {**numbers, **self._speeds(numbers)}
         self._each(lambda sink: sink.commit(row, numbers))
 
     def show(self, samples: Samples) -> None:
@@ -62,6 +69,11 @@ class StatsLogger:
                 sink.close(end)
             except Exception as error:  # noqa: BLE001 - as in commit
                 self._warn(label, error)
+
+    def _speeds(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """Return each count of a step by the step's seconds: nothing of it is left out."""
+        seconds = numbers.get(STEP_SECONDS, 0.0)
+        return {rate_of(name): numbers[name] / seconds for name in self._rates if name in numbers and seconds}
 
     def _each(self, call: Callable[[Sink], None]) -> None:
         for label, sink in self._sinks.items():
@@ -83,6 +95,7 @@ def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -
 
     One that cannot start ends the run, and those that were opened before it are told so.
     """
+    rates = [metric.name for metric in registered_metrics() if metric.is_rate]
     sinks: dict[str, Sink] = {}
     for label, component in components.items():
         try:
@@ -90,4 +103,4 @@ def open_logger(components: Mapping[str, SinkComponent], context: SinkContext) -
         except BaseException as error:
             StatsLogger(sinks).close(RunEnd("refused", f"logging.sinks.{label} cannot start: {error}"))
             raise
-    return StatsLogger(sinks)
+    return StatsLogger(sinks, rates)

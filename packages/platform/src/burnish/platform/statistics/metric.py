@@ -27,9 +27,14 @@ class Metric:
     order: int = 100
     """Where it stands: the lowest first."""
     is_rate: bool = False
-    """Whether it is a count, shown as its sum per second."""
+    """Whether it is a count, shown as its sum per second, and recorded so of every step: see `rate_of`."""
     replaces: tuple[str, ...] = ()
     """Names that are not shown beside it."""
+
+
+def rate_of(name: str) -> str:
+    """Return what the speed of a count is recorded as, per second of the whole step."""
+    return f"perf/{name}_per_second"
 
 
 def registered_metrics() -> list[Metric]:

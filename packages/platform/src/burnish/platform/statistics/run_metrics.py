@@ -2,8 +2,10 @@
 
 from burnish.platform.statistics.metric import Metric
 
+STEP_SECONDS = "time/step_seconds"
+
 RUN = (
-    Metric(name="time/step_seconds", meaning="Seconds of the step by the clock, saving left out."),
+    Metric(name=STEP_SECONDS, meaning="Seconds of the step by the clock, saving left out."),
     Metric(name="time/<span>_seconds", meaning="Seconds of a part of the step, as `run.span` names it."),
     Metric(name="compile/count", meaning="Programs compiled during the step; 0 once all shapes are known."),
     Metric(name="compile/seconds", meaning="Seconds that compiling them took."),

@@ -1,8 +1,13 @@
 """The statistics of a rollout and its updates, importable without jax."""
 
-from burnish.llm.config.metric import LOSS
 from burnish.platform.statistics.metric import Metric
 
+LOSS = Metric(
+    name="policy/loss",
+    label="loss",
+    order=10,
+    meaning="The objective's mean over an update's batch: it is no measure of progress, as `reward/mean` is.",
+)
 REWARD = Metric(
     name="reward/mean",
     label="reward",
@@ -12,6 +17,11 @@ REWARD = Metric(
 )
 ROLLOUT = (
     REWARD,
+    Metric(name="reward/std", meaning="Standard deviation of the rewards of the step's completions (n - 1)."),
+    Metric(
+        name="reward/group_std",
+        meaning="The same within a prompt's completions, as a mean over the prompts: 0 teaches nothing.",
+    ),
     Metric(name="reward/<label>", meaning="Mean of one reward, before its weight."),
     Metric(
         name="reward/failed", meaning="Completions whose reward raised, returned no number or took too long."
@@ -26,6 +36,7 @@ ROLLOUT = (
     Metric(name="rollout/updates", meaning="Optimizer steps made of this rollout."),
 )
 POLICY = (
+    LOSS,
     Metric(name="policy/ratio", meaning="Mean probability of a token over that when it was sampled."),
     Metric(name="policy/clip_fraction", meaning="Share of tokens whose ratio the objective clips."),
     Metric(name="policy/logprob", meaning="Mean log-probability of the trained tokens, in nats."),

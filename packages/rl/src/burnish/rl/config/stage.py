@@ -55,7 +55,8 @@ class RL:
     updates_per_rollout: Count = 1
     """Optimizer steps that share one rollout's completions; divides `prompts_per_step`."""
     max_prompt_tokens: Count = 1024
-    """Longer prompts are left out, and counted when the stage starts."""
+    """Longer prompts are left out, and counted when the stage starts, as are those that leave the model no
+    positions for `max_new_tokens`."""
     max_new_tokens: Count = 512
     """Longest completion in tokens, the end-of-sequence token included."""
     temperature: Positive = 1.0

@@ -1,7 +1,7 @@
 """The engine of this package as plain data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from burnish.platform.configuration.option_types import check_options
 from burnish.platform.configuration.ranges import Count
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 class InProcess:
     """The engine that decodes in this process, on the devices of the run's mesh."""
 
-    slots: Count = 256
+    slots: Count | Literal["auto"] = "auto"
     """Completions decoded side by side; a finished one makes room for the next request in the queue.
-    Divisible by the number of devices that rows are spread over."""
+    Divisible by the number of devices that rows are spread over. `auto` is as many as a rollout or an
+    evaluation asks for, up to a quarter more so that few programs are compiled; at most 256 per device, and
+    no more than a quarter of its memory holds where it tells how much it has."""
 
     decode_steps: Count = 32
     """Most decode steps of one compiled chunk, after which the host looks at what has ended."""
@@ -25,7 +27,7 @@ class InProcess:
     """Free slots at which a chunk ends early while requests wait; at most an eighth of `slots` counts."""
 
     prefill_rows: Count = 64
-    """Different prompts prefilled side by side; divisible by the same number as `slots`."""
+    """Different prompts prefilled side by side, at most `slots`; divisible by the same number as those."""
 
     prefill_tokens: Count = 16
     """Prompt tokens prefilled per call; a longer prompt takes several calls of the same shape."""

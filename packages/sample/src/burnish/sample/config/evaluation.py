@@ -26,6 +26,10 @@ class GreedyEvaluation:
     every_steps: CountOrZero = 100
     """Steps between two evaluations; 0 evaluates only before the first step and after the last."""
 
+    max_prompt_tokens: Count = 2048
+    """Problems with a longer prompt are left out, and counted when the stage starts, as are those that leave
+    the model no positions for `max_new_tokens`."""
+
     max_new_tokens: Count = 256
     """Longest completion in tokens, the end-of-sequence token included."""
 
@@ -48,6 +52,7 @@ class GreedyEvaluation:
             split=self.split,
             num_problems=self.num_problems,
             every_steps=self.every_steps,
+            max_prompt_tokens=self.max_prompt_tokens,
             max_new_tokens=self.max_new_tokens,
             rewards=self.rewards,
             reward_timeout_seconds=self.reward_timeout_seconds,

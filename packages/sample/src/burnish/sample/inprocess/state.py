@@ -1,6 +1,6 @@
 """The decode state on the device: slots with their caches, and the static facts programs are compiled for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -38,6 +38,15 @@ class EngineShape:
     def num_row_shards(self) -> int:
         """The number of devices, or groups of devices, with rows of their own."""
         return int(np.prod([self.mesh.shape[axis] for axis in ROW_AXES]))
+
+    @property
+    def for_prompts(self) -> "EngineShape":
+        """What prefilling depends on: shapes that differ in slots alone share its programs."""
+        return replace(self, slots=self.prefill_rows)
+
+    def with_slots(self, slots: int) -> "EngineShape":
+        """Return the shape of other slots, which so many prompts at most wait for."""
+        return replace(self, slots=slots, prefill_rows=min(self.prefill_rows, slots))
 
 
 class SlotState(NamedTuple):

@@ -13,19 +13,19 @@ from burnish.platform.configuration.conformance import conforming
 
 @dataclass(frozen=True, slots=True)
 class RewardResult:
-    """What one reward says of one sample; a `failed` one has no value that counts.
+    """What one reward says of one sample; only a `scored` one has a value that counts.
 
-    `reason` of a failure begins with one word that statistics count by, such as an exception's name, and may
-    go on after a colon.
+    A `silent` one has nothing to say about the sample, which is then worth what the others say. `reason`
+    begins with one word that statistics count by, such as an exception's name, and may go on after a colon.
     """
 
     value: float
-    status: Literal["scored", "failed"] = "scored"
+    status: Literal["scored", "failed", "silent"] = "scored"
     reason: str = ""
 
 
 Result = RewardResult | SupportsFloat | None
-"""What a reward may say of a sample: a number is its score, None that there is none."""
+"""What a reward may say of a sample: a number is its score, None that it has nothing to say."""
 
 
 @runtime_checkable
@@ -78,10 +78,20 @@ def build_rewards(
     components: Mapping[str, RewardComponent], context: RewardContext
 ) -> dict[str, Reward | AsyncReward]:
     """Return the rewards by their labels; ComponentError where what is built cannot be called."""
-    return {
+    from burnish.sample.rewards.by_columns import by_columns, takes_columns
+
+    built = {
         label: conforming("reward", component, component.build(context), Reward)
         for label, component in components.items()
     }
+    return {
+        label: by_columns(label, reward) if takes_columns(reward) else reward
+        for label, reward in built.items()
+    }
+
+
+SILENT = RewardResult(float("nan"), "silent", "none: it has nothing to say about this sample")
+"""What is read from a None."""
 
 
 def failed(reason: str) -> RewardResult:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from burnish.llm.sequence import Sample
-from burnish.platform.errors import ConfigError
+from burnish.platform.errors import BurnishError, ComponentError, ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.rewards.overdue import in_daemon_thread, told_when_overdue
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed
-from burnish.sample.rewards.results import read_results
+from burnish.sample.rewards.results import UNREADABLE, read_results
+from burnish.sample.rewards.source_place import place_of
 
 _GRACE = 1.5
 """Times the timeout after which an asynchronous reward that does not yield to it is overdue."""
@@ -25,8 +26,9 @@ ENGINE_FAILED = failed("engine: the completion failed")
 class Scored:
     """Samples with their rewards filled in, in their order, and what each reward said of each.
 
-    A sample that any reward failed on has `status` "failed" and `reward` None; `rewards` holds those values
-    that there are. `failures` counts (reward, first word of the reason).
+    A sample that any reward failed on, or that none has anything to say about, has `status` "failed" and
+    `reward` None; `rewards` holds those values that there are. `failures` counts (reward, first word of the
+    reason).
     """
 
     samples: list[Sample]
@@ -59,12 +61,13 @@ def score(
 ) -> Scored:
     """Return the samples with `reward` set to the weighted sum of `rewards`, each of weight 1 if not given.
 
-    A reward that raises costs the samples that make it raise; an asynchronous one that takes longer than
-    `timeout_seconds` for a sample costs that sample, a synchronous one is told of on stderr and waited for;
-    what is no finite number costs its sample, and anything but a list of as many results costs all. Samples
+    A reward that says None of a sample is left out of its sum. One that raises costs the samples that make it
+    raise; an asynchronous one that takes longer than `timeout_seconds` for a sample costs that sample, a
+    synchronous one is told of on stderr and waited for; what is no finite number costs its sample. Samples
     that the engine failed on are shown to no reward.
 
-    Raises `ConfigError` for a weight of a reward that there is not.
+    Raises `ConfigError` for a weight of a reward that there is not, and `ComponentError` for a synchronous
+    reward that returns anything but a list of as many results, or not one that is a number or None.
     """
     factors = _factors(rewards, weights or {})
     alive = [index for index, sample in enumerate(samples) if sample.status != "failed"]
@@ -75,17 +78,21 @@ def score(
         for index, result in zip(alive, scored, strict=True):
             column[index] = result
         results[name] = column
-    failures = Counter(
+    verdicts = [{name: column[index] for name, column in results.items()} for index in range(len(samples))]
+    rows = [_with_rewards(*pair, factors) for pair in zip(samples, verdicts, strict=True)]
+    return Scored(rows, results, _failures(rows, verdicts))
+
+
+def _failures(
+    samples: Sequence[Sample], verdicts: Sequence[Mapping[str, RewardResult]]
+) -> Counter[tuple[str, str]]:
+    """Count what failed, and the silence of those samples that no reward has anything to say about."""
+    return Counter(
         (name, result.reason.partition(":")[0].strip() or "unknown")
-        for name, column in results.items()
-        for result in column
-        if result.status == "failed"
+        for sample, results in zip(samples, verdicts, strict=True)
+        for name, result in results.items()
+        if result.status == "failed" or (result.status == "silent" and not sample.rewards)
     )
-    rows = [
-        _with_rewards(sample, {name: column[index] for name, column in results.items()}, factors)
-        for index, sample in enumerate(samples)
-    ]
-    return Scored(rows, results, failures)
 
 
 def _factors(rewards: Mapping[str, object], weights: Mapping[str, float]) -> dict[str, float]:
@@ -101,7 +108,7 @@ def _with_rewards(
     sample: Sample, results: Mapping[str, RewardResult], factors: Mapping[str, float]
 ) -> Sample:
     values = {name: result.value for name, result in results.items() if result.status == "scored"}
-    if len(values) < len(results):
+    if any(result.status == "failed" for result in results.values()) or len(values) < bool(results):
         return replace(sample, rewards=values, reward=None, status="failed")
     return replace(
         sample, rewards=values, reward=math.fsum(factors[name] * value for name, value in values.items())
@@ -117,7 +124,14 @@ def _run(
         with told_when_overdue(name, _GRACE * timeout_seconds):
             return _run_async(cast(AsyncReward, reward), samples, timeout_seconds)
     with told_when_overdue(name, timeout_seconds):
-        return _run_sync(cast(Reward, reward), samples)
+        results = _run_sync(cast(Reward, reward), samples)
+    reasons = [result.reason.partition(":") for result in results]
+    if all(reason in UNREADABLE for reason, _, _ in reasons):
+        raise ComponentError(
+            f"reward '{name}' ({place_of(reward)}):{reasons[0][2]}; make it return a list with one number, "
+            "or None, for each sample"
+        )
+    return results
 
 
 def _is_async(reward: Reward | AsyncReward) -> bool:
@@ -128,6 +142,8 @@ def _run_sync(reward: Reward, samples: Sequence[Sample]) -> list[RewardResult]:
     """Score all at once; if that raises, one at a time, so that only what fails fails."""
     try:
         return read_results(reward(samples), len(samples))
+    except BurnishError:
+        raise
     except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
         if len(samples) == 1:
             return [_raised(error)]

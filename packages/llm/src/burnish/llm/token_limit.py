@@ -1,0 +1,49 @@
+"""How many tokens a record may have, and what bounds them: an option, or the positions of the model."""
+
+from dataclasses import dataclass
+
+from burnish.llm.families.protocol import CausalLM
+from burnish.platform.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TokenLimit:
+    """Most tokens of a text, and how to speak of them."""
+
+    tokens: int
+    bound: str
+    """What sets the limit, with its number."""
+    remedy: str
+    """What lets longer ones in."""
+
+    def left_out(self, count: int, total: int, what: str) -> str:
+        """Return the line that says how many of all are left out."""
+        return f"{count} of {total} {what} are longer than {self.bound} and are left out; {self.remedy}"
+
+
+def positions_of(model: CausalLM) -> int | None:
+    """Return the tokens that a model has positions for; None where its config does not say."""
+    positions = model.hf_config.get("max_position_embeddings")
+    return positions if isinstance(positions, int) else None
+
+
+def token_limit(
+    option: str, tokens: int, positions: int | None, *, reserved: int = 0, reserved_by: str = ""
+) -> TokenLimit:
+    """Return the limit of an option, or that of the model's positions where it is lower.
+
+    `reserved` tokens of the positions are kept for what the option `reserved_by` asks for; ConfigError where
+    they leave none.
+    """
+    if positions is None or tokens <= positions - reserved:
+        return TokenLimit(tokens, f"{option}={tokens} tokens", f"raise {option}")
+    if positions <= reserved:
+        raise ConfigError(
+            f"{reserved_by}={reserved} leaves no room for a prompt in the model's {positions} positions; "
+            f"lower it below {positions}"
+        )
+    bound, remedy = f"the model's {positions} positions", "take a model of more positions"
+    if not reserved_by:
+        return TokenLimit(positions, bound, remedy)
+    less = f"{bound} less {reserved_by}={reserved}"
+    return TokenLimit(positions - reserved, less, f"lower {reserved_by}, or {remedy}")

@@ -1,0 +1,57 @@
+"""How much a stage computes, estimated before it runs: matrix products alone, as floating-point operations.
+
+Norms, sampling and recomputation are left out. It says where the work is, and not how fast it goes: a decoded
+token reads all weights, so decoding takes a larger share of the time than of the operations.
+"""
+
+from collections.abc import Mapping
+
+import jax
+
+from burnish.llm.families.protocol import CausalLM
+
+
+def forward_flops(model: CausalLM, num_tokens: float, mean_context: float) -> float:
+    """Return the operations of scoring or decoding tokens, each of which attends to so many on average.
+
+    2 per parameter that a token is multiplied with, head included and looked-up embedding not, and 4 per
+    layer, query dim and token attended to.
+    """
+    config = model.hf_config
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(model.abstract("float32")))
+    if not config.get("tie_word_embeddings", False):
+        num_parameters -= int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
+    return num_tokens * (2 * num_parameters + 4 * _query_dims(config) * mean_context)
+
+
+def update_flops(model: CausalLM, num_rows: int, length: int) -> float:
+    """Return the operations of a forward and backward pass over rows: three forward passes, padding too."""
+    return 3 * forward_flops(model, num_rows * length, length / 2)
+
+
+def work_plan(per_step: Mapping[str, float], steps: int, evaluation: float) -> dict[str, str]:
+    """Return the operations of a step by part, and each part's share of the whole stage.
+
+    `evaluation` is what all evaluations of the stage take together.
+    """
+    whole = {**{part: steps * flops for part, flops in per_step.items()}, "evaluation": evaluation}
+    total = sum(whole.values()) or 1.0
+    shares = ", ".join(f"{part} {flops / total:.0%}" for part, flops in whole.items())
+    step = " + ".join(f"{part} {flops:.2g}" for part, flops in per_step.items())
+    return {
+        **({"FLOPs per step (estimate)": step} if per_step else {}),
+        "FLOPs of the stage (estimate)": f"{total:.2g}: {shares}",
+    }
+
+
+def _query_dims(config: Mapping[str, object]) -> float:
+    """Return layers x heads x head dim, 0 where the config does not say."""
+    layers, heads, width = (
+        _number(config, name) for name in ("num_hidden_layers", "num_attention_heads", "hidden_size")
+    )
+    return layers * heads * _number(config, "head_dim") or layers * width
+
+
+def _number(config: Mapping[str, object], name: str) -> float:
+    value = config.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,56 @@
+"""The estimate of what a stage computes, against the compiler's own count and by hand."""
+
+import jax
+import numpy as np
+import pytest
+
+from burnish.llm.config.family import Qwen2
+from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.work import forward_flops, update_flops, work_plan
+
+ROWS, LENGTH = 3, 40
+
+
+@pytest.fixture(params=[True, False], ids=["tied", "untied"])
+def model(hf_config, request):
+    config = {**hf_config, "tie_word_embeddings": request.param, "hidden_size": 64, "intermediate_size": 192}
+    return Qwen2().build(FamilyContext(hf_config=config, scan_unroll=2))
+
+
+def counted(model):
+    """Return what XLA counts of a whole forward pass with all logits; every token attends to every other."""
+
+    def logits(params, tokens, positions, segments):
+        hidden, _ = model.forward(params, tokens, positions, segments)
+        return hidden @ model.head(params)
+
+    tokens = np.zeros((ROWS, LENGTH), np.int32)
+    positions = np.tile(np.arange(LENGTH, dtype=np.int32), (ROWS, 1))
+    compiled = jax.jit(logits).lower(model.abstract("float32"), tokens, positions, tokens + 1).compile()
+    return compiled.cost_analysis()["flops"]
+
+
+def test_forward_flops_are_the_compilers_but_for_what_is_no_matrix_product(model):
+    estimate = forward_flops(model, ROWS * LENGTH, LENGTH)
+    assert estimate == pytest.approx(counted(model), rel=0.1)
+    assert forward_flops(model, 2 * ROWS * LENGTH, LENGTH) == 2 * estimate
+
+
+def test_forward_flops_by_hand(model):
+    """Two layers of queries, keys, values, output and three matrices, and the head; biases beside."""
+    layer = 64 * 64 * 2 + 2 * 64 * 32 + 3 * 64 * 192
+    matrices = 2 * layer + 61 * 64
+    assert forward_flops(model, 1, 0) == pytest.approx(2 * matrices, rel=0.02)
+    assert forward_flops(model, 1, 10) - forward_flops(model, 1, 0) == 4 * 2 * 64 * 10
+
+
+def test_an_update_is_three_forward_passes_over_all_its_rows(model):
+    assert update_flops(model, 4, 8) == 3 * forward_flops(model, 32, 4)
+
+
+def test_a_plan_gives_steps_and_shares_of_the_whole():
+    assert work_plan({"rollout": 1e9, "update": 3e9}, 10, 1e10) == {
+        "FLOPs per step (estimate)": "rollout 1e+09 + update 3e+09",
+        "FLOPs of the stage (estimate)": "5e+10: rollout 20%, update 60%, evaluation 20%",
+    }
+    assert work_plan({}, 0, 2e9) == {"FLOPs of the stage (estimate)": "2e+09: evaluation 100%"}

@@ -1,0 +1,133 @@
+"""Rewards written for columns, as TRL has them: what they are given, and what they may return."""
+
+import asyncio
+import functools
+
+import pytest
+
+from burnish.llm.byte_tokenizer import ByteTokenizer
+from burnish.llm.sequence import make_sample
+from burnish.platform.configuration.component import FunctionComponent
+from burnish.platform.errors import ConfigError
+from burnish.sample.rewards.protocol import RewardContext, build_rewards
+from burnish.sample.rewards.score import score
+
+pytestmark = pytest.mark.fast
+
+USER, ANSWER = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "old"}
+
+
+def sample_of(text, **record):
+    return make_sample([1, 2], [*text.encode()], completion=text, record=record, is_sampled=True)
+
+
+SAMPLES = [
+    sample_of("four", prompt="2+2", completion="a demonstration", answer="four", level=1),
+    sample_of("five", prompt="3+3", answer="six"),
+]
+
+
+def scored_by(function, samples=SAMPLES):
+    """Score as a stage does, with a function that the config names."""
+    context = RewardContext(tokenizer=ByteTokenizer())
+    return score(samples, build_rewards({"mine": FunctionComponent(function)}, context))
+
+
+def test_a_function_of_completions_is_given_columns_by_name():
+    seen = {}
+
+    def reward(prompts, completions, completion_ids, **columns):
+        seen.update(columns, prompts=prompts, completions=completions, completion_ids=completion_ids)
+        return [1.0, None]
+
+    assert [sample.reward for sample in scored_by(reward).samples] == [1.0, None]
+    assert seen == {
+        "prompts": ["2+2", "3+3"],
+        "completions": ["four", "five"],
+        "completion_ids": [[*b"four"], [*b"five"]],
+        "answer": ["four", "six"],
+        "level": [1, None],
+    }
+
+
+def test_a_function_gets_those_columns_that_it_names():
+    def reward(completions, answer, strictness=2.0):
+        return [strictness * (text == right) for text, right in zip(completions, answer, strict=True)]
+
+    assert [sample.reward for sample in scored_by(reward).samples] == [2.0, 0.0]
+
+
+def test_twin_a_function_of_samples_is_given_samples():
+    def reward(samples):
+        return [len(sample.completion) for sample in samples]
+
+    assert [sample.reward for sample in scored_by(reward).samples] == [4, 4]
+
+
+def test_of_a_conversation_prompts_and_completions_are_messages():
+    seen = {}
+
+    def reward(prompts, completions, **_):
+        seen.update(prompts=prompts, completions=completions)
+        return [float(completion[0]["content"] == "x") for completion in completions]
+
+    scored = scored_by(reward, [sample_of("x", messages=[USER, ANSWER])])
+    assert scored.samples[0].reward == 1
+    assert seen == {"prompts": [[USER]], "completions": [[{"role": "assistant", "content": "x"}]]}
+
+
+def test_an_asynchronous_function_of_columns_is_awaited():
+    async def reward(completions, **_):
+        await asyncio.sleep(0)
+        return [len(text) for text in completions]
+
+    assert [sample.reward for sample in scored_by(reward).samples] == [4, 4]
+
+
+def test_a_decorated_function_is_seen_through():
+    def logged(function):
+        @functools.wraps(function)
+        def call(*arguments, **options):
+            return function(*arguments, **options)
+
+        return call
+
+    @logged
+    def reward(completions, answer):
+        del answer
+        return [1] * len(completions)
+
+    assert [sample.reward for sample in scored_by(reward).samples] == [1, 1]
+
+
+def test_a_column_that_is_nowhere_is_said_once_with_what_there_is():
+    def reward(completions, solution, **_):
+        return [*solution, *completions]
+
+    with pytest.raises(ConfigError) as refused:
+        scored_by(reward)
+    assert f"{reward.__qualname__}, {__file__}:{reward.__code__.co_firstlineno}) wants `solution`" in str(
+        refused.value
+    )
+    assert str(refused.value).endswith(
+        "and there is only answer, completion_ids, completions, level, prompts; rename the parameter, or "
+        "give it a default"
+    )
+
+    def renamed(completions, answer, **_):
+        return [text == right for text, right in zip(completions, answer, strict=True)]
+
+    def defaulted(completions, solution=None, **_):
+        return [solution is None for _ in completions]
+
+    for function in (renamed, defaulted):
+        assert scored_by(function).num_failed == 0
+
+
+def test_a_function_that_raises_fails_the_samples_that_make_it():
+    def reward(completions, **_):
+        return [1 / (text != "five") for text in completions]
+
+    scored = scored_by(reward)
+    assert [sample.reward for sample in scored.samples] == [1, None]
+    assert scored.failures == {("mine", "ZeroDivisionError"): 1}
