@@ -110,8 +110,8 @@ def test_rl_starts_from_a_directory_an_export_a_checkpoint_and_a_run(train, shor
         "-m",
     )
     assert swept.returncode == 0, swept.stderr
-    names = ["r", "r-2", "r-3", "r-4"]
-    assert sorted(path.name for path in train.output.iterdir()) == names
+    names = ["r-0", "r-1", "r-2", "r-3"]
+    assert sorted(path.name for path in train.output.iterdir()) == [*names, "sweeps"]
     for name, (source, stage) in zip(names, sources.items(), strict=True):
         recorded = yaml.safe_load((train.output / name / "config.yaml").read_text())
         assert recorded["model"]["name_or_path"] == str(source)

@@ -48,7 +48,8 @@ def test_compose_when_a_stage_is_chosen_then_every_default_of_every_slot_is_ther
     }
     chosen = composed["checkpoint"]["backend"], composed["logging"]["sinks"]["console"]
     assert chosen == ({"use": "msgpack"}, {"use": "console"})
-    assert composed["run"] == {"name": None, "output_dir": "runs", "seed": 0, "config_path": None}
+    run = {"name": None, "output_dir": "runs", "seed": 0, "config_path": None}
+    assert composed["run"] == {**run, "sweep_metric": None, "sweep_direction": "maximize"}
     assert [*composed][1:5] == ["run", "jax", "checkpoint", "logging"]
 
 

@@ -63,6 +63,15 @@ class RunError(BurnishError, RuntimeError):
     """A run directory that is taken, locked or not writable."""
 
 
+class SweepError(BurnishError, RuntimeError):
+    """Jobs of a sweep that failed; the runs of the others are done."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        """Take the exit status of the failed jobs: 1 where one of them was a bug."""
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
 class DiskError(RunError, OSError):
     """A file that the disk does not take: it is full, read-only or failing."""
 

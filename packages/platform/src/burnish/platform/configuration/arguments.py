@@ -49,6 +49,12 @@ class Arguments:
         return bool({"-m", "--multirun"} & {*self.flags}) or "hydra.mode=MULTIRUN" in words
 
     @property
+    def asks(self) -> bool:
+        """Whether Hydra is to show something, and nothing is to be run."""
+        shown = {"--cfg", "--package", "--resolve", "--info", "--hydra-help", "--shell-completion"}
+        return self.is_help or bool(shown & {*self.flags})
+
+    @property
     def is_help(self) -> bool:
         """Whether the components, presets and options are listed."""
         return "-h" in self.flags or "--help" in self.flags

@@ -17,7 +17,8 @@ class RunConfig:
     """Which run this is, where it is written, and what its randomness begins with."""
 
     name: str | None = None
-    """Directory of the run under `output_dir`; null is the chain and the UTC time, numbered when taken."""
+    """Directory of the run under `output_dir`; null is the chain and the UTC time, numbered when taken. In a
+    sweep the job's number follows, unless the name holds a `${...}` or is swept."""
 
     output_dir: str = "runs"
     """Directory that holds the runs."""
@@ -28,6 +29,13 @@ class RunConfig:
 
     config_path: str | None = None
     """The user's file that the config began with; recorded, and set by `train file.yaml`."""
+
+    sweep_metric: str | None = None
+    """What a job of a sweep is worth, such as `eval/accuracy`: its value in the last stage that has it;
+    `sft/eval/accuracy` is that of the stage `sft`. The table at the end is sorted by it."""
+
+    sweep_direction: Literal["maximize", "minimize"] = "maximize"
+    """Which values of `sweep_metric` are best; `hydra.sweeper.direction`, where it is set, wins."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range, and a name that is no directory of its own under `output_dir`."""

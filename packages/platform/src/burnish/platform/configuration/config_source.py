@@ -21,7 +21,7 @@ from burnish.platform.configuration.config import Sections
 from burnish.platform.configuration.options import MISSING, options_of
 from burnish.platform.configuration.presets import PRIMARY, preset_packages
 from burnish.platform.configuration.registry import NAME, available, known_slots, resolve
-from burnish.platform.configuration.user_file import load_user_file
+from burnish.platform.configuration.user_file import load_user_file, user_file
 
 _GROUPS = ("stage", "stages", "burnish", "file")
 """What a config is made of beside the components of slots: a chain, its blocks, sections, a user's file."""
@@ -45,6 +45,16 @@ class Components(ConfigSource):
     def scheme() -> str:
         """Return the prefix of this source on the search path."""
         return "components"
+
+    def __init__(self, provider: str, path: str) -> None:
+        super().__init__(provider, path)
+        self._user_file = user_file.get()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over the user's file in another process, in which a launcher composes a job."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        user_file.set(self._user_file)
 
     def available(self) -> bool:
         """Return True: there is nothing to be missing."""

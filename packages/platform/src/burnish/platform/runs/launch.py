@@ -1,12 +1,11 @@
-"""From a config on to the pipeline: once, or once per combination of a sweep.
+"""From a config on to the pipeline: once, or job by job of a sweep.
 
 `run` is for Python and `launch` for the command line. What is more than a run goes through `hydra.main`, so
-sweeps, `--info` and tab completion are Hydra's own; a run does not, as that composes its config twice.
+help, `--info` and tab completion are Hydra's own; a run does not, as that composes its config twice.
 """
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ from burnish.platform.configuration.composition import (
     compose_config,
     compose_raw,
     prepare,
-    typed_overrides,
 )
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
@@ -60,14 +58,24 @@ def launch(arguments: Arguments) -> None:
         BurnishError, HydraException, OmegaConfBaseException: the user can act on it.
         SystemExit: Hydra has answered, as for `--help`.
     """
-    is_sweep = arguments.is_sweep
-    if not (arguments.flags or is_sweep):
+    if arguments.is_sweep and not arguments.asks:
+        _sweep(arguments)
+        return
+    if not {*arguments.flags} - {"--run", "-r"}:
         composed = compose_raw(arguments.overrides)
+        if composed.hydra.mode is RunMode.MULTIRUN:
+            _sweep(arguments)
+            return
         if not _asks_hydra(composed.hydra):
             _execute(checked(composed), list(arguments.overrides), arguments.is_dry_run)
             return
-        is_sweep = composed.hydra.mode is RunMode.MULTIRUN
-    _launch_by_hydra(arguments, is_sweep=is_sweep)
+    _launch_by_hydra(arguments)
+
+
+def _sweep(arguments: Arguments) -> None:
+    from burnish.platform.runs.sweeps.launch import sweep
+
+    sweep(arguments)
 
 
 def _asks_hydra(node: DictConfig) -> bool:
@@ -77,12 +85,11 @@ def _asks_hydra(node: DictConfig) -> bool:
     return any((*own, job.chdir, job.env_set, job.env_copy, log is None or log.root is not None))
 
 
-def _launch_by_hydra(arguments: Arguments, *, is_sweep: bool) -> None:
+def _launch_by_hydra(arguments: Arguments) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    words, as_typed = prepare(arguments.overrides)
+    words, _ = prepare(arguments.overrides)
     typed = sys.argv
     register()
-    names: list[str] = []
 
     def task(composed: DictConfig) -> None:
         node = HydraConfig.get()
@@ -90,65 +97,33 @@ def _launch_by_hydra(arguments: Arguments, *, is_sweep: bool) -> None:
         try:
             with open_dict(composed):
                 composed.hydra = node
-                _number(composed, names)
-            short = dict(zip(words, as_typed, strict=True))
-            overrides = [short.get(word, word) for word in typed_overrides(composed)]
-            _execute(checked(composed), overrides, arguments.is_dry_run)
+            _execute(checked(composed), list(arguments.overrides), arguments.is_dry_run)
         except Exception as error:
             raise _Carried(error) from error
 
     try:
-        for words_of_chain in _each_chain(words) if is_sweep else [words]:
-            _call_hydra(arguments.flags, words_of_chain, task, is_sweep=is_sweep)
+        _call_hydra(arguments.flags, words, task)
     except ComponentError:
         # Where a stage of the default chain is not installed, help is all the more needed.
         stages = available("stage")
         if not stages or not arguments.is_help or any(word.startswith("stage=") for word in words):
             raise
-        _call_hydra(arguments.flags, [*words, f"stage={'+'.join(stages)}"], task, is_sweep=False)
+        _call_hydra(arguments.flags, [*words, f"stage={'+'.join(stages)}"], task)
     except _Carried as carried:
         raise carried.error from carried.error.__cause__
 
 
-def _each_chain(words: list[str]) -> list[list[str]]:
-    """Return the words once for each chain of `stage=a,a+b`, other sweeps left in them.
-
-    Hydra composes a sweep's own settings before its jobs, and from the default chain: one that may lack a
-    stage here, or the blocks that the words set options of.
-    """
-    chains = [word for word in words if word.startswith("stage=")]
-    if not chains:
-        return [words]
-    choices = chains[-1].removeprefix("stage=").split(",")
-    return [[f"stage={choice}" if word in chains else word for word in words] for choice in choices]
-
-
-def _call_hydra(
-    flags: Sequence[str], words: list[str], task: Callable[[DictConfig], None], *, is_sweep: bool
-) -> None:
+def _call_hydra(flags: Sequence[str], words: list[str], task: Callable[[DictConfig], None]) -> None:
     """Hand the words to `hydra.main`, which reads them from `sys.argv`."""
     command = hydra.main(version_base=HYDRA_VERSION, config_path=f"pkg://{PRIMARY}", config_name="train")(
         task
     )
     typed = sys.argv
-    with tempfile.TemporaryDirectory(prefix="burnish-sweep-") as sweep_directory:
-        sweep = [f"hydra.sweep.dir={sweep_directory}"] if is_sweep else []
-        sys.argv = [typed[0], *flags, "--", *words, *sweep]
-        try:
-            command()
-        finally:
-            sys.argv = typed
-
-
-def _number(composed: DictConfig, names: list[str]) -> None:
-    """Give each job of a sweep a run name of its own where the user has named the run."""
-    run = composed.get("run")
-    name = run.get("name") if isinstance(run, DictConfig) else None
-    if not isinstance(name, str):
-        return
-    names.append(name)
-    if names.count(name) > 1:
-        composed.run.name = f"{name}-{names.count(name)}"
+    sys.argv = [typed[0], *flags, "--", *words]
+    try:
+        command()
+    finally:
+        sys.argv = typed
 
 
 def _execute(config: Config, overrides: list[str], dry_run: bool) -> "RunResult | None":

@@ -12,7 +12,7 @@ from rich.console import Console
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import ConfigError, RunError
 from burnish.platform.runs import resume
-from burnish.platform.runs.comparison import begun_stages, compare
+from burnish.platform.runs.comparison import Comparison, begun_stages, compare
 from burnish.platform.runs.provenance import provenance, start_facts
 from burnish.platform.runs.resume import StartingPoint
 from burnish.platform.runs.rewind import finish_rewind, rewind
@@ -66,11 +66,25 @@ def start_or_resume(config: Config, root: RunDirectory, overrides: Sequence[str]
         root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))))
         return resume.FRESH
     if wanted is None:
-        raise RunError(
-            f"run.name='{root.path.name}' exists in '{root.path.parent}'; go on with it by "
-            "checkpoint.resume_from=latest, or set another run.name"
-        )
+        raise _taken(root)
     return _resume(config, root, overrides)
+
+
+def refuse_start(config: Config, path: Path) -> None:
+    """Raise what `start_or_resume` would, of what can be said before the run is locked; writes nothing."""
+    root = RunDirectory(path)
+    root.require_config()
+    if root.is_begun and config.checkpoint.resume_from is None:
+        raise _taken(root)
+    if root.is_begun:
+        _compared(config, root)
+
+
+def _taken(root: RunDirectory) -> RunError:
+    return RunError(
+        f"run.name='{root.path.name}' exists in '{root.path.parent}'; go on with it by "
+        "checkpoint.resume_from=latest, or set another run.name"
+    )
 
 
 def _is_over(config: Config, root: RunDirectory) -> bool:
@@ -87,13 +101,19 @@ def _record(config: Config, root: RunDirectory, overrides: Sequence[str], holds:
     root.write(root.config, OmegaConf.to_yaml(OmegaConf.create(dict(holds))))
 
 
-def _resume(config: Config, root: RunDirectory, overrides: Sequence[str]) -> StartingPoint | None:
+def _compared(config: Config, root: RunDirectory) -> Comparison:
+    """Return how the config differs from the one that the run began with; ConfigError where it must not."""
     found = compare(config, root, begun_stages(config, root, resume.stages_kept(config)))
     if found.refused:
         raise ConfigError(
             f"run.name='{root.path.name}' began with another config: {'; '.join(found.refused)}; "
             "take these back, or set another run.name"
         )
+    return found
+
+
+def _resume(config: Config, root: RunDirectory, overrides: Sequence[str]) -> StartingPoint | None:
+    found = _compared(config, root)
     console = Console(stderr=True, soft_wrap=True)
     if root.is_primary:
         finish_rewind(root, config)

@@ -49,7 +49,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
     Raises:
         BurnishError: the user can act on it; what was reached is saved and `status.json` says why it ended.
     """
-    _check(config)
+    check(config)
     root = RunDirectory(locate(config), is_primary=is_primary())
     root.acquire()
     try:
@@ -66,7 +66,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
 
 def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
     """Build every stage as far as shapes go and return its plan; writes nothing (`--dry-run`)."""
-    _check(config)
+    check(config)
     chain = _Chain(config, RunDirectory(locate(config)), FRESH)
     plans: dict[str, Mapping[str, int | float | str]] = {}
     for index, name in enumerate(config.stages, 1):
@@ -79,10 +79,14 @@ def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
     return plans
 
 
-def _check(config: Config) -> None:
-    """Raise ConfigError where devices, stages and components do not go together; nothing is written yet."""
-    prepare_jax(deterministic=config.jax.deterministic, compilation_cache=config.jax.compilation_cache)
-    build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
+def check(config: Config, *, on_devices: bool = True) -> None:
+    """Raise ConfigError where devices, stages and components do not go together; nothing is written yet.
+
+    Where the run belongs to another process this one leaves the devices alone.
+    """
+    if on_devices:
+        prepare_jax(deterministic=config.jax.deterministic, compilation_cache=config.jax.compilation_cache)
+        build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
     supply.require_supply(config)
     require_backend(cast("CheckpointComponent", config.checkpoint.backend))
     require_own_places(cast("Mapping[str, SinkComponent]", config.logging.sinks))

@@ -6,6 +6,8 @@ and its summary loses nothing.
 
 from collections.abc import Iterable, Mapping
 
+from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.rows import Row
 
 Summary = Mapping[str, Row]
@@ -43,3 +45,30 @@ def summarize(rows: Iterable[Row], ended_early: Mapping[str, str]) -> Summary:
     for stage, reason in ended_early.items():
         summary.setdefault(stage, {})[ENDED_EARLY] = reason
     return summary
+
+
+def value_of(summary: Summary, metric: str) -> float:
+    """Return the value that `run.sweep_metric` names: a metric of the last stage that has it.
+
+    `sft/eval/accuracy` is that of the stage `sft`, and `initial/eval/accuracy` the one before training.
+
+    Raises:
+        ConfigError: no stage has recorded it as a number.
+    """
+    numbers = {
+        f"{stage}/{name}": float(value)
+        for stage, values in summary.items()
+        for name, value in values.items()
+        if not isinstance(value, str)
+    }
+    of_stages = {
+        key.partition("/")[2]: value for key, value in numbers.items() if not key.startswith("initial/")
+    }
+    found = of_stages.get(metric, numbers.get(metric))
+    if found is None:
+        names = sorted(of_stages)
+        near = suggestion(metric, [*names, *numbers])
+        raise ConfigError(
+            f"run.sweep_metric={metric}: no stage has recorded it{near}; there are {', '.join(names)}"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Sweeps: many runs from one command, by Hydra's own sweepers and launchers."""

@@ -1,0 +1,78 @@
+"""What each job of a sweep has come to: a file per job in the sweep's directory, whichever process ran it."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from burnish.platform import atomic
+from burnish.platform.runs.records import read_record
+
+DIRECTORY = "jobs"
+"""Where the records are, in the directory of a sweep."""
+
+_FIELDS = {"job": int, "words": list, "run": str, "output_dir": str, "phase": str, "exit_status": int}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """One job, as it stands."""
+
+    job: int
+    """Hydra's number of it, from 0."""
+
+    words: Sequence[str]
+    """What it was composed of, as it can be typed."""
+
+    run: str = ""
+    """The directory of its run; empty until its config is known."""
+
+    output_dir: str
+    """The directory that Hydra gave it."""
+
+    phase: Literal["running", "complete", "failed", "interrupted"] = "running"
+
+    value: float | None = None
+    """What `run.sweep_metric` names."""
+
+    reason: str | None = None
+    """Why it failed, in one line."""
+
+    exit_status: int = 0
+    """What a command that runs this job alone ends with."""
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What each key of the words is set to."""
+        return {key: value for key, _, value in (word.partition("=") for word in self.words)}
+
+
+def write_record(sweep: Path, record: JobRecord) -> None:
+    """Publish how a job stands."""
+    content = json.dumps(asdict(record), indent=2) + "\n"
+    atomic.publish_file(sweep / DIRECTORY / f"{record.job}.json", content.encode())
+
+
+def read_records(sweep: Path) -> list[JobRecord]:
+    """Return the jobs that have begun, by their numbers.
+
+    Raises:
+        RunError: a record is damaged.
+    """
+    paths = sorted((sweep / DIRECTORY).glob("*.json"), key=lambda path: int(path.stem))
+    return [JobRecord(**read_record(path, _FIELDS, "delete it and run the sweep again")) for path in paths]
+
+
+def forget_records(sweep: Path) -> None:
+    """Remove what an earlier sweep in this directory has recorded."""
+    atomic.remove(sweep / DIRECTORY)
+
+
+def remove_empty(directory: Path, above: Path) -> None:
+    """Remove a directory that nothing was written to, and those around it, up to `above`."""
+    with suppress(OSError):
+        while directory != above and directory.is_relative_to(above):
+            directory.rmdir()
+            directory = directory.parent
