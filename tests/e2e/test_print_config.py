@@ -75,7 +75,7 @@ def expect_every_default(config):
         "backend": {"use": "msgpack"},
         "sinks": ["jsonl", "console", "tensorboard"],
         "shared": ["tiny", "auto", "arithmetic", "greedy", "huggingface"],
-        "engine": ("in_process", 256),
+        "engine": ("in_process", "auto"),
         "reward": "exact_match",
         "sft": ("sft", 700, 64, {"use": "cross_entropy"}, "jax"),
         "sft optimizer": ("adamw", 0.9, "warmup_stable_decay"),
