@@ -35,7 +35,7 @@ _MARKS = {
     "exits": re.compile(r"<!-- exits (\d+) -->"),
     "shortened": re.compile(r"<!-- shortened: (.+) -->"),
 }
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 class PageError(Exception):
@@ -70,7 +70,7 @@ def commands(body: str) -> Iterator[tuple[str, str]]:
     """Yield each command of a console block with what is shown below it."""
     for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
         lines = part.splitlines()
-        count = next(index for index, line in enumerate(lines) if not line.endswith("\\")) + 1
+        count = next((i for i, line in enumerate(lines) if not line.endswith("\\")), len(lines) - 1) + 1
         yield "\n".join(lines[:count]), "\n".join(lines[count:]).strip()
 
 

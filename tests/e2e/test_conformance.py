@@ -77,10 +77,9 @@ SLOTS = {
 
 
 @pytest.fixture
-def theirs(tmp_path, monkeypatch):
-    """Put a module with components that lack most of their slots' members where the command is typed."""
-    (tmp_path / "theirs.py").write_text(THEIRS)
-    monkeypatch.syspath_prepend(tmp_path)
+def theirs(distribution):
+    """Put a module with components that lack most of their slots' members on the import path."""
+    distribution("their-wheel", {}, {"theirs.py": THEIRS})
 
 
 @pytest.mark.parametrize("case", SLOTS)

@@ -31,6 +31,11 @@ class Deaf(Engine):
         pass
 
 
+class Lazy(Engine):
+    def generate(self, requests):
+        return (request for request in requests)
+
+
 class Texts(Engine):
     def generate(self, requests):
         return ["42" for request in requests]
@@ -107,6 +112,7 @@ def makes(name, made):
 
 deaf = makes("deaf", Deaf)
 silent = makes("silent", Engine)
+lazy = makes("lazy", Lazy)
 texts = makes("texts", Texts)
 swapped = makes("swapped", Swapped)
 raising = makes("raising", Raising)
@@ -145,7 +151,7 @@ class closed:
 '''
 
 GROUPS = {
-    "engine": ("alone", "deaf", "silent", "texts", "swapped", "raising"),
+    "engine": ("alone", "deaf", "silent", "lazy", "texts", "swapped", "raising"),
     "data": ("lines",),
     "stage": ("nothing", "closed"),
     "objective": ("no_pair", "no_array", "no_statistics", "row_means"),
@@ -171,6 +177,11 @@ CASES = {
     "too few completions": (
         ("stage=eval", "engine=silent"),
         f"engine Engine {WHEEL} returns 0 completions for 8 requests",
+        GENERATE,
+    ),
+    "completions that are no list": (
+        ("stage=eval", "engine=lazy"),
+        f"engine Lazy {WHEEL} returns a generator for a list of completions",
         GENERATE,
     ),
     "completions of another type": (
@@ -230,8 +241,8 @@ CASES = {
     ),
     "a reward with another number of results": (
         ("stage=eval", "evaluation.rewards.exact_match=null", "+reward@evaluation.rewards.few=too_few"),
-        f"few {WHEEL}: wrong_count (8x)",
-        "none of 8 problems has a score",
+        f"reward 'few' {WHEEL} (theirs:too_few, ",
+        "it returned 1 results for 8 samples; make it return a list with one number, or None, for each",
     ),
 }
 """By what is wrong: what is typed, the component as it is named, and what it has to be instead."""
@@ -286,4 +297,4 @@ def test_an_error_in_their_code_keeps_its_traceback_and_names_the_wheel(command)
 
     [note] = [note for note in raised.value.__notes__ if "no part of burnish" in note]
     assert note.startswith(f"this is code {WHEEL}, no part of burnish: ")
-    assert note.endswith("theirs.py:43, generate")
+    assert note.endswith("theirs.py:48, generate")

@@ -23,11 +23,12 @@ from burnish.sample.testing import InterferingEngine
 
 @dataclass(frozen=True, kw_only=True)
 class Scaled:
-    """The in-process engine with one layer multiplied by a factor, from an update of its weights on."""
+    """The in-process engine with a share of one layer's entries multiplied, from an update of weights on."""
 
     inner: Any = slot("engine", "in_process")
     layer: int = 0
     factor: float = 1.05
+    share: float = 1.0
     start: int = 0
 
     def build(self, context):
@@ -39,8 +40,12 @@ class Scaled:
         return InterferingEngine(inner=self.inner.build(context), change=change)
 
     def scaled(self, params):
-        layers = jax.tree.map(lambda leaf: leaf.at[self.layer].multiply(self.factor), params["layers"])
-        return {**params, "layers": layers}
+        def scale(leaf):
+            is_chosen = jax.random.bernoulli(jax.random.key(0), self.share, leaf[self.layer].shape)
+            factors = jax.numpy.where(is_chosen, self.factor, 1).astype(leaf.dtype)
+            return leaf.at[self.layer].multiply(factors)
+
+        return {**params, "layers": jax.tree.map(scale, params["layers"])}
 '''
 
 
@@ -108,5 +113,14 @@ def test_in_bfloat16_a_layer_scaled_after_the_baseline_stops_the_run_within_one_
 
 def test_twin_in_bfloat16_the_layer_as_it_is_passes_the_baseline(train, words):
     ended = train(*words, *IN_BFLOAT16, "engine.factor=1.0")
+    assert ended.returncode == 0, ended.stderr
+
+
+ONE_UNIT = 1 + 2**-7
+"""In the last place of bfloat16: as far apart are a few entries of programs that round otherwise."""
+
+
+def test_in_bfloat16_a_layer_with_a_few_entries_rounded_otherwise_passes_the_baseline(train, words):
+    ended = train(*words, *IN_BFLOAT16, f"engine.factor={ONE_UNIT}", "engine.share=0.01")
     assert ended.returncode == 0, ended.stderr
     assert max(mismatches(train.output / "m")) > FLOAT32_LIMIT, "more than float32 may have"

@@ -116,3 +116,11 @@ class HiddenNorm:
 
 def test_an_objective_without_predictions_has_no_entropy(statistics):
     assert "train/entropy" not in statistics(ragged(), HiddenNorm())
+
+
+def test_an_objective_that_reports_an_entropy_of_its_own_is_heard(statistics):
+    def with_its_own(policy, batch):
+        values, others = cross_entropy(policy, batch)
+        return values, {**others, "entropy": (123.0, 1.0)}
+
+    assert entropy_of(statistics(ragged(), with_its_own)) == 123.0

@@ -1,11 +1,11 @@
 import io
 import json
 import re
+import sys
 import time
 
 import jax
 import pytest
-from rich.cells import cell_len
 from rich.console import Console
 
 from burnish.platform.activity import activities, busy
@@ -15,7 +15,6 @@ from burnish.platform.statistics import sinks
 from burnish.platform.statistics.sink import RunEnd, Samples, SinkRow
 from burnish.platform.statistics.sinks.console import ConsoleSink
 from burnish.platform.statistics.sinks.jsonl import JsonlSink
-from burnish.platform.statistics.sinks.samples_table import samples_table
 
 pytestmark = pytest.mark.fast
 
@@ -177,6 +176,34 @@ def test_console_on_a_terminal_shows_what_a_stage_is_busy_with_before_its_first_
     assert "tokenize 500/2,000, 0 s" in output.getvalue()
 
 
+@pytest.mark.parametrize("last", [1000, 20])
+def test_a_bar_of_steps_begins_anew_after_one_of_records(console_sink, last):
+    """Rich keeps the total of a bar until another one is given, and one that was full stays finished."""
+    sink, output = console_sink(print_every_seconds=1000, is_terminal=True)
+    with busy("sft"):
+        with busy("tokenize", 1000) as advance:
+            advance(1000)
+            sink.look()
+        with busy("compile"):
+            sink.look()
+        begun = len(output.getvalue())
+        for step in range(5):
+            sink.commit(_row(step, last=last), {})
+            time.sleep(0.02)
+    drawn = output.getvalue()
+    assert "100%" not in drawn[begun:]
+    assert "0:00:00" not in drawn[begun:]
+
+
+def test_what_is_said_on_standard_error_stays_there_while_a_bar_is_drawn(console_sink, capsys):
+    sink, output = console_sink(print_every_seconds=1000, is_terminal=True)
+    with busy("sft"):
+        sink.look()
+        sys.stderr.write("sft: a word\n")
+    assert "a word" in capsys.readouterr().err
+    assert "a word" not in output.getvalue()
+
+
 def test_console_breaks_a_silence_by_what_goes_on(console_sink, monkeypatch):
     sink, output = console_sink(print_every_seconds=1000)
     with busy("rl"):
@@ -252,30 +279,6 @@ def test_console_without_samples_shows_none(console_sink):
     sink.show(_samples(4, 5))
     sink.commit(_row(4), {"eval/new": 0.5})
     assert output.getvalue().splitlines() == ["sft 4/20"]
-
-
-def _table(rows, width, shown=("prompt", "answer", "reward")):
-    return list(samples_table(Samples(stage="s", step=0, name="n", rows=rows, shown=shown), 9, width))
-
-
-def test_a_table_fits_its_width_and_long_texts_keep_beginning_and_end():
-    rows = [{"prompt": "x" * 500 + "end", "answer": "y" * 30, "reward": 1.0}, {"prompt": None, "answer": "7"}]
-    head, first, second = _table(rows, 60)
-    assert max(map(len, (head, first, second))) <= 60
-    assert head.split() == ["prompt", "answer", "reward"]
-    prompt, answer, reward = first.split()
-    assert prompt.startswith("xxx")
-    assert prompt.endswith("end")
-    assert 20 <= len(prompt) <= 30
-    assert 20 <= len(answer) <= 30
-    assert reward == "1"
-    assert second.split() == ["7"]
-
-
-def test_a_table_gives_short_columns_what_they_need_and_wide_letters_two_cells():
-    (_, first) = _table([{"prompt": "漢" * 100, "answer": "42", "reward": 0.0}], 40)
-    assert first.split()[1:] == ["42", "0"]
-    assert cell_len(first) <= 40
 
 
 def test_jsonl_rows_are_json(tmp_path):

@@ -26,6 +26,13 @@ def test_value_of_when_a_stage_is_named_or_not_then_it_is_that_stage_or_the_last
     assert value_of(SUMMARY, metric) == value
 
 
+def test_value_of_when_another_metric_was_not_finite_then_it_is_found_and_that_one_is_not():
+    summary = {"sft": {"train/loss": None, "train/tokens": 8.0}}
+    assert value_of(summary, "train/tokens") == 8.0
+    with pytest.raises(ConfigError, match="no stage has recorded it"):
+        value_of(summary, "train/loss")
+
+
 @pytest.mark.parametrize(
     ("metric", "near"),
     [("eval/acc", "eval/accuracy"), ("rl/eval/format", "eval/format"), ("ended_early", None)],

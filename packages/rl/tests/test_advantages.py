@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from burnish.platform.errors import ComponentError
 from burnish.rl.advantages.batch_mean import BatchMeanAdvantage
 from burnish.rl.advantages.group_mean import EPSILON, GroupMeanAdvantage
 from burnish.rl.advantages.leave_one_out import leave_one_out
+from burnish.rl.advantages.protocol import estimate
 
 pytestmark = pytest.mark.fast
 
@@ -94,3 +96,16 @@ def test_a_sample_alone_in_its_group_gets_zero(group, name):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_group_without_scored_samples_gives_none(group, name):
     assert ESTIMATORS[name]([group(0, [None, None])]) == [[]]
+
+
+def test_advantages_that_can_be_gone_through_once_arrive(group):
+    groups = [group(0, [1.0, 0.0])]
+    estimated = estimate(lambda groups: (iter(leave_one_out([one])[0]) for one in groups), groups)
+    assert [[tokens.tolist() for tokens in one] for one in estimated] == [
+        [tokens.tolist() for tokens in one] for one in leave_one_out(groups)
+    ]
+
+
+def test_advantages_of_ragged_numbers_are_refused_with_their_shape(group):
+    with pytest.raises(ComponentError, match=r"returns advantages of shapes 1 groups, the first of \[None, "):
+        estimate(lambda _: [[[[1.0], [1.0, 2.0]], [0.0]]], [group(0, [1.0, 0.0])])

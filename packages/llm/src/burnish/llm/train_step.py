@@ -78,7 +78,7 @@ def accumulate(
         params = layout.partition.merge(trainable, weights.frozen)
         policy = policy_of(layout.model, params, rows, program.logprob_chunk, dropout=program.dropout)
         loss, statistics = evaluate(program.objective, policy, rows)
-        return loss, ({**statistics, **_measured(policy, rows)}, columns_of_policy(policy, program.outputs))
+        return loss, ({**_measured(policy, rows), **statistics}, columns_of_policy(policy, program.outputs))
 
     def add(total: Any, micro_batch: TokenBatch) -> tuple[Any, Any]:
         rows = with_scalars(micro_batch, batch)

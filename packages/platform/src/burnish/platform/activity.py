@@ -42,7 +42,7 @@ _stack: list[Activity] = []
 
 @contextmanager
 def busy(what: str, total: int | None = None) -> Generator[Callable[[int], None]]:
-    """Say in the `with` block what takes time, in a verb; yields what counts `total` down.
+    """Say in the `with` block what takes time, in a verb; yields what counts those that are done.
 
     with busy("tokenize", len(records)) as advance:
         for record in records:

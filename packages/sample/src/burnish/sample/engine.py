@@ -43,7 +43,10 @@ class Engine(Protocol):
 
 def complete(engine: Engine, requests: Sequence[Request]) -> list[Completion]:
     """Return an engine's completions; ComponentError where they are not one for each request in order."""
-    completions = engine.generate(requests)
+    completions: object = engine.generate(requests)
+    if not isinstance(completions, Sequence):
+        what = f"returns a {type(completions).__name__} for a list of completions"
+        raise departure("engine", engine, what, Engine, "generate")
     if len(completions) != len(requests):
         what = f"returns {len(completions)} completions for {len(requests)} requests"
         raise departure("engine", engine, what, Engine, "generate")

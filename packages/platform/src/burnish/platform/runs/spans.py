@@ -1,5 +1,6 @@
 """Parts of a stage that take time, by name: counted in its rows, shown on the console, seen in profiles."""
 
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -19,8 +20,12 @@ class Spans:
         """Add a block's seconds to `time/<name>_seconds`."""
         import jax
 
-        with self._tracker.timing(name), jax.profiler.TraceAnnotation(name), busy(name):
-            yield
+        started = time.perf_counter()
+        try:
+            with jax.profiler.TraceAnnotation(name), busy(name):
+                yield
+        finally:  # counted where it ends, whatever was taken meanwhile
+            self._tracker.sum(f"time/{name}_seconds", time.perf_counter() - started)
 
     def take(self) -> StatsTracker:
         """Return what was counted, and count anew."""

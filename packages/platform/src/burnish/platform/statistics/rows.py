@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, cast
 from burnish.platform import atomic
 from burnish.platform.errors import RunError
 
-Row = Mapping[str, float | str]
-"""One line of `metrics.jsonl`."""
+Row = Mapping[str, float | str | None]
+"""One line of `metrics.jsonl`; None stands for a number that is not finite."""
 
 _PIECE_BYTES = 1 << 20
 

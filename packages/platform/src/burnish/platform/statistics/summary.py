@@ -23,7 +23,7 @@ ENDED_EARLY = "ended_early"
 """Where a stage's summary says why it ended before its last step."""
 
 
-def without_machine(row: Row) -> dict[str, float | str]:
+def without_machine(row: Row) -> dict[str, float | str | None]:
     """Return a row without what depends on clock or machine."""
     return {key: value for key, value in row.items() if not key.startswith(MACHINE_SCOPES)}
 
@@ -34,7 +34,7 @@ def summarize(rows: Iterable[Row], ended_early: Mapping[str, str]) -> Summary:
     A stage's entry holds the last value of each metric, so an evaluation that is not due at the last step
     still stands there, and the reason of a stage in `ended_early`.
     """
-    summary: dict[str, dict[str, float | str]] = {}
+    summary: dict[str, dict[str, float | str | None]] = {}
     for row in rows:
         values = {key: value for key, value in without_machine(row).items() if key != "stage"}
         if not summary:
@@ -59,7 +59,7 @@ def value_of(summary: Summary, metric: str) -> float:
         f"{stage}/{name}": float(value)
         for stage, values in summary.items()
         for name, value in values.items()
-        if not isinstance(value, str)
+        if isinstance(value, int | float)
     }
     of_stages = {
         key.partition("/")[2]: value for key, value in numbers.items() if not key.startswith("initial/")

@@ -54,9 +54,9 @@ class AdvantageComponent(Protocol):
 
 def estimate(advantage: Advantage, groups: Sequence[Group]) -> list[list[TokenAdvantages]]:
     """Return the advantages of groups; ComponentError where scored samples have not one for each token."""
-    estimated = advantage(groups)
+    estimated = [list(_members(of_group)) for of_group in _members(advantage(groups))]
     wanted = [[sample.tokens.shape for sample in group.scored] for group in groups]
-    found = [[np.shape(values) for values in _members(of_group)] for of_group in _members(estimated)]
+    found = [[_shape(values) for values in of_group] for of_group in estimated]
     if found != wanted:
         what = f"returns advantages of shapes {_shown(found)} for samples of {_shown(wanted)}"
         raise departure("advantage", advantage, what, Advantage, "__call__")
@@ -67,7 +67,15 @@ def _members(several: object) -> Iterable[Any]:
     return several if isinstance(several, Iterable) else ()
 
 
-def _shown(shapes: Sequence[Sequence[tuple[int, ...]]]) -> str:
+def _shape(values: Any) -> tuple[int, ...] | None:
+    """Return the shape of an array, or of numbers in lists; None where they are ragged."""
+    try:
+        return np.shape(values)
+    except ValueError:
+        return None
+
+
+def _shown(shapes: Sequence[Sequence[tuple[int, ...] | None]]) -> str:
     """Return the shapes of the first group, and how many groups there are."""
     return f"{len(shapes)} groups, the first of {list(shapes[0]) if shapes else []}"
 

@@ -17,8 +17,8 @@ class InProcess:
     slots: Count | Literal["auto"] = "auto"
     """Completions decoded side by side; a finished one makes room for the next request in the queue.
     Divisible by the number of devices that rows are spread over. `auto` is as many as a rollout or an
-    evaluation asks for, up to a quarter more so that few programs are compiled; at most 256 per device, and
-    no more than a quarter of its memory holds where it tells how much it has."""
+    evaluation asks for, per device up to a quarter more so that few programs are compiled; at most 256 per
+    device, and no more than a quarter of its memory holds where it tells how much it has."""
 
     decode_steps: Count = 32
     """Most decode steps of one compiled chunk, after which the host looks at what has ended."""

@@ -9,7 +9,8 @@ MOST_PER_DEVICE = 256
 """Rows that a device decodes side by side at most; requests beyond them wait for a free slot."""
 
 CACHE_SHARE = 4
-"""The caches of all slots take at most one part in this many of a device's memory, where that is known."""
+"""The caches of slots and of prompts on their way to them take at most one part in this many of a device's
+memory, where that is known."""
 
 
 def slots_for(num_requests: int, num_shards: int, most_per_device: int = MOST_PER_DEVICE) -> int:
@@ -30,7 +31,8 @@ def most_per_device(shape: EngineShape) -> int:
     limit = _memory_bytes(shape)
     if limit is None:
         return MOST_PER_DEVICE
-    return int(np.clip(limit // CACHE_SHARE // bytes_per_slot, 1, MOST_PER_DEVICE))
+    rows, prompts = limit // CACHE_SHARE // bytes_per_slot, -(-shape.prefill_rows // shape.num_row_shards)
+    return int(np.clip(max(rows - prompts, rows // 2), 1, MOST_PER_DEVICE))
 
 
 def _memory_bytes(shape: EngineShape) -> int | None:

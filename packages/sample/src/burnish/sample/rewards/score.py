@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from burnish.llm.sequence import Sample
+from burnish.platform.configuration.registry import maker_of
 from burnish.platform.errors import BurnishError, ComponentError, ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.rewards.overdue import in_daemon_thread, told_when_overdue
@@ -128,8 +129,8 @@ def _run(
     reasons = [result.reason.partition(":") for result in results]
     if all(reason in UNREADABLE for reason, _, _ in reasons):
         raise ComponentError(
-            f"reward '{name}' ({place_of(reward)}):{reasons[0][2]}; make it return a list with one number, "
-            "or None, for each sample"
+            f"reward '{name}'{maker_of(reward)} ({place_of(reward)}):{reasons[0][2]}; make it return a list "
+            "with one number, or None, for each sample"
         )
     return results
 

@@ -1,5 +1,7 @@
 """The line at the bottom of a terminal: how far the stage is, what it is busy with, and for how long."""
 
+import sys
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -15,6 +17,7 @@ class Bar:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._text = ""
+        self._shown: tuple[str, int | None] | None = None
 
     def step(self, stage: str, step: int, last: int, text: str) -> None:
         """Show a step of a stage, and the numbers worth a glance."""
@@ -36,13 +39,13 @@ class Bar:
             self._progress = None
 
     def _show(self, stage: str, done: int, total: int | None, text: str) -> None:
-        if self._progress is not None and self._progress.tasks[0].description != stage:
+        if (stage, total) != self._shown:  # rich keeps the total and the speed of a bar that goes on
             self.remove()
         if self._progress is None:
-            self._progress = self._begun(stage)
-        self._progress.update(self._task, completed=done, total=total, text=text, refresh=True)
+            self._progress, self._shown = self._begun(stage, total), (stage, total)
+        self._progress.update(self._task, completed=done, text=text, refresh=True)
 
-    def _begun(self, stage: str) -> Progress:
+    def _begun(self, stage: str, total: int | None) -> Progress:
         # No refresh thread: it could raise where nobody catches it.
         progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -52,7 +55,8 @@ class Bar:
             console=self._console,
             auto_refresh=False,
             transient=True,
+            redirect_stderr=sys.stderr.isatty(),
         )
-        self._task = progress.add_task(stage, total=None, text="")
+        self._task = progress.add_task(stage, total=total, text="")
         progress.start()
         return progress

@@ -37,5 +37,8 @@ def _plain(value: Any) -> str:
 
 
 def _cropped(text: str, limit: int) -> str:
+    if cell_len(text) <= limit:
+        return text
     half = (limit - 1) // 2
-    return text if cell_len(text) <= limit else f"{text[:half]}…{text[-half:]}"
+    head, tail = (set_cell_size(part, half).rstrip() for part in (text, text[::-1]))
+    return f"{head}…{tail[::-1]}"
