@@ -42,8 +42,7 @@ def batches(seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def hidden_states(params: dict, tokens_bt: jax.Array) -> jax.Array:
     """Run the model over right-padded rows; positions count from the left, segment 0 is padding."""
     positions = jnp.broadcast_to(jnp.arange(tokens_bt.shape[1]), tokens_bt.shape)
-    hidden, _ = model.forward(params, tokens_bt, positions, (tokens_bt != PAD).astype(jnp.int32))
-    return hidden
+    return model.forward(params, tokens_bt, positions, (tokens_bt != PAD).astype(jnp.int32)).hidden
 
 
 def loss(params: dict, tokens_bt: jax.Array, mask_bt: jax.Array) -> jax.Array:
@@ -65,7 +64,7 @@ def complete(params: dict, tokens_bt: jax.Array, prompt_length: int) -> jax.Arra
     """Complete every row greedily, one whole forward pass per token: slow, and plainly right."""
 
     def extend(t: jax.Array, tokens_bt: jax.Array) -> jax.Array:
-        logits_bv = hidden_states(params, tokens_bt)[:, t - 1] @ model.head(params)
+        logits_bv = model.head(params).logits(hidden_states(params, tokens_bt)[:, t - 1])
         return tokens_bt.at[:, t].set(jnp.argmax(logits_bv, axis=-1))
 
     return jax.lax.fori_loop(prompt_length, prompt_length + MAX_NEW_TOKENS, extend, tokens_bt)

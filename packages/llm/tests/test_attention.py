@@ -3,46 +3,82 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.llm.attention import attention, cache_mask, segment_mask
+from burnish.llm.attention import QKV, AttentionSpec, Span, attention, masked_attention, span_mask
 from burnish.llm.families.rotary import rotary_angles, rotate
-from burnish.llm.kv_cache import KVCache, empty_cache, write_indices, write_layer
+from burnish.llm.kv_cache import cache_mask, empty_cache
 
 
-def test_a_segment_mask_is_causal_within_each_segment():
-    mask = segment_mask(jnp.array([[1, 1, 2, 0]]))[0].astype(int).tolist()
+def span(segment_ids, positions=None, visible_until=None):
+    segments = jnp.asarray(segment_ids)
+    if positions is None:
+        positions = jnp.tile(jnp.arange(segments.shape[1]), (segments.shape[0], 1))
+    return Span(jnp.asarray(positions), segments, visible_until)
+
+
+def test_a_mask_is_causal_within_each_segment():
+    mask = span_mask(span([[1, 1, 2, 0]]))[0].astype(int).tolist()
     assert mask == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 
 
-def test_a_cache_mask_ends_at_the_position():
-    assert cache_mask(jnp.array([[0, 2]]), 4)[0].astype(int).tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
+def test_a_window_is_counted_in_positions():
+    mask = span_mask(span([[1, 1, 1, 1]], [[0, 1, 2, 2]]), window=2)[0].astype(int).tolist()
+    assert mask == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1]]
 
 
-def naive(queries, keys, values, mask):
+@pytest.mark.parametrize(
+    ("window", "expected"), [(None, [[1, 0, 0, 0], [1, 1, 1, 0]]), (2, [[1, 0, 0, 0], [0, 1, 1, 0]])]
+)
+def test_a_cache_mask_ends_at_the_position_and_is_no_wider_than_the_window(window, expected):
+    assert cache_mask(jnp.array([[0, 2]]), 4, window)[0].astype(int).tolist() == expected
+
+
+def naive(qkv, mask, spec):
     """Return attention by loops, in float64."""
+    queries, keys, values = (np.asarray(array, np.float64) for array in qkv)
     group = queries.shape[2] // keys.shape[2]
     context = np.zeros(queries.shape)
     for row, token, head in np.ndindex(queries.shape[:3]):
-        scores = keys[row, :, head // group] @ queries[row, token, head] / np.sqrt(queries.shape[-1])
+        scores = keys[row, :, head // group] @ queries[row, token, head] * spec.scale
+        if spec.softcap is not None:
+            scores = spec.softcap * np.tanh(scores / spec.softcap)
         weights = np.where(mask[row, token], np.exp(scores - scores.max()), 0)
         context[row, token, head] = weights / weights.sum() @ values[row, :, head // group]
     return context
 
 
-def test_attention_is_what_loops_compute_and_not_with_the_heads_regrouped():
+SPECS = [
+    AttentionSpec(scale=0.4),
+    AttentionSpec(scale=2.0, softcap=1.5),
+    AttentionSpec(scale=0.4, window=2),
+]
+
+
+@pytest.fixture(scope="module")
+def qkv():
     generator = np.random.default_rng(0)
-    queries = generator.standard_normal((2, 5, 4, 6)).astype(np.float32)
-    keys, values = generator.standard_normal((2, 2, 5, 2, 6)).astype(np.float32)
-    mask = np.asarray(segment_mask(jnp.array([[1, 1, 1, 2, 2], [1, 1, 1, 1, 1]])))
-    arrays = [jnp.asarray(array) for array in (queries, keys, values, mask)]
-    expected = naive(*(array.astype(np.float64) for array in (queries, keys, values)), mask)
-    assert np.abs(attention(*arrays) - expected).max() < 1e-6
-    assert np.abs(attention(arrays[0], arrays[1][:, :, ::-1], *arrays[2:]) - expected).max() > 1e-2
+    queries = jnp.asarray(generator.standard_normal((2, 5, 4, 6)), jnp.float32)
+    keys, values = jnp.asarray(generator.standard_normal((2, 2, 5, 2, 6)), jnp.float32)
+    return QKV(queries, keys, values)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_attention_is_what_loops_compute_and_each_part_of_the_spec_is_felt(qkv, spec):
+    tokens = span([[1, 1, 1, 2, 2], [1, 1, 1, 1, 1]])
+    expected = naive(qkv, np.asarray(span_mask(tokens, spec.window)), spec)
+    assert np.abs(attention(qkv, tokens, spec) - expected).max() < 1e-6
+    regrouped = qkv._replace(keys=qkv.keys[:, :, ::-1])
+    others = [(regrouped, spec), *((qkv, other) for other in SPECS if other != spec)]
+    assert all(np.abs(attention(those, tokens, other) - expected).max() > 1e-2 for those, other in others)
 
 
 def test_a_row_that_may_attend_to_nothing_is_finite_with_finite_gradients():
     ones = jnp.ones((1, 2, 2, 4))
     nothing = jnp.zeros((1, 2, 2), bool)
-    value, gradient = jax.value_and_grad(lambda x: attention(x, ones, ones, nothing).sum())(ones)
+
+    def total(queries):
+        return masked_attention(QKV(queries, ones, ones), nothing, SPECS[0], "bsnk").sum()
+
+    value, gradient = jax.value_and_grad(total)(ones)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
@@ -71,11 +107,20 @@ def test_angles_far_out_are_those_of_transformers(theta, head_dim):
 
 
 def test_keys_and_values_are_written_at_their_positions_and_padding_is_dropped():
-    cache = empty_cache((2, 2, 4, 1, 1), jnp.float32)
-    indices = write_indices(jnp.array([[1, 2], [3, 0]]), jnp.array([[1, 1], [1, 0]]), cache.length)
+    cache = empty_cache(2, (2, 1, 4, 1), jnp.float32)
     new = jnp.array([[1.0, 2.0], [3.0, 4.0]])[:, :, None, None]
-    written = write_layer(cache, jnp.int32(1), indices, new, -new)
-    assert isinstance(written, KVCache)
-    assert written.keys[1, :, :, 0, 0].tolist() == [[0, 1, 2, 0], [0, 0, 0, 3]]
-    assert written.values[1, :, :, 0, 0].tolist() == [[0, -1, -2, 0], [0, 0, 0, -3]]
+    tokens = span([[1, 1], [1, 0]], [[1, 2], [3, 0]])
+    _, written = cache.attend(1, QKV(new, new, -new), tokens, SPECS[0])
+    assert written.keys[1][:, 0, :, 0].tolist() == [[0, 1, 2, 0], [0, 0, 0, 3]]
+    assert written.values[1][:, 0, :, 0].tolist() == [[0, -1, -2, 0], [0, 0, 0, -3]]
     assert not written.keys[0].any()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_attention_beside_a_cache_is_that_over_the_whole_row(qkv, spec):
+    expected = attention(qkv, span(np.ones((2, 5), int)), spec)
+    cache = empty_cache(1, (2, 2, 7, 6), jnp.float32)
+    for start, end in ((0, 3), (3, 4), (4, 5)):
+        tokens = span(np.ones((2, end - start), int), np.tile(np.arange(start, end), (2, 1)))
+        context, cache = cache.attend(0, QKV(*(array[:, start:end] for array in qkv)), tokens, spec)
+        assert np.abs(context - expected[:, start:end]).max() < 1e-6

@@ -33,7 +33,7 @@ def gradient(model, params, dtype, micro_batch_rows):
     @jax.jit
     @jax.grad
     def of_rows(params, rows):
-        hidden, _ = model.forward(params, rows, positions, jnp.ones_like(rows))
+        hidden = model.forward(params, rows, positions, jnp.ones_like(rows)).hidden
         logprobs = linear_logprobs(hidden[:, :-1], model.head(params), rows[:, 1:]).logprob
         return -jnp.sum(logprobs) / (ROWS * (LENGTH - 1))
 

@@ -9,6 +9,7 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.config.model import Pretrained, Tiny
 from burnish.llm.config.tokenizer import AutoTokenizer, ByteTokenizer
 from burnish.llm.export import HuggingFaceWriter, export_facts
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
 from burnish.llm.pretrained import find_family
@@ -50,7 +51,7 @@ def test_options_of_the_computation_reach_the_model_and_survive_a_hand_over(bund
     HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
     tiny = Tiny(remat="full", scan_unroll=3)
     received = load_bundle(tiny.handed_over(str(tmp_path / "e")), ModelContext(tokenizer=AutoTokenizer()))
-    assert (received.model.remat, received.model.scan_unroll) == ("full", 3)
+    assert received.model.compute == Compute(remat="full", unroll=3)
     again = load_bundle(
         tiny.handed_over("nowhere").handed_over(str(tmp_path / "e")), ModelContext(tokenizer=AutoTokenizer())
     )

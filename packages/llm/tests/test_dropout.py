@@ -9,6 +9,7 @@ import pytest
 
 from burnish.llm.batch import make_batch
 from burnish.llm.config.family import Qwen2
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.noise import noise_of
 from burnish.llm.objective import cross_entropy
@@ -83,10 +84,10 @@ def test_logits_are_those_of_transformers_with_the_same_entries_dropped(
 ):
     model, params, tokens, expected = torch_case
     positions = jnp.tile(jnp.arange(12), (8, 1))
-    hidden, _ = model.forward(
+    output = model.forward(
         params, jnp.asarray(tokens), positions, jnp.ones_like(positions), noise=noise if drops else None
     )
-    logits = np.asarray(jnp.matmul(hidden, model.head(params), precision="highest"))
+    logits = np.asarray(model.head(params).logits(output.hidden))
     if drops:
         assert_same_logits(logits, expected)
     else:
@@ -124,7 +125,7 @@ def test_dropout_when_the_step_is_another_then_so_is_the_noise(make_training, ba
 def test_dropout_in_halves_is_the_whole_step_bit_for_bit(
     make_training, batch_of, assert_bit_equal, hf_config, remat
 ):
-    model = Qwen2().build(FamilyContext(hf_config=hf_config, remat=remat))
+    model = Qwen2().build(FamilyContext(hf_config=hf_config, compute=Compute(remat=remat)))
     whole, halves = make_training(dropout=RATE, model=model), make_training(dropout=RATE, model=model)
     loss_of(whole, batch_of())
     halves.forward_backward(batch_of(), cross_entropy, key_words=WORDS)

@@ -100,9 +100,9 @@ def ours(model, params, tokens, positions):
     """Return logits, and gradients by their Hugging Face names."""
 
     def loss(params):
-        hidden, _ = model.forward(params, tokens, positions, jnp.ones_like(tokens))
+        hidden = model.forward(params, tokens, positions, jnp.ones_like(tokens)).hidden
         logprobs = linear_logprobs(hidden[:, :-1], model.head(params), tokens[:, 1:]).logprob
-        return -jnp.mean(logprobs), jnp.matmul(hidden, model.head(params), precision="highest")
+        return -jnp.mean(logprobs), model.head(params).logits(hidden)
 
     gradients, logits = jax.jit(jax.grad(loss, has_aux=True))(params)
     named = {}

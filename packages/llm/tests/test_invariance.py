@@ -103,8 +103,8 @@ def losses_by_definition(model, params):
     for sample in ragged_samples(0)[:NUM_ALONE]:
         tokens = jnp.asarray(sample.tokens)[None]
         positions, segments = jnp.arange(len(sample))[None], jnp.ones((1, len(sample)), jnp.int32)
-        hidden, _ = model.forward(params, tokens, positions, segments)
-        logprobs = jax.nn.log_softmax(jnp.einsum("td,dv->tv", hidden[0], model.head(params)))
+        hidden = model.forward(params, tokens, positions, segments).hidden
+        logprobs = jax.nn.log_softmax(model.head(params).logits(hidden[0]))
         trained = np.arange(sample.prefix_length, len(sample))
         per_sample.append(-logprobs[trained - 1, sample.tokens[trained]])
     token_mean = jnp.mean(jnp.concatenate(per_sample))

@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from burnish.llm.head import Head
 from burnish.llm.logprobs import Predictions, linear_logprobs
 
 ROWS, LENGTH, WIDTH, VOCAB = 3, 7, 16, 50
@@ -19,6 +21,19 @@ def dense(hidden, head, targets, temperature):
     entropy = -jnp.sum(jnp.exp(logprobs) * logprobs, axis=-1)
     is_argmax = (jnp.argmax(logits, axis=-1) == targets).astype(jnp.float32)
     return Predictions(at_target, entropy, jax.nn.logsumexp(logits, axis=-1), is_argmax)
+
+
+def dense_of_a_whole_head(hidden, head, targets, temperature):
+    logits = jnp.einsum("btd,dv->btv", hidden, head.matrix) + head.bias[None, None]
+    return dense(head.softcap * jnp.tanh(logits / head.softcap), jnp.eye(VOCAB), targets, temperature)
+
+
+def dense_of_an_uncapped_head(hidden, head, targets, temperature):
+    return dense_of_a_whole_head(hidden, replace(head, softcap=1e6), targets, temperature)
+
+
+def dense_of_a_head_without_bias(hidden, head, targets, temperature):
+    return dense_of_a_whole_head(hidden, replace(head, bias=0 * head.bias), targets, temperature)
 
 
 def dense_without_temperature(hidden, head, targets, temperature):
@@ -56,7 +71,7 @@ def relative_errors(function, reference, inputs, factors, temperature=0.7):
             return sum(factor * jnp.sum(output * weight) for factor, output, weight in parts), found
 
         gradients, values = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(hidden, head)
-        return [*values, *gradients]
+        return [*values, *jax.tree.leaves(gradients)]
 
     pairs = zip(everything(function), everything(reference), strict=True)
     return [float(jnp.linalg.norm(ours - theirs) / jnp.linalg.norm(theirs)) for ours, theirs in pairs]
@@ -83,6 +98,17 @@ def test_linear_logprobs_when_each_target_has_a_temperature_then_equals_dense(in
 )
 def test_linear_logprobs_when_the_reference_is_broken_then_the_check_fails(inputs, broken):
     assert max(relative_errors(linear_logprobs, broken, inputs, (1.0, 0.3, 0.2))) > 1e-2
+
+
+@pytest.mark.parametrize("chunk", [6, 1024])
+def test_linear_logprobs_of_a_capped_head_with_a_bias_equal_dense_and_each_is_felt(inputs, chunk):
+    hidden, matrix, targets, cotangents = inputs
+    bias = jnp.asarray(np.random.default_rng(2).normal(size=VOCAB), jnp.float32)
+    whole = hidden, Head(matrix=matrix, bias=bias, softcap=3.0), targets, cotangents
+    chunked = lambda *arguments: linear_logprobs(*arguments, chunk=chunk)  # noqa: E731
+    assert max(relative_errors(chunked, dense_of_a_whole_head, whole, (1.0, 0.3, 0.2))) < 3e-6
+    for broken in (dense_of_an_uncapped_head, dense_of_a_head_without_bias):
+        assert max(relative_errors(chunked, broken, whole, (1.0, 0.3, 0.2))) > 1e-2
 
 
 def test_linear_logprobs_when_two_tokens_then_equals_hand_computed():

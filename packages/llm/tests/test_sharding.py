@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
@@ -67,8 +66,8 @@ def sharded_logits(model, params, tokens, mesh):
 
     @jax.jit
     def logits(params, tokens, positions, segment_ids):
-        hidden, _ = model.forward(params, tokens, positions, segment_ids)
-        return jnp.einsum("btd,dv->btv", hidden, model.head(params))
+        hidden = model.forward(params, tokens, positions, segment_ids).hidden
+        return model.head(params).logits(hidden)
 
     return np.asarray(logits(params, *batch))
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.config.family import Qwen2
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.work import forward_flops, update_flops, work_plan
 
@@ -14,15 +15,15 @@ ROWS, LENGTH = 3, 40
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])
 def model(hf_config, request):
     config = {**hf_config, "tie_word_embeddings": request.param, "hidden_size": 64, "intermediate_size": 192}
-    return Qwen2().build(FamilyContext(hf_config=config, scan_unroll=2))
+    return Qwen2().build(FamilyContext(hf_config=config, compute=Compute(unroll=2)))
 
 
 def counted(model):
     """Return what XLA counts of a whole forward pass with all logits; every token attends to every other."""
 
     def logits(params, tokens, positions, segments):
-        hidden, _ = model.forward(params, tokens, positions, segments)
-        return hidden @ model.head(params)
+        hidden = model.forward(params, tokens, positions, segments).hidden
+        return model.head(params).logits(hidden)
 
     tokens = np.zeros((ROWS, LENGTH), np.int32)
     positions = np.tile(np.arange(LENGTH, dtype=np.int32), (ROWS, 1))

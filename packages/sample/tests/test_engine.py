@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.kv_cache import KVCache
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.errors import ConfigError, DataError
 from burnish.sample.inprocess import prefill as prefill_module
@@ -89,7 +88,7 @@ def test_logprobs_with_cache_one_position_off_fail(
 
     def misplaced(shape, state, cache, admission):
         shifted = jax.jit(lambda leaf: jax.numpy.roll(leaf, 1, axis=2))
-        return real(shape, state, KVCache(*map(shifted, cache)), admission)
+        return real(shape, state, jax.tree.map(shifted, cache), admission)
 
     monkeypatch.setattr("burnish.sample.inprocess.engine.admit", misplaced)
     requests = make_requests(6)

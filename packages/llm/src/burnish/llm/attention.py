@@ -1,48 +1,88 @@
-"""Grouped-query attention with an explicit mask, and the two masks a causal LM needs."""
+"""Grouped-query attention that holds all scores, and who may attend to whom."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from burnish.llm.precision import exact_for
+
 MASKED = -0.7 * float(jnp.finfo(jnp.float32).max)
 """Score of a pair that may not attend: finite, so a row without any legal key (padding) stays finite too."""
 
 
-def segment_mask(
-    segment_ids: Int[Array, "b t"], visible_until: Int[Array, "b t"] | None = None
-) -> Bool[Array, "b t t"]:
-    """Return which pairs attend: key j and query i of one segment with j <= i < visible_until[j]."""
+@dataclass(frozen=True, kw_only=True)
+class AttentionSpec:
+    """What one kind of layer makes of its scores; static, for a kernel is compiled for it."""
+
+    scale: float
+    """Factor of the product of query and key."""
+
+    window: int | None = None
+    """How many tokens one attends to at most, itself included; None for all that it may see."""
+
+    softcap: float | None = None
+    """A score s becomes softcap * tanh(s / softcap); None leaves it."""
+
+
+class QKV(NamedTuple):
+    """Queries, keys and values of one layer."""
+
+    queries: Float[Array, "b t h k"]
+    keys: Float[Array, "b t n k"]
+    values: Float[Array, "b t n k"]
+
+
+class Span(NamedTuple):
+    """The tokens of a batch's rows, as keys and as queries, in a form that a kernel can use.
+
+    Token i attends to token j of its row when both are of one segment and j <= i < `visible_until[j]`.
+    """
+
+    positions: Int[Array, "b t"]
+    """Of each token in its sequence; what a window is measured in."""
+    segment_ids: Int[Array, "b t"]
+    visible_until: Int[Array, "b t"] | None = None
+    """None where every token is seen by all that follow it in its segment."""
+
+
+def span_mask(span: Span, window: int | None = None) -> Bool[Array, "b t t"]:
+    """Return which pairs of query and key attend."""
+    segment_ids = span.segment_ids
     length = segment_ids.shape[1]
     causal = jnp.tril(jnp.ones((length, length), bool))
     attend = causal[None] & (segment_ids[:, :, None] == segment_ids[:, None, :])
-    if visible_until is None:
+    if window is not None:
+        attend &= span.positions[:, :, None] - span.positions[:, None, :] < window
+    if span.visible_until is None:
         return attend
-    return attend & (jnp.arange(length)[None, :, None] < visible_until[:, None, :])
+    return attend & (jnp.arange(length)[None, :, None] < span.visible_until[:, None, :])
 
 
-def cache_mask(positions: Int[Array, "b t"], length: int) -> Bool[Array, "b t s"]:
-    """Return which cache indices a token attends to: all up to its own position."""
-    return jnp.arange(length)[None, None, :] <= positions[:, :, None]
+def attention(qkv: QKV, span: Span, spec: AttentionSpec) -> Float[Array, "b t h k"]:
+    """Return softmax(scores) v of the rows' tokens among themselves; memory grows with t^2."""
+    return masked_attention(qkv, span_mask(span, spec.window), spec, "bsnk")
 
 
-def attention(
-    queries: Float[Array, "b t h k"],
-    keys: Float[Array, "b s n k"],
-    values: Float[Array, "b s n k"],
-    mask: Bool[Array, "b t s"],
-    precision: jax.lax.Precision | None = None,
+def masked_attention(
+    qkv: QKV, mask: Bool[Array, "b t s"], spec: AttentionSpec, layout: Literal["bsnk", "bnsk"]
 ) -> Float[Array, "b t h k"]:
-    """Return softmax(q k / sqrt(head_dim)) v, scores and softmax in fp32.
+    """Return softmax(scores) v, scores and softmax in fp32; `layout` names the dims of keys and values.
 
     Query head `i` reads key-value head `i // (h / n)`.
     """
+    queries, keys, values = qkv
     rows, length, num_heads, head_dim = queries.shape
-    num_kv_heads = keys.shape[2]
+    num_kv_heads, precision = keys.shape[layout.index("n")], exact_for(queries)
     grouped = queries.reshape(rows, length, num_kv_heads, num_heads // num_kv_heads, head_dim)
     scores = jnp.einsum(
-        "btngk,bsnk->bngts", grouped, keys, precision=precision, preferred_element_type=jnp.float32
+        f"btngk,{layout}->bngts", grouped, keys, precision=precision, preferred_element_type=jnp.float32
     )
-    scores = jnp.where(mask[:, None, None], scores * head_dim**-0.5, MASKED)
-    weights = jax.nn.softmax(scores, axis=-1).astype(queries.dtype)
-    context = jnp.einsum("bngts,bsnk->btngk", weights, values, precision=precision)
+    scores = scores * spec.scale
+    if spec.softcap is not None:
+        scores = spec.softcap * jnp.tanh(scores / spec.softcap)
+    weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, MASKED), axis=-1).astype(queries.dtype)
+    context = jnp.einsum(f"bngts,{layout}->btngk", weights, values, precision=precision)
     return context.reshape(rows, length, num_heads, head_dim)

@@ -14,9 +14,12 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Float32, Int
 
+from burnish.llm.head import Head
+from burnish.llm.precision import exact_for
+
 
 class Predictions(NamedTuple):
-    """What p = softmax(hidden @ head / temperature) says at each position; an unread field costs nothing."""
+    """What p = softmax(logits / temperature) says at each position; an unread field costs nothing."""
 
     logprob: Float32[Array, "*b t"]
     """log p(target)."""
@@ -25,7 +28,7 @@ class Predictions(NamedTuple):
     """-sum(p log p), in nats."""
 
     log_normalizer: Float32[Array, "*b t"]
-    """log sum(exp(hidden @ head / temperature))."""
+    """log sum(exp(logits / temperature))."""
 
     is_argmax: Float32[Array, "*b t"]
     """1 where the target is the likeliest token, the first of equals; it has no gradient."""
@@ -33,17 +36,18 @@ class Predictions(NamedTuple):
 
 def linear_logprobs(
     hidden: Float[Array, "*b t d"],
-    head: Float[Array, "d v"],
+    head: Head | Float[Array, "d v"],
     targets: Int[Array, "*b t"],
     temperature: float | Float[Array, ...] = 1.0,
     chunk: int = 1024,
 ) -> Predictions:
-    """Return what p = softmax(hidden @ head / temperature) says of the targets.
+    """Return what p = softmax(logits / temperature) says of the targets, with the logits of `head`.
 
     At most about `chunk` rows of logits exist at a time. The time axis is cut, never the ones before it, so
     rows that are sharded over devices stay where they are. Gradients are exact; an output that nothing reads
     costs nothing. The temperature is one number or one per target, and a constant to differentiation.
     """
+    head = head if isinstance(head, Head) else Head(matrix=head)
     if targets.size == 0:
         return Predictions(*[jnp.zeros(targets.shape, jnp.float32)] * 4)
     leading, num_positions = targets.shape[:-1], targets.shape[-1]
@@ -75,35 +79,29 @@ def _join(array: Array, num_positions: int) -> Array:
     return whole[:, :num_positions]
 
 
-def _logits(hidden: Array, head: Array, inverse_temperature: Array) -> Float32[Array, "b t v"]:
-    factor = inverse_temperature[..., None] if inverse_temperature.ndim else inverse_temperature
-    return _product("btd,dv->btv", hidden, head) * factor
-
-
 def _product(equation: str, left: Array, right: Array) -> Float32[Array, ...]:
     """Multiply and sum in fp32; fp32 operands exactly, which accelerators round to fewer bits by default."""
-    precision = lax.Precision.HIGHEST if left.dtype == jnp.float32 else None
-    return jnp.einsum(equation, left, right, precision=precision, preferred_element_type=jnp.float32)
+    return jnp.einsum(equation, left, right, precision=exact_for(left), preferred_element_type=jnp.float32)
 
 
 def _scanned(inverse_temperature: Array, *per_chunk: Array) -> tuple[tuple[Array, ...], Any]:
-    """Return what a scan over chunks runs over, and how each step gets its temperature."""
+    """Return what a scan over chunks runs over, and what each chunk's logits are multiplied by."""
     if inverse_temperature.ndim:
-        return (*per_chunk, inverse_temperature), lambda chunk: chunk[-1]
+        return (*per_chunk, inverse_temperature), lambda chunk: chunk[-1][..., None]
     return per_chunk, lambda _: inverse_temperature
 
 
 @jax.custom_vjp
 def _chunked(
     hidden: Float[Array, "c b t d"],
-    head: Float[Array, "d v"],
+    head: Head,
     targets: Int[Array, "c b t"],
     inverse_temperature: Float32[Array, ...],
 ) -> tuple[Float32[Array, "c b t"], ...]:
-    scanned, temperature_of = _scanned(inverse_temperature, hidden, targets)
+    scanned, factor_of = _scanned(inverse_temperature, hidden, targets)
 
     def outputs_of_chunk(_: None, chunk: tuple[Array, ...]) -> tuple[None, Predictions]:
-        logits = _logits(chunk[0], head, temperature_of(chunk))
+        logits = head.logits(chunk[0]) * factor_of(chunk)
         logprobs = jax.nn.log_softmax(logits, axis=-1)
         return None, Predictions(
             logprob=jnp.take_along_axis(logprobs, chunk[1][..., None], axis=-1)[..., 0],
@@ -117,7 +115,7 @@ def _chunked(
 
 def _chunked_forward(hidden: Any, head: Any, targets: Any, inverse_temperature: Any) -> tuple[Any, Any]:
     """Keep the inputs alone; `symbolic_zeros` wraps each one with whether it is differentiated."""
-    inputs = tuple(argument.value for argument in (hidden, head, targets, inverse_temperature))
+    inputs = jax.tree.map(lambda argument: argument.value, (hidden, head, targets, inverse_temperature))
     return _chunked(*inputs), inputs
 
 
@@ -130,32 +128,43 @@ def _chunked_backward(inputs: tuple[Array, ...], cotangents: tuple[Any, ...]) ->
     wants_entropy, wants_normalizer = (
         not isinstance(cotangent, jax.custom_derivatives.SymbolicZero) for cotangent in cotangents[1:3]
     )
-    scanned, temperature_of = _scanned(
+    scanned, factor_of = _scanned(
         inverse_temperature, hidden, targets, *(_instantiate(cotangent) for cotangent in cotangents[:3])
     )
 
-    def gradients_of_chunk(head_gradient: Array, chunk: tuple[Array, ...]) -> tuple[Array, Array]:
+    def gradients_of_chunk(head_gradient: Head, chunk: tuple[Array, ...]) -> tuple[Head, Array]:
         hidden_btd, targets_bt, for_logprob_bt, for_entropy_bt, for_normalizer_bt = chunk[:5]
-        logits = _logits(hidden_btd, head, temperature_of(chunk))
-        logprobs = jax.nn.log_softmax(logits, axis=-1)
+        capped, factor = head.logits(hidden_btd), factor_of(chunk)
+        logprobs = jax.nn.log_softmax(capped * factor, axis=-1)
         probabilities = jnp.exp(logprobs)
-        onehot = jax.nn.one_hot(targets_bt, logits.shape[-1], dtype=jnp.float32)
+        onehot = jax.nn.one_hot(targets_bt, capped.shape[-1], dtype=jnp.float32)
         gradient = for_logprob_bt[..., None] * (onehot - probabilities)
         if wants_entropy:
             negative_entropy = jnp.sum(probabilities * logprobs, axis=-1, keepdims=True)
             gradient -= for_entropy_bt[..., None] * probabilities * (logprobs - negative_entropy)
         if wants_normalizer:
             gradient += for_normalizer_bt[..., None] * probabilities
-        factor = temperature_of(chunk)
-        gradient = (gradient * (factor[..., None] if factor.ndim else factor)).astype(hidden_btd.dtype)
-        hidden_gradient = _product("btv,dv->btd", gradient, head).astype(hidden_btd.dtype)
-        head_gradient += _product("btd,btv->dv", hidden_btd, gradient)
-        return head_gradient, hidden_gradient
+        of_head, of_hidden = _through_head(gradient * factor, capped, hidden_btd, head)
+        return jax.tree.map(jnp.add, head_gradient, of_head), of_hidden
 
-    zeros = jnp.zeros(head.shape, jnp.float32)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), head)
     head_gradient, hidden_gradient = lax.scan(gradients_of_chunk, zeros, scanned)
+    head_gradient = jax.tree.map(lambda gradient, leaf: gradient.astype(leaf.dtype), head_gradient, head)
     no_gradient = np.zeros(targets.shape, jax.dtypes.float0)
-    return hidden_gradient, head_gradient.astype(head.dtype), no_gradient, jnp.zeros_like(inverse_temperature)
+    return hidden_gradient, head_gradient, no_gradient, jnp.zeros_like(inverse_temperature)
+
+
+def _through_head(
+    gradient: Float32[Array, "b t v"], logits: Float32[Array, "b t v"], hidden: Array, head: Head
+) -> tuple[Head, Array]:
+    """Return the gradients of the head, in fp32, and of hidden states, given that of their logits."""
+    if head.softcap is not None:
+        gradient = gradient * (1 - (logits / head.softcap) ** 2)
+    rounded = gradient.astype(hidden.dtype)
+    of_matrix = _product("btd,btv->dv", hidden, rounded)
+    of_bias = None if head.bias is None else jnp.sum(gradient, axis=(0, 1))
+    of_hidden = _product("btv,dv->btd", rounded, head.matrix).astype(hidden.dtype)
+    return Head(matrix=of_matrix, bias=of_bias, softcap=head.softcap), of_hidden
 
 
 def _instantiate(cotangent: Array | jax.custom_derivatives.SymbolicZero) -> Array:

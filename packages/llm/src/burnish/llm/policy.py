@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Float32, Key
 
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
+from burnish.llm.head import Head
 from burnish.llm.logprobs import Predictions, linear_logprobs
 from burnish.llm.noise import noise_of, token_keys
 from burnish.llm.sequence import TEMPERATURE
@@ -19,7 +20,7 @@ from burnish.llm.sequence import TEMPERATURE
 class Policy:
     """The model's view of one batch.
 
-    `hidden` [b t d], `head` [d v] and `params` stand by for objectives that need more than predictions.
+    `hidden` [b t d], `head` and `params` stand by for objectives that need more than predictions.
     Entry t of every prediction is about `tokens[t]`; entries without a meaning, padding and what nothing
     precedes, are 0.
     """
@@ -27,7 +28,7 @@ class Policy:
     def __init__(
         self,
         hidden: Float[Array, "b t d"],
-        head: Float[Array, "d v"],
+        head: Head | Float[Array, "d v"],
         batch: TokenBatch,
         *,
         params: Mapping[str, Any],
@@ -112,7 +113,7 @@ def policy_of(
     model: CausalLM, params: Mapping[str, Any], batch: TokenBatch, chunk: int = 1024, *, dropout: float = 0.0
 ) -> Policy:
     """Run the model over a batch, in training with `dropout`, and return the policy that scores it."""
-    hidden, _ = model.forward(
+    output = model.forward(
         dict(params),
         batch.tokens,
         batch.positions,
@@ -120,7 +121,7 @@ def policy_of(
         visible_until=batch.visible_until,
         noise=noise_of(batch, dropout),
     )
-    return Policy(hidden, model.head(dict(params)), batch, params=params, chunk=chunk)
+    return Policy(output.hidden, model.head(dict(params)), batch, params=params, chunk=chunk)
 
 
 def _temperature(batch: TokenBatch) -> Float32[Array, "b t"] | None:

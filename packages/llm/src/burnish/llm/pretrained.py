@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.export import export_facts
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyComponent, FamilyContext
 from burnish.llm.json_object import read_object
 from burnish.llm.model_source import ModelSource
@@ -24,8 +25,7 @@ def pretrained_bundle(
     context: ModelContext,
     *,
     trust_remote_code: bool,
-    remat: Literal["none", "dots", "full"],
-    scan_unroll: int,
+    compute: Compute,
 ) -> Bundle:
     """Return the model of these files, with the tokenizer beside it."""
     hf_config = read_object(source.directory / "config.json")
@@ -33,8 +33,7 @@ def pretrained_bundle(
     family_context = FamilyContext(
         hf_config=hf_config,
         jax=context.jax,
-        remat=remat,
-        scan_unroll=scan_unroll,
+        compute=compute,
         artifacts=context.artifacts,
     )
     with placed(f"model.name_or_path={source.directory}"):

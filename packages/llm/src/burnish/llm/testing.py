@@ -60,8 +60,8 @@ def logits_of(
 
 
 def _forward(model: CausalLM, params: Any, tokens: Any, positions: Any, segment_ids: Any) -> jax.Array:
-    hidden, _ = model.forward(params, tokens, positions, segment_ids)
-    return jnp.einsum("btd,dv->btv", hidden, model.head(params))
+    hidden = model.forward(params, tokens, positions, segment_ids).hidden
+    return model.head(params).logits(hidden)
 
 
 _logits = jax.jit(_forward, static_argnums=0)

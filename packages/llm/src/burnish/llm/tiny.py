@@ -1,18 +1,17 @@
 """A freshly initialized Qwen2, whose parameters are a function of the run's seed."""
 
-from typing import Any, Literal
+from typing import Any
 
 from burnish.llm.bundle import Bundle, ModelContext
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.qwen2 import from_hf_config
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 
 
-def tiny_bundle(
-    context: ModelContext, *, remat: Literal["none", "dots", "full"], scan_unroll: int, **sizes: Any
-) -> Bundle:
+def tiny_bundle(context: ModelContext, compute: Compute, **sizes: Any) -> Bundle:
     """Return a model of these sizes, by their names in `config.json`, over the tokenizer's vocabulary."""
     tokenizer = build_tokenizer(context.tokenizer, TokenizerContext(artifacts=context.artifacts))
-    model = from_hf_config(tiny_hf_config(tokenizer, **sizes), remat=remat, scan_unroll=scan_unroll)
+    model = from_hf_config(tiny_hf_config(tokenizer, **sizes), compute)
     return Bundle(model, tokenizer, f"tiny(seed={context.seed})", lambda: model.init(context.seed))
 
 

@@ -22,4 +22,4 @@ class Qwen2:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.qwen2 import from_hf_config
 
-        return from_hf_config(context.hf_config, remat=context.remat, scan_unroll=context.scan_unroll)
+        return from_hf_config(context.hf_config, context.compute)

@@ -68,10 +68,12 @@ class Tiny:
 
     def build(self, context: ModelContext) -> Bundle:
         """Return the model with its tokenizer; the parameters are a function of the seed alone."""
+        from burnish.llm.families.layers import Compute
         from burnish.llm.tiny import tiny_bundle
 
         return tiny_bundle(
             context,
+            Compute(remat=self.remat, unroll=self.scan_unroll),
             hidden_size=self.hidden_size,
             num_hidden_layers=self.num_layers,
             num_attention_heads=self.num_heads,
@@ -82,8 +84,6 @@ class Tiny:
             initializer_range=self.initializer_range,
             tie_word_embeddings=self.tie_word_embeddings,
             max_position_embeddings=self.max_position_embeddings,
-            remat=self.remat,
-            scan_unroll=self.scan_unroll,
         )
 
 
@@ -121,6 +121,7 @@ class Pretrained:
 
     def build(self, context: ModelContext) -> Bundle:
         """Return the model that `name_or_path` stands for, with the tokenizer beside it."""
+        from burnish.llm.families.layers import Compute
         from burnish.llm.model_source import locate
         from burnish.llm.pretrained import pretrained_bundle
 
@@ -128,6 +129,5 @@ class Pretrained:
             locate(self.name_or_path, self.revision),
             context,
             trust_remote_code=self.trust_remote_code,
-            remat=self.remat,
-            scan_unroll=self.scan_unroll,
+            compute=Compute(remat=self.remat, unroll=self.scan_unroll),
         )

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
-from burnish.llm.kv_cache import KVCache
+from burnish.llm.families.layers import Compute
+from burnish.llm.head import Head
 from burnish.llm.noise import Noise
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
@@ -28,6 +29,15 @@ class TensorName:
     def is_stacked(self) -> bool:
         """Whether the leaf holds all layers along its first dim."""
         return "{layer}" in self.template
+
+
+class Output(NamedTuple):
+    """What a forward pass gives."""
+
+    hidden: Float[Array, "b t d"]
+    """The final hidden states, normed."""
+    cache: Any | None = None
+    """What the model keeps of its tokens, rows first in each leaf; None where it was given none."""
 
 
 @runtime_checkable
@@ -72,7 +82,7 @@ class CausalLM(Protocol):
         """Return fresh fp32 parameters in numpy, a function of `seed` alone."""
         ...
 
-    def init_cache(self, rows: int, length: int, dtype: Any) -> KVCache:
+    def init_cache(self, rows: int, length: int, dtype: Any) -> Any:
         """Return an empty cache for `rows` sequences of up to `length` tokens."""
         ...
 
@@ -82,25 +92,25 @@ class CausalLM(Protocol):
         tokens: Int[Array, "b t"],
         positions: Int[Array, "b t"],
         segment_ids: Int[Array, "b t"],
-        cache: KVCache | None = None,
+        cache: Any | None = None,
         *,
         visible_until: Int[Array, "b t"] | None = None,
         noise: Noise | None = None,
-    ) -> tuple[Float[Array, "b t d"], KVCache | None]:
+    ) -> Output:
         """Return the final hidden states, and the cache with these tokens written to it.
 
         Segment 0 is padding. Without a cache a token attends to what stands before it in its row, has its
         segment id and is visible so far: key j is seen by query i when j <= i < `visible_until[j]`. With one,
-        each row is one sequence: keys and values are written at index `position` (padding is dropped) and a
-        token attends to every index up to its position.
+        each row is one sequence: what is kept of a token is written at index `position` (padding is dropped)
+        and a token attends to every index up to its position.
 
         With `noise` the embeddings, and what each attention and each MLP adds to them, lose entries: dropout
         as GPT-2 has it (`embd_pdrop`, `resid_pdrop`). Scoring and engines have none.
         """
         ...
 
-    def head(self, params: dict[str, Any]) -> Float[Array, "d v"]:
-        """Return the matrix that maps hidden states to logits."""
+    def head(self, params: dict[str, Any]) -> Head:
+        """Return what maps hidden states to logits."""
         ...
 
 
@@ -114,11 +124,8 @@ class FamilyContext:
     jax: JaxConfig | None = None
     """Devices and number formats of the run; None where there is no run."""
 
-    remat: Literal["none", "dots", "full"] = "none"
-    """What the backward pass recomputes."""
-
-    scan_unroll: int = 1
-    """Layers per iteration of the compiled loop over layers."""
+    compute: Compute = field(default_factory=Compute)
+    """How the model is computed."""
 
     artifacts: Artifacts = field(default_factory=Artifacts)
     """What stages before have made."""

@@ -9,29 +9,30 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from burnish.llm.attention import attention, cache_mask, segment_mask
+from burnish.llm.attention import QKV, AttentionSpec, Span
 from burnish.llm.families import broadcast
+from burnish.llm.families.layers import Attend, Compute, Kinds, Layers
 from burnish.llm.families.parameters import Parameter, Path, declarations, declare, initial_value, nest
-from burnish.llm.families.protocol import TensorName
+from burnish.llm.families.protocol import Output, TensorName
 from burnish.llm.families.qwen2_config import Qwen2Shape, read_shape
-from burnish.llm.families.rotary import rotary_angles, rotate
-from burnish.llm.kv_cache import KVCache, empty_cache, write_indices, write_layer
+from burnish.llm.families.rotary import Angles, rotary_angles, rotate
+from burnish.llm.head import Head
+from burnish.llm.kv_cache import KVCache, empty_cache
 from burnish.llm.noise import Noise
+from burnish.llm.precision import exact_for
 
-Remat = Literal["none", "dots", "full"]
 
-
-def from_hf_config(hf_config: Mapping[str, Any], *, remat: Remat = "none", scan_unroll: int = 1) -> "Qwen2LM":
+def from_hf_config(hf_config: Mapping[str, Any], compute: Compute | None = None) -> "Qwen2LM":
     """Return the model that a `config.json` describes; `ConfigError` names an unsupported feature."""
     shape = read_shape(hf_config)
-    return Qwen2LM(shape, remat, scan_unroll, json.dumps(dict(hf_config), sort_keys=True))
+    return Qwen2LM(shape, compute or Compute(), json.dumps(dict(hf_config), sort_keys=True))
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ class Qwen2LM:
     """A Qwen2 causal LM, see `burnish.llm.families.protocol.CausalLM`."""
 
     shape: Qwen2Shape
-    remat: Remat = "none"
-    scan_unroll: int = 1
+    compute: Compute = field(default_factory=Compute)
     config_json: str = field(default="{}", compare=False, repr=False)
 
     @property
@@ -82,7 +82,7 @@ class Qwen2LM:
     def init_cache(self, rows: int, length: int, dtype: Any) -> KVCache:
         """Return an empty cache for `rows` sequences of up to `length` tokens."""
         shape = self.shape
-        return empty_cache((shape.num_layers, rows, length, shape.num_kv_heads, shape.head_dim), dtype)
+        return empty_cache(shape.num_layers, (rows, shape.num_kv_heads, length, shape.head_dim), dtype)
 
     def forward(
         self,
@@ -94,48 +94,32 @@ class Qwen2LM:
         *,
         visible_until: Int[Array, "b t"] | None = None,
         noise: Noise | None = None,
-    ) -> tuple[Float[Array, "b t d"], KVCache | None]:
+    ) -> Output:
         """Return the final hidden states, and the cache with these tokens written to it."""
         hidden = broadcast.embed(params["embed"], tokens)
         if noise is not None:
             hidden = noise.at(self.shape.num_layers).drop(hidden, 0)
-        angles = rotary_angles(positions, self.shape.head_dim, self.shape.rope_theta)
+        span = Span(positions, segment_ids, visible_until)
+        angles = (rotary_angles(positions, self.shape.head_dim, self.shape.rope_theta),)
         if cache is None:
-            mask = segment_mask(segment_ids, visible_until)
-            hidden = self._scan(params["layers"], hidden, angles, mask, noise)
+            hidden = self._layers.scanned(params["layers"], hidden, span, angles, noise)
         else:
-            indices = write_indices(positions, segment_ids, cache.length)
-            mask = cache_mask(positions, cache.length)
-            hidden, cache = self._scan_cached(params["layers"], hidden, angles, mask, (cache, indices))
-        return rms_norm(hidden, params["final_norm"], self.shape.rms_norm_eps), cache
+            hidden, cache = self._layers.cached(params["layers"], hidden, span, angles, cache)
+        return Output(rms_norm(hidden, params["final_norm"], self.shape.rms_norm_eps), cache)
 
-    def head(self, params: dict[str, Any]) -> Float[Array, "d v"]:
-        """Return the matrix that maps hidden states to logits."""
-        return (params["embed"] if self.shape.tie_word_embeddings else params["head"]).T
+    def head(self, params: dict[str, Any]) -> Head:
+        """Return what maps hidden states to logits."""
+        return Head(matrix=(params["embed"] if self.shape.tie_word_embeddings else params["head"]).T)
 
-    def _scan(self, layers: Any, hidden: Any, angles: Any, mask: Any, noise: Noise | None) -> Any:
+    @property
+    def _layers(self) -> Layers:
         graph = _block_graph(self.shape)
-
-        def layer(hidden: Any, inputs: Any) -> tuple[Any, None]:
-            index, params = inputs
-            here = None if noise is None else noise.at(index)
-            return nnx.merge(graph, params)(hidden, angles, mask, noise=here), None
-
-        inputs = (None if noise is None else jnp.arange(self.shape.num_layers), layers)
-        return jax.lax.scan(_rematerialized(layer, self.remat), hidden, inputs, unroll=self.scan_unroll)[0]
-
-    def _scan_cached(self, layers: Any, hidden: Any, angles: Any, mask: Any, into: Any) -> Any:
-        """Carry the cache through the scan: passed as its inputs and outputs it would be copied."""
-        graph = _block_graph(self.shape)
-        cache, indices = into
-
-        def layer(carry: Any, inputs: Any) -> tuple[Any, None]:
-            hidden, cache = carry
-            index, params = inputs
-            return nnx.merge(graph, params)(hidden, angles, mask, (cache, index, indices)), None
-
-        inputs = (jnp.arange(self.shape.num_layers), layers)
-        return jax.lax.scan(layer, (hidden, cache), inputs, unroll=self.scan_unroll)[0]
+        spec = AttentionSpec(scale=self.shape.head_dim**-0.5)
+        return Layers(
+            layer=lambda params, *inputs: nnx.merge(graph, params)(*inputs),
+            kinds=Kinds(specs=(spec,), of_layers=(0,) * self.shape.num_layers),
+            compute=self.compute,
+        )
 
 
 class Qwen2Attention(nnx.Module):
@@ -160,20 +144,14 @@ class Qwen2Attention(nnx.Module):
         )
 
     def __call__(
-        self, hidden: Float[Array, "b t d"], angles: Any, mask: Bool[Array, "b t s"], into: Any = None
-    ) -> tuple[Float[Array, "b t d"], KVCache | None]:
-        """Return the attention output, and the cache with this layer's keys and values written."""
+        self, hidden: Float[Array, "b t d"], angles: Angles, attend: Attend
+    ) -> Float[Array, "b t d"]:
+        """Return the attention output."""
         queries = broadcast.shift(project(hidden, self.query[...]), self.query_bias[...])
         keys = broadcast.shift(project(hidden, self.key[...]), self.key_bias[...])
         values = broadcast.shift(project(hidden, self.value[...]), self.value_bias[...])
         queries, keys = rotate(queries, *angles), rotate(keys, *angles)
-        cache = None
-        if into is not None:
-            cache, layer, indices = into
-            cache = write_layer(cache, layer, indices, keys, values)
-            keys, values = cache.keys[layer], cache.values[layer]
-        context = attention(queries, keys, values, mask, exact_for(hidden))
-        return project(context, self.out[...]), cache
+        return project(attend(QKV(queries, keys, values)), self.out[...])
 
 
 class Qwen2MLP(nnx.Module):
@@ -202,21 +180,14 @@ class Qwen2Block(nnx.Module):
         self.mlp = Qwen2MLP(shape)
 
     def __call__(
-        self,
-        hidden: Float[Array, "b t d"],
-        angles: Any,
-        mask: Any,
-        into: Any = None,
-        *,
-        noise: Noise | None = None,
-    ) -> Any:
-        """Return the next hidden states; with a cache to write into, also that cache."""
+        self, hidden: Float[Array, "b t d"], angles: Angles, attend: Attend, noise: Noise | None = None
+    ) -> Float[Array, "b t d"]:
+        """Return the next hidden states."""
         eps = self.shape.rms_norm_eps
-        context, cache = self.attention(rms_norm(hidden, self.attention_norm[...], eps), angles, mask, into)
+        context = self.attention(rms_norm(hidden, self.attention_norm[...], eps), angles, attend)
         hidden = hidden + (context if noise is None else noise.drop(context, 0))
         gated = self.mlp(rms_norm(hidden, self.mlp_norm[...], eps))
-        hidden = hidden + (gated if noise is None else noise.drop(gated, 1))
-        return hidden if into is None else (hidden, cache)
+        return hidden + (gated if noise is None else noise.drop(gated, 1))
 
 
 class Qwen2Model(nnx.Module):
@@ -251,11 +222,6 @@ def project(values: Float[Array, "b t ..."], weight: Float[Array, "..."]) -> Flo
     return flat.reshape(*values.shape[:2], *weight.shape[len(inputs) :])
 
 
-def exact_for(values: Float[Array, "..."]) -> jax.lax.Precision | None:
-    """Return the precision of products: exact in fp32, which accelerators round to fewer bits by default."""
-    return jax.lax.Precision.HIGHEST if values.dtype == jnp.float32 else None
-
-
 def _projection(width: int, heads: int, head_dim: int, axis: str, name: str) -> tuple[Any, Any]:
     prefix = "model.layers.{layer}.self_attn." + name
     weight = declare(
@@ -271,13 +237,6 @@ def _matrix(shape: tuple[int, int], axes: tuple[str, str], name: str) -> Any:
 
 def _norm(shape: Qwen2Shape, template: str) -> Any:
     return declare((shape.hidden_size,), ("embed",), template, initial=1.0)
-
-
-def _rematerialized(layer: Any, remat: Remat) -> Any:
-    if remat == "none":
-        return layer
-    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
-    return jax.checkpoint(layer, policy=policy, prevent_cse=False)
 
 
 @functools.cache

@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+Angles = tuple[Float[Array, "b t 1 k"], Float[Array, "b t 1 k"]]
+"""Cosine and sine of each position's angles."""
 
-def rotary_angles(
-    positions: Int[Array, "b t"], head_dim: int, theta: float
-) -> tuple[Float[Array, "b t 1 k"], Float[Array, "b t 1 k"]]:
+
+def rotary_angles(positions: Int[Array, "b t"], head_dim: int, theta: float) -> Angles:
     """Return cosine and sine of position * theta^(-2i/k), fp32, each frequency twice.
 
     The frequencies are rounded as in transformers: exponent, power and quotient each to fp32. A single

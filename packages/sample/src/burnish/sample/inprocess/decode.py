@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Float32, Int32
+from jaxtyping import Array, Bool, Float32, Int32
 
-from burnish.sample.inprocess.state import ROW_AXES, STATE_SPEC, EngineShape, SlotState, per_device
+from burnish.llm.head import Head
+from burnish.sample.inprocess.state import ROWS, EngineShape, SlotState, per_device
 from burnish.sample.sampling import sample
 
 
@@ -56,10 +57,8 @@ def decode(
         state, chunk = jax.lax.while_loop(goes_on, step, (state, _empty_chunk(shape, state)))
         return state, chunk._replace(is_active=state.is_active)
 
-    rows = P(ROW_AXES)
-    return per_device(
-        shape, run, (P(), STATE_SPEC, P(), P()), (STATE_SPEC, Chunk._make([rows] * len(Chunk._fields)))
-    )(params, state, eos_token_ids, idle_limit)
+    specs = (P(), ROWS, P(), P())
+    return per_device(shape, run, specs, (ROWS, ROWS))(params, state, eos_token_ids, idle_limit)
 
 
 def _empty_chunk(shape: EngineShape, state: SlotState) -> Chunk:
@@ -75,7 +74,7 @@ def _empty_chunk(shape: EngineShape, state: SlotState) -> Chunk:
 
 def _step(
     shape: EngineShape,
-    weights: tuple[Any, Float[Array, "d v"]],
+    weights: tuple[Any, Head],
     eos_token_ids: Int32[Array, " e"],
     state: SlotState,
     chunk: Chunk,
@@ -83,20 +82,16 @@ def _step(
     """Feed each active row's token forward, draw the next one, and note it."""
     params, head = weights
     active = state.is_active
-    hidden, cache = shape.model.forward(
+    output = shape.model.forward(
         params, state.token[:, None], state.position[:, None], active.astype(jnp.int32)[:, None], state.cache
     )
-    assert cache is not None
-    precision = jax.lax.Precision.HIGHEST if head.dtype == jnp.float32 else None
-    logits = jnp.einsum(
-        "bd,dv->bv", hidden[:, 0], head, precision=precision, preferred_element_type=jnp.float32
-    )
+    logits = head.logits(output.hidden[:, 0])
     position = state.position + active
     keys = jax.vmap(jax.random.fold_in)(jax.random.wrap_key_data(state.key_data), position)
     token, logprob = sample(keys, logits, state.temperature)
     is_last = jnp.any(token[:, None] == eos_token_ids[None], axis=1) | (state.remaining <= 1)
     after = state._replace(
-        cache=cache,
+        cache=output.cache,
         token=jnp.where(active, token, state.token),
         position=position,
         remaining=state.remaining - active,

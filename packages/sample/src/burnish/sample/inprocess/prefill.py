@@ -12,12 +12,10 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
-from burnish.llm.kv_cache import KVCache
 from burnish.platform.device.keys import fold_words
 from burnish.sample.inprocess.state import (
-    CACHE_SPEC,
     ROW_AXES,
-    STATE_SPEC,
+    ROWS,
     EngineShape,
     SlotState,
     per_device,
@@ -48,28 +46,25 @@ class PromptChunk(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
-def prefill(shape: EngineShape, params: Any, cache: KVCache, chunk: PromptChunk) -> KVCache:
+def prefill(shape: EngineShape, params: Any, cache: Any, chunk: PromptChunk) -> Any:
     """Return the cache with the chunk's prompt tokens written. The first chunk clears it."""
 
-    def write(params: Any, cache: KVCache, chunk: PromptChunk) -> KVCache:
+    def write(params: Any, cache: Any, chunk: PromptChunk) -> Any:
         tokens: Int32[Array, "r c"] = chunk.tokens
         positions = jnp.broadcast_to(chunk.start + jnp.arange(tokens.shape[1])[None], tokens.shape)
         segment_ids = (positions < chunk.lengths[:, None]).astype(jnp.int32)
         cleared = jax.tree.map(lambda leaf: jnp.where(chunk.start == 0, jnp.zeros_like(leaf), leaf), cache)
-        _, written = shape.model.forward(params, tokens, positions, segment_ids, cleared)
-        assert written is not None
-        return written
+        return shape.model.forward(params, tokens, positions, segment_ids, cleared).cache
 
-    rows = P(ROW_AXES)
-    specs = (P(), CACHE_SPEC, PromptChunk(rows, P(), rows))
-    return per_device(shape, write, specs, CACHE_SPEC)(params, cache, chunk)
+    specs = (P(), ROWS, PromptChunk(ROWS, P(), ROWS))
+    return per_device(shape, write, specs, ROWS)(params, cache, chunk)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def admit(shape: EngineShape, state: SlotState, cache: KVCache, admission: Admission) -> SlotState:
+def admit(shape: EngineShape, state: SlotState, cache: Any, admission: Admission) -> SlotState:
     """Return the state with the admitted requests in their slots, ready for the first decode step."""
 
-    def occupy(state: SlotState, cache: KVCache, admission: Admission) -> SlotState:
+    def occupy(state: SlotState, cache: Any, admission: Admission) -> SlotState:
         slot, whole = _local_slots(state, admission.slot), _all_rows(cache)
         key_data = jax.random.key_data(fold_words(admission.key_words))
 
@@ -78,7 +73,7 @@ def admit(shape: EngineShape, state: SlotState, cache: KVCache, admission: Admis
 
         return SlotState(
             cache=jax.tree.map(
-                lambda mine, new: mine.at[:, slot].set(new[:, admission.source], mode="drop"),
+                lambda mine, new: mine.at[slot].set(new[admission.source], mode="drop"),
                 state.cache,
                 whole,
             ),
@@ -90,8 +85,8 @@ def admit(shape: EngineShape, state: SlotState, cache: KVCache, admission: Admis
             key_data=put(state.key_data, key_data),
         )
 
-    specs = (STATE_SPEC, CACHE_SPEC, Admission._make([P()] * len(Admission._fields)))
-    return per_device(shape, occupy, specs, STATE_SPEC)(state, cache, admission)
+    specs = (ROWS, ROWS, P())
+    return per_device(shape, occupy, specs, ROWS)(state, cache, admission)
 
 
 def _local_slots(state: SlotState, slot: Int32[Array, " a"]) -> Int32[Array, " a"]:
@@ -102,5 +97,5 @@ def _local_slots(state: SlotState, slot: Int32[Array, " a"]) -> Int32[Array, " a
     return jnp.where(is_local, slot, num_local)
 
 
-def _all_rows(cache: KVCache) -> KVCache:
-    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, ROW_AXES, axis=1, tiled=True), cache)
+def _all_rows(cache: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, ROW_AXES, axis=0, tiled=True), cache)

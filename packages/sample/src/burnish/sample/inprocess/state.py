@@ -12,7 +12,6 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float32, Int32, UInt32
 
 from burnish.llm.families.protocol import CausalLM
-from burnish.llm.kv_cache import KVCache
 
 ROW_AXES = ("dp", "fsdp")
 """Mesh axes that rows are spread over; along the others every device holds the same rows."""
@@ -55,7 +54,7 @@ class SlotState(NamedTuple):
     `remaining` counts the tokens a row may still emit. An idle row keeps its numbers and writes nothing.
     """
 
-    cache: KVCache
+    cache: Any
     token: Int32[Array, " b"]
     position: Int32[Array, " b"]
     remaining: Int32[Array, " b"]
@@ -64,8 +63,8 @@ class SlotState(NamedTuple):
     key_data: UInt32[Array, "b 2"]
 
 
-CACHE_SPEC = KVCache._make([P(None, ROW_AXES)] * 2)
-STATE_SPEC = SlotState._make([CACHE_SPEC, *[P(ROW_AXES)] * 6])
+ROWS = P(ROW_AXES)
+"""Of every array of a state, those of the model's cache included: rows are their first dim."""
 
 
 def per_device(shape: EngineShape, function: Any, in_specs: Any, out_specs: Any) -> Any:
@@ -86,15 +85,14 @@ def idle_state(shape: EngineShape) -> SlotState:
         temperature=jnp.zeros(shape.slots, jnp.float32),
         key_data=jnp.zeros((shape.slots, 2), jnp.uint32),
     )
-    return _placed(shape, state, STATE_SPEC)
+    return _placed(shape, state)
 
 
 @partial(jax.jit, static_argnums=0)
-def prefill_cache(shape: EngineShape) -> KVCache:
+def prefill_cache(shape: EngineShape) -> Any:
     """Return the cache that prompts are prefilled into before slots take them over."""
-    return _placed(shape, shape.model.init_cache(shape.prefill_rows, shape.length, shape.dtype), CACHE_SPEC)
+    return _placed(shape, shape.model.init_cache(shape.prefill_rows, shape.length, shape.dtype))
 
 
-def _placed(shape: EngineShape, tree: Any, specs: Any) -> Any:
-    shardings = jax.tree.map(lambda spec: NamedSharding(shape.mesh, spec), specs)
-    return jax.lax.with_sharding_constraint(tree, shardings)
+def _placed(shape: EngineShape, tree: Any) -> Any:
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(shape.mesh, ROWS))
