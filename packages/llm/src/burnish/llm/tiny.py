@@ -3,15 +3,16 @@
 from typing import Any
 
 from burnish.llm.bundle import Bundle, ModelContext
+from burnish.llm.config.family import Qwen2
 from burnish.llm.families.layers import Compute
-from burnish.llm.families.qwen2 import from_hf_config
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 
 
 def tiny_bundle(context: ModelContext, compute: Compute, **sizes: Any) -> Bundle:
     """Return a model of these sizes, by their names in `config.json`, over the tokenizer's vocabulary."""
     tokenizer = build_tokenizer(context.tokenizer, TokenizerContext(artifacts=context.artifacts))
-    model = from_hf_config(tiny_hf_config(tokenizer, **sizes), compute)
+    model = Qwen2().build(FamilyContext(hf_config=tiny_hf_config(tokenizer, **sizes), compute=compute))
     return Bundle(model, tokenizer, f"tiny(seed={context.seed})", lambda: model.init(context.seed))
 
 

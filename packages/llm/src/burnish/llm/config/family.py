@@ -20,6 +20,103 @@ class Qwen2:
 
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
-        from burnish.llm.families.qwen2 import from_hf_config
+        from burnish.llm.families.qwen import read_qwen2
+        from burnish.llm.families.reading import decoder
 
-        return from_hf_config(context.hf_config, context.compute)
+        return decoder(context, "qwen2", read_qwen2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qwen3:
+    """The dense Qwen3 models."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "qwen3"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.qwen import read_qwen3
+        from burnish.llm.families.reading import decoder
+
+        return decoder(context, "qwen3", read_qwen3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llama:
+    """Llama 2, Llama 3 and what is built like them."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "llama"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.llama import read_llama
+        from burnish.llm.families.reading import decoder
+
+        return decoder(context, "llama", read_llama)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistral:
+    """The dense Mistral models."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "mistral"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.llama import read_mistral
+        from burnish.llm.families.reading import decoder
+
+        return decoder(context, "mistral", read_mistral)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gemma2:
+    """The Gemma 2 models."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "gemma2"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.gemma import read_gemma2
+        from burnish.llm.families.reading import decoder
+
+        return decoder(context, "gemma2", read_gemma2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gemma3:
+    """The text models of Gemma 3."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "gemma3_text"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.gemma import read_gemma3
+        from burnish.llm.families.reading import decoder
+
+        return decoder(context, "gemma3", read_gemma3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Olmo2:
+    """The OLMo 2 models."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "olmo2"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.olmo import read_olmo2
+        from burnish.llm.families.reading import decoder
+
+        return decoder(context, "olmo2", read_olmo2)

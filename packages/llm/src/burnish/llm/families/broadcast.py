@@ -37,6 +37,7 @@ def shift(values: Float[Array, "b t ..."], bias: Float[Array, "..."]) -> Float[A
     return (values.astype(jnp.float32) + bias.astype(jnp.float32)[None, None]).astype(values.dtype)
 
 
-def scale(values: Float[Array, "b t d"], factors: Float[Array, " d"]) -> Float[Array, "b t d"]:
-    """Return values * factors."""
-    return (values.astype(jnp.float32) * factors.astype(jnp.float32)[None, None]).astype(values.dtype)
+def scale(values: Float[Array, "b t ..."], factors: Float[Array, "..."]) -> Float[Array, "b t ..."]:
+    """Return values * factors, which have the last dims of the values."""
+    aligned = jnp.expand_dims(factors.astype(jnp.float32), tuple(range(values.ndim - factors.ndim)))
+    return (values.astype(jnp.float32) * aligned).astype(values.dtype)

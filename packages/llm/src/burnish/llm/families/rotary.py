@@ -1,5 +1,7 @@
 """Rotary position embedding, in the half-split layout of Hugging Face."""
 
+from dataclasses import dataclass
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -8,16 +10,23 @@ Angles = tuple[Float[Array, "b t 1 k"], Float[Array, "b t 1 k"]]
 """Cosine and sine of each position's angles."""
 
 
-def rotary_angles(positions: Int[Array, "b t"], head_dim: int, theta: float) -> Angles:
-    """Return cosine and sine of position * theta^(-2i/k), fp32, each frequency twice.
+@dataclass(frozen=True)
+class Rotary:
+    """Which angles a kind of layer turns queries and keys by; hashable."""
 
-    The frequencies are rounded as in transformers: exponent, power and quotient each to fp32. A single
-    rounding of the exact value gives other angles, by up to 1e-3 at position 30,000.
-    """
-    exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-    frequencies = np.float32(1.0) / (theta ** exponents.astype(np.float64)).astype(np.float32)
-    angles = positions[:, :, None, None].astype(jnp.float32) * np.tile(frequencies, 2)[None, None, None]
-    return jnp.cos(angles), jnp.sin(angles)
+    frequencies: tuple[float, ...]
+    """Angle per position of each pair of dims, exactly representable in fp32."""
+
+    scale: float = 1.0
+    """What cosine and sine are multiplied by."""
+
+
+def rotary_angles(positions: Int[Array, "b t"], rotary: Rotary) -> Angles:
+    """Return cosine and sine of position * frequency, fp32, each frequency twice."""
+    frequencies = np.tile(np.asarray(rotary.frequencies, np.float32), 2)
+    angles = positions[:, :, None, None].astype(jnp.float32) * frequencies[None, None, None]
+    cosine, sine = jnp.cos(angles), jnp.sin(angles)
+    return (cosine, sine) if rotary.scale == 1.0 else (cosine * rotary.scale, sine * rotary.scale)
 
 
 def rotate(
