@@ -1,0 +1,210 @@
+"""Every family against transformers, and every feature of each against itself without it."""
+
+import importlib.util
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from burnish.llm.families.frequencies import rotary_of
+from burnish.llm.families.hf_config import HFConfig
+from burnish.llm.families.parameters import nest
+from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.logprobs import linear_logprobs
+from burnish.llm.pretrained import find_family
+from burnish.llm.weights import (
+    from_huggingface,
+    huggingface_shape,
+    load_huggingface,
+    tensor_names,
+    to_huggingface,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = json.loads((GOLDEN / "families.json").read_text())["cases"]
+LENGTH = 17
+"""More than the windows and the trained length of the scaled rotary embeddings."""
+
+
+def build(config):
+    return find_family(config, GOLDEN).build(FamilyContext(hf_config=config))
+
+
+def at(tree, path):
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def leaves_of(model):
+    """Each leaf's path and name, and the shape of one of its tensors."""
+    for path, name in model.parameter_names.items():
+        shape = at(model.abstract("float32"), path).shape
+        yield path, name, shape, shape[1:] if name.is_stacked else shape
+
+
+def golden_params(model):
+    """Parameters that are a function of their names."""
+    leaves = {}
+    for path, name, shape, one in leaves_of(model):
+        tensors = [
+            golden_weights(tensor, huggingface_shape(name, one), model)
+            for tensor in tensor_names(name, shape)
+        ]
+        made = [from_huggingface(tensor, name, one) for tensor in tensors]
+        leaves[path] = np.stack(made) if name.is_stacked else made[0]
+    return nest(leaves)
+
+
+def golden_weights(name, shape, model):
+    values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    center = (1 - model.shape.norm.offset) * name.endswith("norm.weight")
+    return (0.3 * values + center).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def golden(request):
+    """Model, parameters, tokens and logits that transformers has given."""
+    with np.load(GOLDEN / "families.npz") as arrays:
+        config = json.loads(str(arrays[f"{request.param} config"]))
+        tokens, logits = arrays["tokens"], arrays[f"{request.param} logits"]
+    model = build(config)
+    return model, golden_params(model), tokens, logits
+
+
+def test_logits_are_the_recorded_ones(golden, logits_of, assert_same_logits):
+    model, params, tokens, expected = golden
+    assert_same_logits(logits_of(model, params, tokens), expected)
+
+
+def without_windows(shape):
+    return replace(shape, kinds=tuple(replace(k, spec=replace(k.spec, window=None)) for k in shape.kinds))
+
+
+def without_score_caps(shape):
+    return replace(shape, kinds=tuple(replace(k, spec=replace(k.spec, softcap=None)) for k in shape.kinds))
+
+
+def with_scores_of_head_dim(shape):
+    scale = shape.head_dim**-0.5
+    return replace(shape, kinds=tuple(replace(k, spec=replace(k.spec, scale=scale)) for k in shape.kinds))
+
+
+def with_plain_rotation(shape):
+    plain = rotary_of(HFConfig({}, ""), theta=100.0, head_dim=shape.head_dim, max_positions=64)
+    return replace(shape, kinds=tuple(replace(kind, rotary=plain) for kind in shape.kinds))
+
+
+def with_another_base(shape):
+    other = rotary_of(HFConfig({}, ""), theta=101.0, head_dim=shape.head_dim, max_positions=64)
+    return replace(shape, kinds=tuple(replace(kind, rotary=other) for kind in shape.kinds))
+
+
+def with_kinds_the_other_way_round(shape):
+    return replace(shape, kind_of_layers=tuple(len(shape.kinds) - 1 - kind for kind in shape.kind_of_layers))
+
+
+def with_another_activation(shape):
+    return replace(shape, activation="silu" if shape.activation == "gelu_tanh" else "gelu_tanh")
+
+
+FEATURES = [
+    without_windows,
+    without_score_caps,
+    with_scores_of_head_dim,
+    with_plain_rotation,
+    with_another_base,
+    with_kinds_the_other_way_round,
+    with_another_activation,
+    lambda shape: replace(shape, logit_softcap=None),
+    lambda shape: replace(shape, embedding_scale=None),
+    lambda shape: replace(shape, norm=replace(shape.norm, offset=0.0)),
+    lambda shape: replace(shape, norm=replace(shape.norm, eps=1.1 * shape.norm.eps)),
+]
+"""Each takes one feature away; a model that has not got it stays as it is."""
+
+
+def test_twin_without_any_one_feature_logits_are_others(golden, logits_of, assert_same_logits):
+    model, params, tokens, expected = golden
+    broken = {replace(model, shape=change(model.shape)) for change in FEATURES} - {model}
+    assert len(broken) >= 3
+    for other in broken:
+        with pytest.raises(AssertionError):
+            assert_same_logits(logits_of(other, params, tokens), expected)
+
+
+def test_twin_with_any_one_leaf_changed_logits_are_others(golden, logits_of, assert_same_logits):
+    model, params, tokens, expected = golden
+    generator = np.random.default_rng(0)
+    for path, *_ in leaves_of(model):
+        flat = {other: at(params, other) for other, *_ in leaves_of(model)}
+        flat[path] = flat[path] * generator.uniform(0.9, 1.1, flat[path].shape).astype(np.float32)
+        with pytest.raises(AssertionError):
+            assert_same_logits(logits_of(model, nest(flat), tokens), expected)
+
+
+def test_decoding_with_a_cache_gives_the_logits_of_the_full_forward(golden, assert_same_logits):
+    model, params, tokens, expected = golden
+    step, cache, found = jax.jit(model.forward), model.init_cache(len(tokens), LENGTH, jnp.float32), []
+    ids = jnp.asarray(tokens, jnp.int32)
+    for start, end in ((0, 7), *((index, index + 1) for index in range(7, LENGTH))):
+        positions = jnp.tile(jnp.arange(start, end), (len(tokens), 1))
+        hidden, cache = step(params, ids[:, start:end], positions, jnp.ones_like(positions), cache)
+        found.append(model.head(params).logits(hidden))
+    assert_same_logits(np.concatenate(found, axis=1), expected)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def live(request, tmp_path_factory):
+    """Directory, tokens, and logits and gradients of a random checkpoint that transformers made."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed; golden files stand in")
+    import torch
+    import transformers
+
+    kind, options = CASES[request.param]
+    common = json.loads((GOLDEN / "families.json").read_text())["common"]
+    config = getattr(transformers, f"{kind}Config")(**common | options)
+    config._attn_implementation = "eager"
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(float(name.endswith("norm.weight") and "Gemma" not in kind), 0.3)
+    directory = tmp_path_factory.mktemp("model")
+    model.save_pretrained(directory)
+    tokens = np.random.default_rng(1).integers(0, 61, (3, LENGTH))
+    logits = model(torch.from_numpy(tokens)).logits
+    torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1), torch.from_numpy(tokens)[:, 1:].flatten()
+    ).backward()
+    gradients = {name: parameter.grad.numpy() for name, parameter in model.named_parameters()}
+    return directory, tokens, logits.detach().numpy(), gradients
+
+
+def test_logits_and_gradients_are_those_of_transformers(live, assert_same_logits):
+    directory, tokens, expected, gradients = live
+    model = build(json.loads((directory / "config.json").read_text()))
+    ids = jnp.asarray(tokens, jnp.int32)
+    positions = jnp.tile(jnp.arange(LENGTH), (len(tokens), 1))
+
+    def loss(params):
+        hidden, head = model.forward(params, ids, positions, jnp.ones_like(ids)).hidden, model.head(params)
+        return -jnp.mean(linear_logprobs(hidden[:, :-1], head, ids[:, 1:]).logprob), head.logits(hidden)
+
+    found, logits = jax.jit(jax.grad(loss, has_aux=True))(load_huggingface(directory, model))
+    assert_same_logits(np.asarray(logits), expected)
+    named = {}
+    for path, name, shape, _ in leaves_of(model):
+        leaf = np.asarray(at(found, path))
+        layers = leaf if name.is_stacked else leaf[None]
+        for tensor, layer in zip(tensor_names(name, shape), layers, strict=True):
+            named[tensor] = to_huggingface(layer, name)
+    assert set(named) == set(gradients)
+    for name, gradient in gradients.items():
+        assert np.linalg.norm(named[name] - gradient) <= 1e-4 * np.linalg.norm(gradient), name
