@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from burnish.platform import cli
 from burnish.platform.testing import named
 
 OPTION = re.compile(r"[+~]?(?P<key>[^=]+)")
@@ -11,6 +12,19 @@ OPTION = re.compile(r"[+~]?(?P<key>[^=]+)")
 CASES = [
     ("", "stage=sft+", r"write (stage=)a or stage=a\+b$", "{0}sft"),
     ("", "stage=sft+", r"write stage=a or (stage=)a(\+)b$", "{0}sft{1}rl"),
+    ("", "sft", r"write (stage=sft)$", "{0}"),
+    ("", "sft+rl", r"write (stage=sft\+rl)$", "{0}"),
+    ("stage=sft", "bytes", r"write (tokenizer=bytes)$", "{0}"),
+    ("stage=sft", "run.seed", r"write (run\.seed=)\.\.\.$", "{0}1"),
+    ("stage=sft", "steps", r"write (\S+=)\.\.\.$", "{0}1"),
+    ("stage=sft", "nonsense", r"write key(=)value$", "run.seed{0}1"),
+    ("", "stage = sft", r"write (stage=)value without spaces;", "{0}sft"),
+    (
+        "stage=eval data=jsonl data.path=good.jsonl",
+        "",
+        r"nothing to evaluate: .* set (data\.test_path)$",
+        "{0}=good.jsonl",
+    ),
     ("", "stage=stf", r"did you mean '(\w+)'", "stage={0}"),
     ("", "+experiment=cntrl", r"did you mean '(\w+)'", "+experiment={0}"),
     ("stage=sft", "stages.sft.stpes=3", r"did you mean '(\w+)'", "stages.sft.{0}=3"),
@@ -219,6 +233,36 @@ def test_what_a_message_says_works(command, refused, kept, wrong, pattern, typed
     line = refused(*kept, *wrong.split(), "--dry-run")
     status, _, err = command(*amended(kept, asked_for(line, pattern, typed)), "--dry-run")
     assert status == 0, (line, err)
+
+
+@pytest.mark.usefixtures("files")
+def test_data_without_problems_says_which_option_names_their_file(command):
+    words = ["stage=sft", "data=jsonl", "data.path=good.jsonl", "--dry-run"]
+    status, _, err = command(*words)
+    assert status == 0
+    option = named(err, r"no evaluation: data 'jsonl' has no split 'test'; .*: set (\S+)")
+    status, _, err = command(*words, f"{option}=good.jsonl")
+    assert (status, "no evaluation" in err) == (0, False)
+
+
+@pytest.mark.usefixtures("files")
+def test_a_component_that_has_the_option_is_chosen(command, refused):
+    words = ["stage=sft", "data.path=good.jsonl", "--dry-run"]
+    word = named(refused(*words), r"choose (\S+) to set it;")
+    status, _, err = command(*words, word)
+    assert status == 0, err
+
+
+@pytest.mark.parametrize("word", ["stages.sft", "advantage", "data"])
+def test_the_help_says_what_there_is_to_set(command, refused, word):
+    assert command(*named(refused(word), r"train (--help \S+) says what").split())[0] == 0
+
+
+def test_an_option_is_explained_where_a_message_sends_for_it(command, capsys):
+    assert cli.exit_status("burnish", cli._burnish, ["describe", "data.path"]) == 2
+    sent = named(capsys.readouterr().err, r"train (--help \S+) explains an option$")
+    status, out, _ = command(*sent.split())
+    assert (status, out.splitlines()[0]) == (0, "data.path=(required)  a text")
 
 
 def test_an_objective_of_another_stage_is_chosen_anew(command, one_stage):

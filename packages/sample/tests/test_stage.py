@@ -64,7 +64,7 @@ def test_eval_of_problems_that_no_reward_can_score_is_refused_with_the_reason(tm
 
 def test_eval_of_a_split_that_is_none_is_refused_before_anything_is_written(tmp_path):
     for is_dry_run in (True, False):
-        with pytest.raises(ConfigError, match=r"^evaluation\.split=nope is no split of the data"):
+        with pytest.raises(ConfigError, match=r"^evaluation\.split=nope: nothing to evaluate: data"):
             run(
                 ["stage=eval", *SMALL, "evaluation.split=nope", f"run.output_dir={tmp_path}"],
                 dry_run=is_dry_run,
