@@ -11,6 +11,7 @@ import pytest
 
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.limits import SKIPPED
+from burnish.llm.work import forward_flops
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import LimitExceeded
 from burnish.rl.config.advantage import LeaveOneOut
@@ -21,6 +22,7 @@ from burnish.rl.mismatch_limit import FLOAT32_LIMIT
 from burnish.rl.objectives.mismatch import ABSOLUTE
 from burnish.sample.rewards.protocol import RewardResult
 from burnish.sample.testing import Around, InterferingEngine
+from burnish.sample.workbench import Workbench
 
 PARTS = ("trained", "filtered", "stale", "failed", "in_flight")
 
@@ -220,6 +222,18 @@ def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
     assert [part for part, _ in shares] == ["rollout", "update", "evaluation"]
     assert 99 <= sum(int(percent) for _, percent in shares) <= 101
     assert not run.root.path.exists()
+
+
+def test_a_rollouts_work_is_that_of_each_token_over_what_stands_before_it(run, shared, records):
+    long = {**shared, "data": records("ab" * 100, "c" * 300)}
+    stage = OPTIONS.build(run, **long)
+    model, num_new = Workbench.of(run, Artifacts(), long).received.bundle.model, OPTIONS.max_new_tokens
+    mean = (200 + 300) / 2
+    prompt = sum(forward_flops(model, 1, place + 0.5) for place in range(250))
+    completion = sum(forward_flops(model, 1, mean + place + 0.5) for place in range(num_new))
+    expected = OPTIONS.prompts_per_step * (prompt + OPTIONS.samples_per_prompt * completion)
+    told = re.match(r"rollout (\S+) \+", stage.plan()["FLOPs per step (estimate)"])[1]
+    assert told == f"{expected:.2g}"
 
 
 def test_prompts_that_are_too_long_are_left_out_and_said(run, shared, capsys):

@@ -47,7 +47,8 @@ def build_evaluation(
     """Return the evaluation over the first `num_problems` of the split.
 
     Data that does not offer the split gives an evaluation without problems, which is never due. Raises
-    `ConfigError` when the split is empty or no reward is named, `DataError` when every prompt is too long.
+    `ConfigError` when the split is empty or no reward is named, `DataError` when every prompt is empty or too
+    long.
     """
     if not rewards:
         raise ConfigError(
@@ -75,15 +76,16 @@ def _first_records(
     source: DataSource, num_problems: int, context: EvaluationContext, split: str
 ) -> list[Record]:
     if not len(source):
-        others = [other for other in context.data.splits() if other != split]
-        raise ConfigError(f"evaluation.split={split} has no records; choose one of {', '.join(others)}")
+        others = ", ".join(other for other in context.data.splits() if other != split)
+        choose = f", or choose one of {others}" if others else ""
+        raise ConfigError(f"evaluation.split={split} has no records; add some{choose}")
     return [source[index] for index in range(min(num_problems, len(source)))]
 
 
 def _problems_that_fit(
     records: Sequence[Record], context: EvaluationContext, max_prompt_tokens: int, max_new_tokens: int
 ) -> list[Problem]:
-    """Return the problems that are short enough, and say how many are not; DataError where none is."""
+    """Return the problems with a prompt that fits, and say how many do not; DataError where none does."""
     limit = token_limit(
         "evaluation.max_prompt_tokens",
         max_prompt_tokens,
@@ -95,14 +97,11 @@ def _problems_that_fit(
         Problem(record, render_prompt(context.tokenizer, record)) for record in followed("tokenize", records)
     ]
     lengths = [len(problem.prompt_tokens) for problem in problems]
-    kept = [problem for problem, length in zip(problems, lengths, strict=True) if length <= limit.tokens]
+    kept = [problem for problem, length in zip(problems, lengths, strict=True) if limit.admits(length)]
     if not kept:
-        raise DataError(
-            f"evaluation: no prompt has {limit.bound} or fewer (the shortest has {min(lengths)}); "
-            f"{limit.remedy}"
-        )
-    if len(kept) < len(problems):
-        context.say(limit.left_out(len(problems) - len(kept), len(problems), "evaluation prompts"))
+        raise DataError(f"evaluation: {limit.none_left(lengths)}")
+    if line := limit.left_out(lengths, "evaluation prompts"):
+        context.say(line)
     return kept
 
 
