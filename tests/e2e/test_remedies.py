@@ -1,12 +1,16 @@
 """What a message tells the user to do, done: it is read out of the message, and what it names has to work."""
 
+import json
 import re
+import shutil
 
 import pytest
 
 from burnish.platform.testing import named
 
 OPTION = re.compile(r"[+~]?(?P<key>[^=]+)")
+
+NO_ANSWER = "stage=rl data=jsonl data.path=other.jsonl data.prompt_field=question"
 
 CASES = [
     ("", "stage=sft+", r"write (stage=)a or stage=a\+b$", "{0}sft"),
@@ -150,6 +154,10 @@ CASES = [
         r"answer_pattern=\S+ needs .* as in '#### (\S+)'$",
         "stages.rl.rewards.exact_match.answer_pattern='{0}'",
     ),
+    (NO_ANSWER, "", r"name the right one by (\S+=)COLUMN or", "{0}completion"),
+    (NO_ANSWER, "", r"COLUMN or (\S+answer_key=)COLUMN, or", "{0}completion"),
+    (NO_ANSWER, "", r"or choose another reward: (\S+)$", "{0}"),
+    (f"{NO_ANSWER} stages.rl.rewards.f=format", "", r"or leave it out: (\S+)$", "{0}"),
     ("stage=sft model=pretrained", "", r"set (model\.name_or_path=)\.\.\.$", "{0}model"),
     (
         "stage=sft model=pretrained",
@@ -218,6 +226,26 @@ def test_what_a_message_says_works(command, refused, kept, wrong, pattern, typed
     kept = kept if "data=jsonl" in kept else amended(FEW, kept)
     line = refused(*kept, *wrong.split(), "--dry-run")
     status, _, err = command(*amended(kept, asked_for(line, pattern, typed)), "--dry-run")
+    assert status == 0, (line, err)
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("chosen", ["tokenizer=auto", "tokenizer=bytes"])
+@pytest.mark.parametrize("key", ["messages", "prompt"])
+def test_a_conversation_is_learned_with_a_model_that_has_a_template(
+    command, refused, tmp_path, model, chosen, key
+):
+    asked, answer = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}
+    record = {"messages": [asked, answer]} if key == "messages" else {"prompt": [asked], "completion": "yes"}
+    (tmp_path / "chat.jsonl").write_text(json.dumps(record) + "\n")
+    shutil.copytree(model, tmp_path / "chatty")
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    (tmp_path / "chatty/chat_template.jinja").write_text(template)
+    (tmp_path / "chatty/manifest.json").unlink()  # as of a model from elsewhere
+    words = ["stage=sft", "data=jsonl", "data.path=chat.jsonl"]
+    line = refused(*words, chosen, "--dry-run")
+    remedy = asked_for(line, r"take a model .*: (model=pretrained \S+)=DIRECTORY (\S+)$", "{0}=chatty {1}")
+    status, _, err = command(*words, *remedy, "--dry-run")
     assert status == 0, (line, err)
 
 

@@ -25,7 +25,9 @@ from burnish.rl.prompts import Prompts, prompts_that_fit
 from burnish.rl.rollouts.protocol import Rollout, RolloutContext
 from burnish.rl.scoring import Scoring
 from burnish.sample.evaluation_work import evaluation_flops
+from burnish.sample.rewards.failures import FirstFailures
 from burnish.sample.rewards.protocol import RewardContext, build_rewards
+from burnish.sample.rewards.required_columns import require_columns
 from burnish.sample.workbench import Workbench
 
 
@@ -126,6 +128,7 @@ class RLStage:
             reserved_by=f"{where}.max_new_tokens",
         )
         prompts = prompts_that_fit(bench.records(config.split), bundle.tokenizer, limit, where)
+        require_columns(config.rewards, prompts, bench.data, f"{where}.rewards")
         if prompts.left_out:
             self.stage_run.say(prompts.left_out)
         return prompts
@@ -202,6 +205,7 @@ class RLStage:
             rewards=build_rewards(config.rewards, context),
             reward_weights=config.reward_weights,
             timeout_seconds=config.reward_timeout_seconds,
+            failures=FirstFailures(run.say, "reward/failed"),
         )
 
     def _filtering(self, bench: Workbench) -> Filtering:

@@ -1,6 +1,6 @@
 """Greedy evaluation: the same problems each time, completed without chance, scored and written down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from burnish.llm.token_limit import token_limit
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.activity import busy, followed
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
-from burnish.platform.configuration.registry import maker_of
 from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import DataContext, DataSource, Record, build_data
 from burnish.platform.errors import ConfigError, DataError
@@ -18,7 +17,9 @@ from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine, complete
 from burnish.sample.evaluation import EvaluationContext, SampleWriter
 from burnish.sample.request import Completion, Request
+from burnish.sample.rewards.failures import FirstFailures, why_unrewarded
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent, build_rewards
+from burnish.sample.rewards.required_columns import require_columns
 from burnish.sample.rewards.score import Scored, score
 
 SHOWN = ("prompt", "completion", "answer", "reward")
@@ -60,6 +61,7 @@ def build_evaluation(
         fingerprint = source.fingerprint
         records = _first_records(source, num_problems, context, split)
         problems = _problems_that_fit(records, context, max_prompt_tokens, max_new_tokens)
+        require_columns(rewards, records, context.data, "evaluation.rewards")
     return GreedyEvaluator(
         problems,
         build_rewards(rewards, context.for_rewards) if problems else {},
@@ -69,6 +71,7 @@ def build_evaluation(
         max_new_tokens=max_new_tokens,
         reward_timeout_seconds=reward_timeout_seconds,
         fingerprint=fingerprint,
+        say=context.say,
     )
 
 
@@ -118,7 +121,8 @@ class GreedyEvaluator:
         every_steps: int,
         max_new_tokens: int,
         reward_timeout_seconds: float,
-        fingerprint: str = "",
+        fingerprint: str,
+        say: Callable[[str], None],
     ) -> None:
         """Hold the problems, of data with this fingerprint; nothing is computed before the first call."""
         self._problems = problems
@@ -129,6 +133,7 @@ class GreedyEvaluator:
         self._max_new_tokens = max_new_tokens
         self._reward_timeout_seconds = reward_timeout_seconds
         self._fingerprint = fingerprint
+        self._failures = FirstFailures(say, "eval/failed")
 
     @property
     def num_problems(self) -> int:
@@ -165,6 +170,7 @@ class GreedyEvaluator:
         tracker += self._statistics(scored, completions)
         if step == 0:
             self._require_scores(scored)
+        self._failures.tell(scored, self._rewards)
         with tracker.scope("perf/evaluation"):
             tracker += engine.stats()
         return tracker
@@ -202,15 +208,12 @@ class GreedyEvaluator:
 
     def _require_scores(self, scored: Scored) -> None:
         """Raise ConfigError where not one problem has a score: no later evaluation would have any."""
-        if any(sample.reward is not None for sample in scored.samples):
+        reason = why_unrewarded(scored, self._rewards)
+        if reason is None:
             return
-        reasons = [
-            f"{name}{maker_of(self._rewards[name])}: {reason} ({count}x)"
-            for (name, reason), count in scored.failures.most_common(3)
-        ]
         raise ConfigError(
-            f"evaluation.rewards: none of {self.num_problems} problems has a score: {'; '.join(reasons)}; "
-            "choose rewards that read what the data has, or name its columns"
+            f"evaluation.rewards: none of {self.num_problems} problems has a score: {reason}; "
+            "mend the reward, choose rewards that read what the data has, or name its columns"
         )
 
     def _statistics(self, scored: Scored, completions: Sequence[Completion]) -> StatsTracker:

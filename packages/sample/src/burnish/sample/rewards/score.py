@@ -15,7 +15,7 @@ from burnish.sample.rewards.by_columns import with_all_columns
 from burnish.sample.rewards.overdue import in_daemon_thread, told_when_overdue
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed, is_async
 from burnish.sample.rewards.results import UNREADABLE, read_results
-from burnish.sample.rewards.source_place import place_of
+from burnish.sample.rewards.source_place import place_of, raised_by
 
 _GRACE = 1.5
 """Times the timeout after which an asynchronous reward that does not yield to it is overdue."""
@@ -146,7 +146,7 @@ def _run_sync(reward: Reward, samples: Sequence[Sample]) -> list[RewardResult]:
         raise
     except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
         if len(samples) == 1:
-            return [_raised(error)]
+            return [failed(raised_by(error))]
         return [result for sample in samples for result in _run_sync(reward, [sample])]
 
 
@@ -162,14 +162,10 @@ def _run_async(reward: AsyncReward, samples: Sequence[Sample], timeout_seconds: 
         except BurnishError:
             raise
         except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
-            return _raised(error)
+            return failed(raised_by(error))
 
     async def score_all() -> list[RewardResult]:
         return await asyncio.gather(*(score_one(sample) for sample in samples))
 
     # In a thread: the caller may have an event loop of its own, as a notebook does.
     return in_daemon_thread(lambda: asyncio.run(score_all()))
-
-
-def _raised(error: Exception) -> RewardResult:
-    return failed(f"{type(error).__name__}: {error}")
