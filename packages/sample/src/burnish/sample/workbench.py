@@ -60,6 +60,11 @@ class Workbench:
             received=received, data=shared["data"], engine=shared["engine"], evaluation=shared["evaluation"]
         )
 
+    @property
+    def positions(self) -> int | None:
+        """The tokens that the model has positions for, None where its config does not say."""
+        return positions_of(self.received.bundle.model)
+
     @staticmethod
     def check(
         config: Any, context: CheckContext, *, num_rows: int, split: str, data: DataComponent | None = None
@@ -107,7 +112,7 @@ class Workbench:
         context = EvaluationContext(
             data=self.data,
             tokenizer=self.received.bundle.tokenizer,
-            positions=positions_of(self.received.bundle.model),
+            positions=self.positions,
             say=run.say,
             writer=run.samples("eval"),
             jax=run.jax,
