@@ -8,7 +8,6 @@ import pytest
 
 from burnish.platform.runs.sweeps.records import read_records
 
-SWEEP = ("-m", "stage=tally", "~sink@logging.sinks.console", "~sink@logging.sinks.tensorboard", "run.name=x")
 WORTH = ("run.sweep_metric=eval/accuracy",)
 
 SWEEPER = """
@@ -54,7 +53,7 @@ def climbing(distribution, tally):
     distribution("climbing", {}, {"hydra_plugins/climbing.py": SWEEPER})
     importlib.import_module("hydra_plugins.climbing").install()
     words = ("hydra/sweeper=climbing", "stages.tally.steps=int(interval(1,4))")
-    yield lambda *more: tally(*SWEEP, *words, *more)
+    yield lambda *more: tally(*tally.sweep, *words, *more)
     del sys.modules["hydra_plugins.climbing"]
 
 
