@@ -12,6 +12,7 @@ from rich.console import Console
 
 from burnish.platform.configuration.composition import checked, typed_overrides
 from burnish.platform.configuration.config import Config
+from burnish.platform.configuration.culprit import note_maker
 from burnish.platform.errors import BurnishError, Interrupted
 from burnish.platform.runs.opening import locate
 from burnish.platform.runs.sweeps.records import JobRecord, read_records, write_record
@@ -120,6 +121,7 @@ class Job:
                 raise Stopped from error
             return
         if not is_known:
+            note_maker(error)
             traceback.print_exception(error)
         Console(stderr=True, soft_wrap=True).print(
             f"job {record.job} failed: {reason}", markup=False, highlight=False

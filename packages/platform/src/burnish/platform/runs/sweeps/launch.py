@@ -61,6 +61,8 @@ def _locked(directory: Path) -> Generator[None]:
     try:
         lock.acquire()
     except RunError as error:
+        if not isinstance(error.__cause__, BlockingIOError):
+            raise
         raise RunError(
             f"hydra.sweep.dir: another sweep is at work in '{directory}'; wait for it, or set another "
             "run.name or hydra.sweep.dir"
@@ -72,21 +74,33 @@ def _locked(directory: Path) -> Generator[None]:
 
 
 def _run(plan: Plan, first: Config) -> None:
-    directory = plan.job.directory
     is_max = direct(plan.settings, first.run)
-    forget_records(directory)
+    forget_records(plan.job.directory)
     ended: BaseException | None = None
     try:
         with nullcontext() if plan.job.is_local else _workers_first():
             _sweep_by_hydra(plan)
     except (Exception, Stopped, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again below the table
-        ended = error
+        ended = error.__cause__ if isinstance(error, Stopped) else error
+    try:
+        records = _told(plan, first.run.sweep_metric, is_max=is_max)
+    except Exception as error:  # the first error is the one to be told
+        if ended is None:
+            raise
+        ended.add_note(f"there is no table of the jobs: {error}")
+        records = []
+    _raise(plan, records, ended)
+
+
+def _told(plan: Plan, metric: str | None, *, is_max: bool) -> list[JobRecord]:
+    """Print what the jobs have come to and return it."""
+    directory = plan.job.directory
     records = read_records(directory)
     for record in records:
         remove_empty(Path(record.output_dir), directory)
     num_jobs = len(plan.jobs) if plan.knows_jobs else len(records)
-    print_table(records, directory, num_jobs=num_jobs, metric=first.run.sweep_metric, is_max=is_max)
-    _raise(plan, records, ended)
+    print_table(records, directory, num_jobs=num_jobs, metric=metric, is_max=is_max)
+    return records
 
 
 def _sweep_by_hydra(plan: Plan) -> None:
@@ -128,17 +142,18 @@ def _raise(plan: Plan, records: Sequence[JobRecord], ended: BaseException | None
     """Raise what the sweep ends with, if it is not done."""
     stopped = [record for record in records if record.phase == "interrupted"]
     failed = [record for record in records if record.phase == "failed"]
-    again = f"; go on with: {plan.resume_command}" if plan.resume_command else ""
+    again = [f"go on with: {plan.resume_command}"] if plan.resume_command else []
     if isinstance(ended, KeyboardInterrupt):
         raise ended
     if stopped:
-        signal_number = stopped[0].exit_status - 128
-        raise Interrupted(f"stopped by a signal in job {stopped[0].job}{again}", signal_number) from ended
+        told = "; ".join([f"stopped by a signal in job {stopped[0].job}", *again])
+        raise Interrupted(told, stopped[0].exit_status - 128) from ended
     if failed:
         numbers = ", ".join(str(record.job) for record in failed)
         status = min(record.exit_status for record in failed)
-        told = f"{len(failed)} of {len(records)} jobs failed: {numbers}; the table says why"
-        raise SweepError(f"{told}{again.replace('; go', '; once that is mended, go')}", status) from ended
+        told = [f"{len(failed)} of {len(records)} jobs failed: {numbers}", "the table says why"]
+        mended = [f"once that is mended, {command}" for command in again]
+        raise SweepError("; ".join([*told, *mended]), status) from ended
     lost = ", ".join(str(record.job) for record in records if record.phase == "running")
     if lost and ended is not None and not isinstance(ended, BurnishError):
         told = " ".join(str(ended).split())
