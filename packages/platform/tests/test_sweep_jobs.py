@@ -189,6 +189,22 @@ def test_a_sweep_at_work_keeps_another_out(tally):
     assert tally(*tally.sweep, "stages.tally.steps=1,2")[0] == 0
 
 
+@pytest.mark.parametrize("theirs", ["jobs/1/weights", "jobs/notes.json", "jobs"])
+def test_what_others_keep_where_the_records_belong_is_not_removed(tally, theirs):
+    Path(theirs).parent.mkdir(parents=True, exist_ok=True)
+    Path(theirs).write_text("weeks of work", encoding="utf-8")
+    words = (*tally.sweep, "stages.tally.steps=1,2")
+    before = sorted(Path().rglob("*"))
+    for more in (("--dry-run",), ()):
+        status, out, err = tally(*words, "hydra.sweep.dir=.", *more)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "is of no sweep, and has the place of what one records; set another hydra.sweep.dir" in err
+        assert sorted(Path().rglob("*")) == before
+    assert tally(*words, "hydra.sweep.dir=there")[0] == 0
+    Path("there/jobs/.7.json.writing").write_text("{", encoding="utf-8")
+    assert tally(*words, "hydra.sweep.dir=there", "checkpoint.resume_from=latest")[0] == 0
+
+
 def test_a_file_system_without_locks_is_not_told_as_another_sweep(tally, monkeypatch):
     def unsupported(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

@@ -30,6 +30,7 @@ from burnish.platform.runs.opening import locate, refuse_start
 from burnish.platform.runs.sweeps.job import Job
 from burnish.platform.runs.sweeps.metric_name import require_possible
 from burnish.platform.runs.sweeps.place import placed_sweep
+from burnish.platform.runs.sweeps.records import refuse_foreign
 from burnish.platform.runs.sweeps.words import (
     every_job,
     first_values,
@@ -74,7 +75,12 @@ class Plan:
         return shlex.join(["train", *kept, *name, "checkpoint.resume_from=latest"])
 
     def check(self) -> list[Config]:
-        """Return the configs of all jobs; ConfigError, with the job and its words, for the first bad one."""
+        """Return the configs of all jobs; ConfigError, with the job and its words, for the first bad one.
+
+        Raises:
+            RunError: what the sweep would remove is somebody else's.
+        """
+        refuse_foreign(self.job.directory)
         configs: list[Config] = []
         writers: dict[Path, int] = {}
         for number, words in enumerate(self.jobs):

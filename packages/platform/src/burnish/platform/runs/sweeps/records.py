@@ -1,6 +1,7 @@
 """What each job of a sweep has come to: a file per job in the sweep's directory, whichever process ran it."""
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -8,11 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from burnish.platform import atomic
+from burnish.platform.errors import RunError
 from burnish.platform.runs.records import read_record
 
 DIRECTORY = "jobs"
 """Where the records are, in the directory of a sweep."""
 
+_NAME = re.compile(r"\d+\.json")
+_HALF = re.compile(r"\.\d+\.json\.writing")
 _FIELDS = {"job": int, "words": list, "run": str, "output_dir": str, "phase": str, "exit_status": int}
 
 
@@ -61,8 +65,29 @@ def read_records(sweep: Path) -> list[JobRecord]:
     Raises:
         RunError: a record is damaged.
     """
-    paths = sorted((sweep / DIRECTORY).glob("*.json"), key=lambda path: int(path.stem))
+    paths = [path for path in (sweep / DIRECTORY).glob("*.json") if _NAME.fullmatch(path.name)]
+    paths.sort(key=lambda path: int(path.stem))
     return [JobRecord(**read_record(path, _FIELDS, "delete it and run the sweep again")) for path in paths]
+
+
+def refuse_foreign(sweep: Path) -> None:
+    """Refuse a directory where files of somebody else have the place of the records, which a sweep removes.
+
+    Raises:
+        RunError: there are some.
+    """
+    place = sweep / DIRECTORY
+    if place.is_dir():
+        foreign = [
+            path for path in place.iterdir() if not (_NAME.fullmatch(path.name) or _HALF.fullmatch(path.name))
+        ]
+    else:
+        foreign = [place] if place.exists() else []
+    if foreign:
+        raise RunError(
+            f"hydra.sweep.dir: '{min(foreign)}' is of no sweep, and has the place of what one records; "
+            "set another hydra.sweep.dir"
+        )
 
 
 def forget_records(sweep: Path) -> None:
