@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import os
 import re
 import shlex
@@ -214,37 +213,6 @@ def test_a_file_system_without_locks_is_not_told_as_another_sweep(tally, monkeyp
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "run.output_dir: the file system of " in err
     assert "set run.output_dir to a file system with flock" in err
-
-
-SPOILING = """
-from dataclasses import dataclass
-from pathlib import Path
-from burnish.platform.errors import Interrupted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spoiling:
-    leaves: str
-
-    def build(self, run):
-        return self
-
-    def run(self, artifacts):
-        Path("runs/sweeps/x/jobs/9.json").write_text(self.leaves)
-        raise Interrupted("stopped by a signal, and saved", 15)
-"""
-NO_WORDS = {"job": 9, "words": [1], "run": "", "output_dir": "", "phase": "complete", "exit_status": 0}
-
-
-@pytest.mark.parametrize("leaves", ["{", json.dumps(NO_WORDS)])
-def test_what_ended_a_sweep_is_told_where_no_table_can_be(train, distribution, leaves):
-    distribution("spoiling", {"stage": {"spoiling": "spoiling:Spoiling"}}, {"spoiling.py": SPOILING})
-    words = ("-m", "stage=spoiling", "run.seed=0,1", "run.name=x")
-    status, _, err = train(*words, f"stages.spoiling.leaves='{leaves}'")
-    assert status == 143
-    last = err.splitlines()[-1]
-    assert last.startswith("train: stopped by a signal, and saved; ")
-    assert "; there is no table of the jobs: " in last
 
 
 def test_a_damaged_record_is_named(tally):

@@ -54,6 +54,27 @@ def test_records_hold_words_and_values(tally):
     assert recorded["overrides"] == records[1].words
 
 
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ((), []),
+        (("hydra.sweep.dir=deep/down", "hydra.sweep.subdir='a/${hydra:job.num}/b'"), []),
+        (("hydra.output_subdir=.hydra",), ["runs/sweeps/x/0", "runs/sweeps/x/1"]),
+        (("hydra.job.chdir=true",), ["runs/sweeps/x/0", "runs/sweeps/x/1"]),
+    ],
+)
+def test_records_and_table_name_what_is_there(tally, more, kept):
+    status, out, _ = tally(*tally.sweep, "stages.tally.steps=1,2", *more)
+    assert status == 0
+    sweep = Path(out.splitlines()[-1].removeprefix("sweep directory: "))
+    records = read_records(sweep)
+    directories = [str(Path(name).absolute()) for name in kept] or ["", ""]
+    assert [record.output_dir for record in records] == directories
+    assert [Path(row[0]).is_dir() for row in tally.table(out)[1:3]] == [True, True]
+    assert all(Path(record.run, "metrics.jsonl").is_file() for record in records)
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == [*"01"[: len(kept)], "jobs"]
+
+
 WALKS = """
 from burnish.platform.statistics.metric import Metric
 WALKS = tuple(Metric(name=f"walk/{name}") for name in ("value", "length", "of/<label>"))

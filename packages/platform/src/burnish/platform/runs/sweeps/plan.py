@@ -26,7 +26,7 @@ from burnish.platform.configuration.config import Config, RunConfig
 from burnish.platform.configuration.config_source import register
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.errors import BurnishError, ConfigError
-from burnish.platform.runs.opening import locate, refuse_start
+from burnish.platform.runs.opening import refuse_start
 from burnish.platform.runs.sweeps.job import Job
 from burnish.platform.runs.sweeps.metric_name import require_possible
 from burnish.platform.runs.sweeps.place import placed_sweep
@@ -127,8 +127,7 @@ class Plan:
         pipeline.check(config, on_devices=self.job.is_local)
         if not self.knows_jobs and (number or config.checkpoint.resume_from is not None):
             return
-        node = composed.hydra
-        run = Path(str(node.runtime.output_dir) if node.job.chdir else "") / locate(config)
+        run = self.job.run_of(config, composed)
         other = writers.setdefault(run, number)
         if other != number:
             raise ConfigError(

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,9 +34,10 @@ class JobRecord:
     """The directory of its run; empty until its config is known."""
 
     output_dir: str
-    """The directory that Hydra gave it."""
+    """The directory that Hydra gave it; empty when it is gone, since nothing was in it."""
 
-    phase: Literal["running", "complete", "failed", "interrupted"] = "running"
+    phase: Literal["running", "complete", "failed", "interrupted", "not reached"] = "running"
+    """How it stands; no file says `not reached`, which is what the table calls a job without one."""
 
     value: float | None = None
     """What `run.sweep_metric` names."""
@@ -95,9 +96,17 @@ def forget_records(sweep: Path) -> None:
     atomic.remove(sweep / DIRECTORY)
 
 
-def remove_empty(directory: Path, above: Path) -> None:
-    """Remove a directory that nothing was written to, and those around it, up to `above`."""
-    with suppress(OSError):
-        while directory != above and directory.is_relative_to(above):
-            directory.rmdir()
-            directory = directory.parent
+def without_empty(record: JobRecord, sweep: Path) -> JobRecord:
+    """Remove the directory that Hydra gave a job, and those around it, where nothing was written there.
+
+    The record no longer names it then.
+    """
+    directory = Path(record.output_dir)
+    with suppress(OSError):  # something is in it, or the disk takes nothing
+        if directory.is_relative_to(sweep) and directory != sweep and not any(directory.iterdir()):
+            record = replace(record, output_dir="")
+            write_record(sweep, record)
+            while directory != sweep:
+                directory.rmdir()
+                directory = directory.parent
+    return record
