@@ -77,18 +77,17 @@ def test_records_and_table_name_what_is_there(tally, more, kept):
 
 WALKS = """
 from burnish.platform.statistics.metric import Metric
-WALKS = tuple(Metric(name=f"walk/{name}") for name in ("value", "length", "of/<label>"))
+NAMES = ("walk/value", "walk/length", "walk/of/<label>", "score/<label>", "score/total")
+WALKS = tuple(Metric(name=name) for name in NAMES)
 """
 
 
 @pytest.mark.parametrize(
     ("metric", "said"),
     [
-        (
-            "walk/valuee",
-            "no metric is called so (did you mean 'walk/value'?); name one that `burnish describe",
-        ),
+        ("walk/valuee", "no metric is called so (did you mean 'walk/value'?); name one that `burnish des"),
         ("tally/walk/lengths", "no metric is called so (did you mean 'tally/walk/length'?); name one"),
+        ("score/totals", "no metric is called so (did you mean 'score/total'?); name one"),
         ("initial/walk/of", "no metric is called so (did you mean 'initial/walk/"),
         ("tally/time/step_seconds", "a summary has nothing that depends on the clock or the machine"),
     ],
@@ -105,7 +104,11 @@ def test_a_metric_that_cannot_be_is_refused_before_the_first(tally, distribution
 
 
 @pytest.mark.parametrize(
-    "metric", ["walk/value", "tally/walk/value", "initial/walk/of/mine", "their/own", "tally/their/own"]
+    "metric",
+    [
+        *("walk/value", "tally/walk/value", "initial/walk/of/mine", "score/mine", "their/own"),
+        *("tally/their/own", "tally/score/total", "score/tally"),
+    ],
 )
 def test_a_metric_that_may_be_is_checked_by_the_jobs(tally, distribution, metric):
     distribution("walks", {"metric": {"walks": "walks:WALKS"}}, {"walks.py": WALKS})
@@ -117,7 +120,7 @@ def test_a_metric_that_may_be_is_checked_by_the_jobs(tally, distribution, metric
 
 
 def test_a_metric_that_no_stage_has_is_one_line_and_the_runs_stay(tally):
-    status, out, err = tally(*tally.sweep, "stages.tally.steps=1,2", "run.sweep_metric=eval/accuracyy")
+    status, out, err = tally(*tally.sweep, "stages.tally.steps=1,2", "run.sweep_metric=eva/accuracy")
     assert status == 2
     assert "no stage has recorded it (did you mean 'eval/accuracy'?)" in err
     assert err.splitlines()[-1].startswith("train: 2 of 2 jobs failed: 0, 1; the table says why; once")
