@@ -58,7 +58,7 @@ def test_records_hold_words_and_values(tally):
     ("more", "kept"),
     [
         ((), []),
-        (("hydra.sweep.dir=deep/down", "hydra.sweep.subdir='a/${hydra:job.num}/b'"), []),
+        (("hydra.sweep.dir=deep/../down", "hydra.sweep.subdir='a/${hydra:job.num}/b'"), []),
         (("hydra.output_subdir=.hydra",), ["runs/sweeps/x/0", "runs/sweeps/x/1"]),
         (("hydra.job.chdir=true",), ["runs/sweeps/x/0", "runs/sweeps/x/1"]),
     ],

@@ -1,6 +1,7 @@
 """What each job of a sweep has come to: a file per job in the sweep's directory, whichever process ran it."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -101,12 +102,12 @@ def without_empty(record: JobRecord, sweep: Path) -> JobRecord:
 
     The record no longer names it then.
     """
-    directory = Path(record.output_dir)
+    directory, top = Path(record.output_dir), Path(os.path.abspath(sweep))  # Hydra leaves no `..` in it
     with suppress(OSError):  # something is in it, or the disk takes nothing
-        if directory.is_relative_to(sweep) and directory != sweep and not any(directory.iterdir()):
+        if directory.is_relative_to(top) and directory != top and not any(directory.iterdir()):
             record = replace(record, output_dir="")
             write_record(sweep, record)
-            while directory != sweep:
+            while directory != top:
                 directory.rmdir()
                 directory = directory.parent
     return record
