@@ -13,6 +13,7 @@ WORTH = ("run.sweep_metric=eval/accuracy",)
 SWEEPER = """
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
 from hydra.plugins.sweeper import Sweeper
 
 
@@ -32,6 +33,8 @@ class Climbing(Sweeper):
         for job, steps in enumerate((1, 2, 3, 4)):
             words = [[*fixed, f"stages.tally.steps={steps}"]]
             (done,) = self.launcher.launch(words, initial_job_idx=job)
+            if done.status is JobStatus.FAILED:
+                raise ValueError("no trial is complete")
             if before is not None and (done.return_value - before) * better < 0:
                 return
             before = done.return_value

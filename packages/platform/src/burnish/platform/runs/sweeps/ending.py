@@ -25,7 +25,9 @@ def raise_unfinished(plan: Plan, records: Sequence[JobRecord], ended: BaseExcept
     failed = [record for record in records if record.phase == "failed"]
     lost = [record for record in records if record.phase == "running"]
     if failed or (lost and not isinstance(ended, BurnishError)):
-        raise _unfinished(failed, lost, len(records), ended, again) from ended
+        # A sweeper that decides by values gives up in words of its own where jobs have failed.
+        cause = None if failed and not plan.knows_jobs else ended
+        raise _unfinished(failed, lost, len(records), cause, again) from ended
     if ended is not None:
         raise ended
 
@@ -34,7 +36,7 @@ def _unfinished(
     failed: Sequence[JobRecord],
     lost: Sequence[JobRecord],
     num_jobs: int,
-    ended: BaseException | None,
+    cause: BaseException | None,
     again: Sequence[str],
 ) -> SweepError:
     """Return the error of jobs that are not done, which says what no job has said already."""
@@ -44,11 +46,12 @@ def _unfinished(
     if lost:
         said.append(f"jobs that did not end: {_numbers(lost)}")
         statuses.append(1)
-    cause = "" if ended is None else " ".join(str(ended).split())
-    if ended is not None and not any(cause in str(record.reason) for record in failed):
-        is_known = isinstance(ended, BurnishError)
-        said.append(cause if is_known else f"{type(ended).__name__}: {cause}")
-        statuses.append(ended.exit_status if is_known else 1)
+    if isinstance(cause, BurnishError):
+        said.append(str(cause))
+        statuses.append(cause.exit_status)
+    elif cause is not None:
+        said.append(f"{type(cause).__name__}: {' '.join(str(cause).split())}")
+        statuses.append(1)
     said += [f"once that is mended, {command}" if failed else command for command in again]
     return SweepError("; ".join(said), min(statuses))
 
