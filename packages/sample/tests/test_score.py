@@ -206,7 +206,7 @@ def test_numbers_of_any_kind_are_scores(three_samples, returned):
         ([1.0], "1 results for 3 samples"),
         (np.float64(1.0), "1 results for 3 samples"),
         ("abc", "a str for 3 samples"),
-        ((number for number in range(3)), "a generator for 3 samples"),
+        pytest.param((number for number in range(3)), "a generator for 3 samples", id="generator"),
         ({"a": 1, "b": 2, "c": 3}, "a dict for 3 samples"),
         (None, "a NoneType for 3 samples"),
         (["1", b"1", [1]], "'1', a str, for a sample"),
