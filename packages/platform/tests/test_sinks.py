@@ -112,7 +112,6 @@ def test_console_without_a_terminal_prints_the_first_row_the_last_and_evaluation
     assert "new" not in lines[1]
     assert "loss 0.5" in lines[1]
     assert "marks/s" in lines[1]
-    assert "to go" in lines[1]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.config import Config
 from burnish.platform.device.mesh import describe_devices
+from burnish.platform.lasting_console import LastingConsole
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.statistics.metric import shown_metrics
 from burnish.platform.statistics.rows import Row
@@ -39,7 +39,7 @@ def print_summary(
     sinks: Iterable[SinkComponent] = (),
 ) -> None:
     """Print the evaluations before and after every stage, why stages ended early, and what is where."""
-    console = Console(soft_wrap=True)
+    console = LastingConsole(soft_wrap=True)
     evaluated = [name for name in ("initial", *stages) if _columns(summary.get(name, {}))]
     if evaluated:
         console.print(_table(evaluated, summary))
@@ -53,7 +53,7 @@ def print_summary(
 
 def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
     """Print what each stage would do."""
-    console = Console(soft_wrap=True)
+    console = LastingConsole(soft_wrap=True)
     for name, plan in plans.items():
         table = Table("quantity", "value", title=f"stage {name}", title_justify="left")
         for key, value in plan.items():
