@@ -51,6 +51,17 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
+@pytest.fixture(autouse=True)
+def signals_as_in_a_terminal():
+    """What the tests start ignores no signal, though `nohup` and a shell's background jobs do."""
+    before = {
+        number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGHUP)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def ended(program, *numbers):
     """Run a program, send it signals once it says it is ready: (status, stdout, stderr)."""
     with subprocess.Popen(
@@ -58,7 +69,6 @@ def ended(program, *numbers):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -130,11 +140,7 @@ def test_of_signals_held_twice_the_outermost_holds_and_both_know():
         "    print(pending_signal())\n"
         "print(pending_signal())\n"
     )
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has the tests ignore it
-    try:
-        assert ended(program)[1].split() == ["1", "1", "None"]
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    assert ended(program)[1].split() == ["1", "1", "None"]
 
 
 def test_nobody_told_is_no_error(monkeypatch):

@@ -158,6 +158,7 @@ def test_console_on_a_terminal_draws_a_bar_per_stage_and_leaves_rows_alone(conso
     sink.close(END)
     drawn = output.getvalue()
     assert "━" in drawn
+    assert re.search(r"sft 1/2 .*━", drawn)
     screen = [line for line in _screen(drawn) if line]
     assert [line.split()[:2] for line in screen] == [
         ["sft", "0/2"],

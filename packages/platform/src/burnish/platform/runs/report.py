@@ -40,7 +40,7 @@ def print_summary(
 ) -> None:
     """Print the evaluations before and after every stage, why stages ended early, and what is where."""
     console = LastingConsole(soft_wrap=True)
-    evaluated = [name for name in ("initial", *stages) if _columns(summary.get(name, {}))]
+    evaluated = [name for name in _stages_told(stages, summary) if _columns(summary.get(name, {}))]
     if evaluated:
         console.print(_table(evaluated, summary))
     for name in stages:
@@ -83,8 +83,23 @@ def _table(names: Sequence[str], summary: Summary) -> Table:
     table = Table("", *titles, title=TITLE)
     for name in names:
         values = [_number(summary[name].get(column)) for column in columns]
-        table.add_row("before training" if name == "initial" else f"after {name}", *values)
+        table.add_row(_time(name, summary), *values)
     return table
+
+
+def _stages_told(stages: Sequence[str], summary: Summary) -> list[str]:
+    """Return `initial` and the stages; without it where the first one has no update, as it is the same."""
+    return list(stages) if _has_no_update(summary.get(stages[0], {})) else ["initial", *stages]
+
+
+def _time(name: str, summary: Summary) -> str:
+    if name == "initial":
+        return "before training"
+    return name if _has_no_update(summary[name]) else f"after {name}"
+
+
+def _has_no_update(values: Row) -> bool:
+    return values.get("step") == 0
 
 
 def _spoken(column: str) -> str:
