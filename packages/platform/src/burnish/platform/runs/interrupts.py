@@ -21,7 +21,8 @@ class Interrupts:
     makes it ignore SIGHUP, stays ignored.
     """
 
-    _outermost: ClassVar["Interrupts | None"] = None
+    outermost: ClassVar["Interrupts | None"] = None
+    """Whoever holds the signals of this process; None where nobody does."""
 
     def __init__(self) -> None:
         self._pending: int | None = None
@@ -36,10 +37,10 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is not threading.main_thread():
             return self
-        if Interrupts._outermost is not None:
-            self._holder = Interrupts._outermost
+        if Interrupts.outermost is not None:
+            self._holder = Interrupts.outermost
             return self
-        Interrupts._outermost, handler = self, Handler(self._act)
+        Interrupts.outermost, handler = self, Handler(self._act)
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, handler)  # type: ignore[assignment]  # typeshed unions a callable in
@@ -48,9 +49,9 @@ class Interrupts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if Interrupts._outermost is self:
+        if Interrupts.outermost is self:
             self._restore()
-            Interrupts._outermost = None
+            Interrupts.outermost = None
 
     def _act(self, number: int, note: str) -> None:  # noqa: ARG002 - what a handler takes
         if self._pending is None:
@@ -68,4 +69,4 @@ class Interrupts:
 
 def pending_signal() -> int | None:
     """Return the signal that waits in this process, None where there is none."""
-    return None if Interrupts._outermost is None else Interrupts._outermost.pending
+    return None if Interrupts.outermost is None else Interrupts.outermost.pending
