@@ -68,6 +68,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     ),
     "What a message says to do, done": (
         "tests/e2e/test_remedies.py",
+        "tests/e2e/test_remedies_of_words.py",
         "tests/e2e/test_legal_values.py",
         "packages/platform/tests/test_run_remedies.py",
         "packages/platform/tests/test_component_remedies.py",

@@ -7,7 +7,6 @@ from typing import Any
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
-from burnish.llm.token_limit import positions_of, token_limit
 from burnish.llm.work import update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.counted import counted
@@ -98,10 +97,9 @@ class SFTStage:
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
         source = bench.records(self.config.split)
-        where, most, bundle = f"stages.{self.stage_run.name}", self.config.max_length, bench.received.bundle
-        positions = positions_of(bundle.model)
-        demonstrations = encode(source, bundle.tokenizer, most, where, positions=positions)
-        if line := told(demonstrations, token_limit(f"{where}.max_length", most, positions)):
+        where, tokenizer = f"stages.{self.stage_run.name}", bench.received.bundle.tokenizer
+        demonstrations = encode(source, tokenizer, self.config.max_length, where, positions=bench.positions)
+        if line := told(demonstrations):
             self.stage_run.say(line)
         return demonstrations
 

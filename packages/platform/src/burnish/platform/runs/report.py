@@ -57,7 +57,7 @@ def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
     for name, plan in plans.items():
         table = Table("quantity", "value", title=f"stage {name}", title_justify="left")
         for key, value in plan.items():
-            table.add_row(key, f"{value:,}" if isinstance(value, int) else str(value))
+            table.add_row(key, str(value) if isinstance(value, str) else f"{value:,}")
         console.print(table)
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from burnish.platform.configuration.composition import checked, typed_overrides
 from burnish.platform.configuration.config import Config
+from burnish.platform.configuration.culprit import note_maker
 from burnish.platform.errors import BurnishError, Interrupted
 from burnish.platform.lasting_console import LastingConsole
 from burnish.platform.runs.interrupts import pending_signal
@@ -59,7 +60,7 @@ class Job:
         try:
             record = self._begun(record)
             config = self.config(composed)
-            record = replace(record, run=str(locate(config)))
+            record = replace(record, run=str(self.run_of(config, composed)))
             self._announce(record)
             value = _value_of_run(config, record)
         except Exception as error:
@@ -80,14 +81,24 @@ class Job:
                 run.name = f"{self.sweep}-{composed.hydra.job.num}"
         return checked(composed)
 
+    def run_of(self, config: Config, composed: DictConfig) -> Path:
+        """Return the directory of a job's run, seen from where the sweep was started."""
+        node = composed.hydra
+        return Path(str(node.runtime.output_dir) if node.job.chdir else "") / locate(config)
+
     def words(self, composed: DictConfig) -> list[str]:
         """Return the words of a job as the user would type them."""
         return [self.typed(word) for word in typed_overrides(composed)]
 
     def told(self, words: Collection[str]) -> str:
         """Return the words that differ between jobs."""
-        keys = {self.spelling.get(key, f"{key}=") for key in self.swept}
+        keys = self.typed_keys
         return " ".join(word for word in words if "".join(word.partition("=")[:2]) in keys)
+
+    @property
+    def typed_keys(self) -> set[str]:
+        """What the user has typed of the words with several values, up to the `=` and with it."""
+        return {self.spelling.get(key, f"{key}=") for key in self.swept}
 
     def typed(self, word: str) -> str:
         """Return a word of Hydra's as the user would type it."""
@@ -124,6 +135,7 @@ class Job:
                 raise Stopped from error
             return
         if not is_known:
+            note_maker(error)
             traceback.print_exception(error)
         LastingConsole(stderr=True, soft_wrap=True).print(
             f"job {record.job} failed: {reason}", markup=False, highlight=False
