@@ -45,6 +45,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "tests/e2e/test_moved_data.py",
     ),
     "Ends": (
+        "packages/platform/tests/test_signals.py",
+        "tests/e2e/test_signals_at_start.py",
         "packages/platform/tests/test_exits.py",
         "packages/platform/tests/test_rescue.py",
         "packages/platform/tests/test_early_end.py",

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from burnish.platform.configuration.arguments import Arguments, parse
@@ -62,7 +63,8 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
 def _say(command: str, message: str) -> None:
     """Print one line; what no terminal shows, such as half a character that was typed, is escaped."""
     line = " ".join(message.split()).encode(errors="backslashreplace").decode()
-    sys.stderr.write(f"{command}: {''.join(_shown(letter) for letter in line)}\n")
+    with suppress(OSError):  # nobody reads it any more
+        sys.stderr.write(f"{command}: {''.join(_shown(letter) for letter in line)}\n")
 
 
 def _shown(letter: str) -> str:

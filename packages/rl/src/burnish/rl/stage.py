@@ -10,6 +10,7 @@ from burnish.llm.token_limit import token_limit
 from burnish.llm.work import forward_flops, update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import built
+from burnish.platform.counted import counted
 from burnish.platform.runs.stage_run import StageRun
 from burnish.rl.advantages.protocol import Advantage, AdvantageContext
 from burnish.rl.algorithm import Algorithm
@@ -105,11 +106,13 @@ class RLStage:
     def _announce(self, bench: Workbench, prompts: Prompts) -> None:
         """Say what is trained on what, for how long, and how it is evaluated."""
         config, run = self.config, self.stage_run
-        run.tell(f"{bench.received.describe()}; {len(prompts):,} prompts")
+        run.tell(f"{bench.received.describe()}; {counted(len(prompts), 'prompt')}")
         run.tell(
-            f"{config.steps:,} rollouts of {config.prompts_per_step} prompts x {config.samples_per_prompt} "
-            f"samples of up to {config.max_new_tokens} tokens, {config.updates_per_rollout} updates each; "
-            f"{bench.evaluator.num_problems} problems to evaluate"
+            f"{counted(config.steps, 'rollout')} of {counted(config.prompts_per_step, 'prompt')} x "
+            f"{counted(config.samples_per_prompt, 'sample')} of up to "
+            f"{counted(config.max_new_tokens, 'token')}, "
+            f"{counted(config.updates_per_rollout, 'update')} each; "
+            f"{counted(bench.evaluator.num_problems, 'problem')} to evaluate"
         )
 
     @property

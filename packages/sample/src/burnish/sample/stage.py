@@ -7,6 +7,7 @@ import jax
 
 from burnish.llm.work import work_plan
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.counted import counted
 from burnish.platform.data.source import DataComponent, DataContext, build_data
 from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.runs.stage_run import StageRun
@@ -39,7 +40,8 @@ class EvalStage:
         require_split(bench.evaluation, bench.data)
         if not bench.evaluator.num_problems:
             raise ConfigError(f"evaluation.split={bench.evaluation.split} has no problem to evaluate")
-        self._run.tell(f"{bench.received.describe()}; {bench.evaluator.num_problems} problems to evaluate")
+        problems = counted(bench.evaluator.num_problems, "problem")
+        self._run.tell(f"{bench.received.describe()}; {problems} to evaluate")
         engine = bench.make_engine()
         with self._run.span("load"):
             engine.update_weights(bench.received.weights())

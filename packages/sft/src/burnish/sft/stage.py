@@ -9,6 +9,7 @@ from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.llm.work import update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.counted import counted
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.evaluation_work import evaluation_flops
 from burnish.sample.workbench import Workbench
@@ -83,10 +84,12 @@ class SFTStage:
     def _announce(self, bench: Workbench, demonstrations: Demonstrations) -> None:
         """Say what is trained on what, for how long, and how it is evaluated."""
         config, run = self.config, self.stage_run
-        run.tell(f"{bench.received.describe()}; {len(demonstrations):,} demonstrations")
+        run.tell(f"{bench.received.describe()}; {counted(len(demonstrations), 'demonstration')}")
         run.tell(
-            f"{config.steps:,} steps of {config.rows_per_step} rows of {padded(demonstrations)} tokens are "
-            f"{self._epochs(demonstrations):.3g} epochs; {bench.evaluator.num_problems} problems to evaluate"
+            f"{counted(config.steps, 'step')} of {counted(config.rows_per_step, 'row')} of "
+            f"{counted(padded(demonstrations), 'token')} {'is' if config.steps == 1 else 'are'} "
+            f"{counted(self._epochs(demonstrations), 'epoch')}; "
+            f"{counted(bench.evaluator.num_problems, 'problem')} to evaluate"
         )
 
     def _epochs(self, demonstrations: Demonstrations) -> float:

@@ -6,7 +6,7 @@ for steps and commits one row per step. It knows no model: what it saves are the
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -102,7 +102,8 @@ class StageRun:
 
     def say(self, line: str) -> None:
         """Tell the user something worth knowing about this stage, on a line of its own."""
-        sys.stderr.write(f"{self.name}: {line}\n")  # a bar that is drawn lets it pass above
+        with suppress(OSError):  # nobody reads it any more
+            sys.stderr.write(f"{self.name}: {line}\n")  # a bar that is drawn lets it pass above
 
     def tell(self, line: str) -> None:
         """Tell whoever watches the run what this stage works with, and what it will do."""
@@ -236,5 +237,4 @@ class StageRun:
         # A run that a limit stopped has not finished its stage, whoever said so.
         early_end = self._end.finish_reason if self._end.stop_reason is None else None
         with self.span("save"):
-            records = self.root.flush_records()
-            self._participants.save(step, self._rows.numbers, early_end, records)
+            self._participants.save(step, self._rows.numbers, early_end, self.root.flush_records())

@@ -8,12 +8,13 @@ from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 
 from burnish.platform.configuration.composition import checked, typed_overrides
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.culprit import note_maker
 from burnish.platform.errors import BurnishError, Interrupted
+from burnish.platform.lasting_console import LastingConsole
+from burnish.platform.runs.interrupts import pending_signal
 from burnish.platform.runs.opening import locate
 from burnish.platform.runs.sweeps.records import JobRecord, read_records, write_record
 from burnish.platform.statistics.summary import value_of
@@ -107,6 +108,9 @@ class Job:
 
     def _begun(self, record: JobRecord) -> JobRecord:
         """Record that a job runs; a job that is due after an interrupt does not begin."""
+        pending = pending_signal()
+        if pending is not None:
+            raise Interrupted("not begun, since a signal came before it", pending)
         stopped = [other for other in read_records(self.directory) if other.phase == "interrupted"]
         if stopped:
             by = stopped[0]
@@ -117,7 +121,7 @@ class Job:
     def _announce(self, record: JobRecord) -> None:
         write_record(self.directory, record)
         line = f"job {record.job}: {self.told(record.words)}".rstrip(": ")
-        Console(soft_wrap=True).print(f"{line} -> {record.run}", markup=False, highlight=False)
+        LastingConsole(soft_wrap=True).print(f"{line} -> {record.run}", markup=False, highlight=False)
 
     def _record_failure(self, record: JobRecord, error: Exception) -> None:
         is_known = isinstance(error, BurnishError)
@@ -133,7 +137,7 @@ class Job:
         if not is_known:
             note_maker(error)
             traceback.print_exception(error)
-        Console(stderr=True, soft_wrap=True).print(
+        LastingConsole(stderr=True, soft_wrap=True).print(
             f"job {record.job} failed: {reason}", markup=False, highlight=False
         )
 

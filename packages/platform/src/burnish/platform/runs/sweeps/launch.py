@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -10,12 +10,13 @@ import hydra.types
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
-from rich.console import Console
 
 from burnish.platform import atomic
 from burnish.platform.configuration.arguments import Arguments
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import RunError
+from burnish.platform.lasting_console import LastingConsole
+from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.lock import RunLock
 from burnish.platform.runs.opening import locate
 from burnish.platform.runs.sweeps.ending import raise_unfinished
@@ -44,7 +45,7 @@ def sweep(arguments: Arguments) -> None:
 def _print_plans(plan: Plan, configs: Sequence[Config]) -> None:
     from burnish.platform.runs import pipeline, report
 
-    console = Console(soft_wrap=True)
+    console = LastingConsole(soft_wrap=True)
     if not plan.knows_jobs:
         console.print("the sweeper makes its jobs as it goes; these stand for them")
     for number, (words, config) in enumerate(zip(plan.jobs, configs, strict=True)):
@@ -79,7 +80,7 @@ def _run(plan: Plan, first: Config) -> None:
     forget_records(plan.job.directory)
     ended: BaseException | None = None
     try:
-        with nullcontext() if plan.job.is_local else _workers_first():
+        with Interrupts() if plan.job.is_local else _workers_first():
             _sweep_by_hydra(plan)
     except (Exception, Stopped, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again below the table
         ended = error.__cause__ if isinstance(error, Stopped) else error
@@ -129,12 +130,13 @@ def _sweep_by_hydra(plan: Plan) -> None:
 def _workers_first() -> Generator[None]:
     """Leave the first Ctrl-C to the processes of the jobs, which a terminal sends it to as well.
 
-    They save and end; a launcher that heard of it would kill them before.
+    They save and end; a launcher that heard of it would kill them before. The second one it hears of, as an
+    exception: so it takes its processes along.
     """
     previous = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is signal's
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, note)
     try:
