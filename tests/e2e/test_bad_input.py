@@ -124,6 +124,8 @@ from burnish.llm.weights import save_huggingface
         ("stages.sft", ["'stages.sft' is no key=value; train --help stages.sft says what there is to set"]),
         ("advantage", ["'advantage' is no key=value; train --help advantage says"]),
         ("stage = sft", ["'stage' is no key=value: write stage=value without spaces"]),
+        ("run.seed =3", ["'run.seed' is no key=value: write run.seed=... without spaces"]),
+        ("run.name=)", ["'run.name=)': this cannot be read; write key=value, special characters in quotes"]),
         ("nonsense", ["'nonsense' is no option: write key=value"]),
         ("sft[", ["'sft[': a character here has to be in quotes; write key=value"]),
         ("engine=", ["engine= has no value; available: in_process"]),

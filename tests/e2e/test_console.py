@@ -110,6 +110,6 @@ def test_a_run_whose_reader_goes_away_goes_on_to_its_end(train, short):
         process.stdout.close()
         said = process.stderr.read()
         assert process.wait(timeout=300) == 0, said
-    assert said == "nobody reads standard output any more; the run goes on\n"
+    assert said == "nobody reads standard output any more; what follows is not shown\n"
     assert len((train.output / "p/metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 13
     assert json.loads((train.output / "p/status.json").read_text(encoding="utf-8"))["phase"] == "complete"

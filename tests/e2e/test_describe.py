@@ -56,6 +56,9 @@ UNSET = {
     "evaluation.rewards": "reward=",
     "run": "run.name=null  a text or null",
     "jax.mesh.dp": "jax.mesh.dp=1  a whole number",
+    "name_or_path": "model.name_or_path=(required)  a text",
+    "stages.sft.model.name_or_path": "stages.sft.model.name_or_path=(required)  a text",
+    "stages": "stage=sft  from burnish-sft",
 }
 
 
@@ -66,7 +69,7 @@ def test_options_are_explained_while_one_is_still_to_be_set(said, path):
     assert lines[0].startswith(UNSET[path])
 
 
-@pytest.mark.parametrize("path", ["model.naming", "run.names", "model.name_or_path.name", "sed.name"])
+@pytest.mark.parametrize("path", ["model.naming", "run.names", "model.name_or_path.name", "sed.name", "use"])
 def test_a_path_that_leads_nowhere_is_refused_while_an_option_is_to_be_set(said, path):
     status, lines, error = said("train", "model=pretrained", "stage=sft", "--help", path)
     assert (status, lines) == (2, [])

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -62,8 +63,8 @@ def signals_as_in_a_terminal():
         signal.signal(number, handler)
 
 
-def ended(program, *numbers):
-    """Run a program, send it signals once it says it is ready: (status, stdout, stderr)."""
+def ended(program, *numbers, apart=1.3):
+    """Run a program, send it signals as it says that it is ready, seconds apart: (status, stdout, stderr)."""
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program],
         stdout=subprocess.PIPE,
@@ -75,6 +76,7 @@ def ended(program, *numbers):
         try:
             for number, answering in zip(numbers, (process.stdout, process.stderr), strict=False):
                 assert answering.readline()
+                time.sleep(apart if answering is process.stderr else 0.0)
                 process.send_signal(number)
             out, err = process.communicate(timeout=60)
         finally:
@@ -101,6 +103,49 @@ def test_a_second_signal_ends_a_command_while_c_code_works(number, status):
         "",
         f"train: interrupted by {name}; nothing is saved beyond the last checkpoint\n",
     )
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_and_saves():
+    program = TAKING + HELD.format(work=IN_C.replace("200_000_000", "8_000_000"))
+    program += "    print('worked', interrupts.pending)\n"
+    assert ended(program, signal.SIGTERM, signal.SIGTERM, apart=0.0) == (
+        0,
+        f"worked {signal.SIGTERM.value}\n",
+        "",
+    )
+
+
+def test_the_line_of_a_second_signal_says_how_to_go_on():
+    program = TAKING + HELD.format(work=IN_C).replace("Interrupts()", "Interrupts('train stage=sft')")
+    _, _, err = ended(program, signal.SIGINT, signal.SIGINT)
+    assert err.endswith("; nothing is saved beyond the last checkpoint; go on with: train stage=sft\n")
+
+
+OF_OTHERS = """
+import os, signal, sys, time
+from burnish.platform.runs.interrupts import Interrupts
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+with Interrupts():
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+"""
+
+
+def test_a_second_signal_goes_to_a_handler_of_somebody_else():
+    assert ended(TAKING + OF_OTHERS)[0] == 7
+
+
+def test_empty_directories_are_removed_as_a_signal_ends_the_process_and_no_others(tmp_path):
+    program = (
+        "import os, pathlib, signal\nfrom burnish.platform.signals import removed_at_end\n"
+        f"made = [pathlib.Path({str(tmp_path)!r}, name) for name in ('a', 'a/b', 'c')]\n"
+        "for path in made: path.mkdir()\n"
+        "with removed_at_end(made[2:]): pass\n"
+        "with removed_at_end(made[:2]): os.kill(os.getpid(), signal.SIGTERM); __import__('time').sleep(9)\n"
+    )
+    assert ended(TAKING + program)[0] == 143
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_twin_an_exception_waits_for_the_end_of_c_code():

@@ -116,6 +116,15 @@ def test_a_rollout_without_any_reward_is_a_reason_to_stop_with_all_there_is_to_s
     assert "the engine failed on all of 2 completions" in reason
 
 
+def test_what_a_reward_is_not_shown_is_not_counted_where_it_has_nothing_to_say():
+    scoring, _ = selection(rewards={"silent": lambda samples: [None] * len(samples)})
+    (group,) = unscored("123")
+    first, *others = group.samples
+    _, reason = scoring([replace(group, samples=[replace(first, status="failed"), *others])], StatsTracker())
+    assert reason is not None
+    assert "reward 'silent' has nothing to say about any of 2 completions" in reason
+
+
 @pytest.mark.parametrize(("reward", "bad"), [(digits, "x"), (slow_on_s, "s")])
 def test_a_failed_sample_takes_no_part_in_the_baseline_of_its_group(reward, bad):
     _, kept, _ = scored_and_kept(selection(reward), unscored(f"1{bad}3"))

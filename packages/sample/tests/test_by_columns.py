@@ -213,3 +213,28 @@ def test_a_function_that_raises_fails_the_samples_that_make_it():
     scored = scored_by(reward)
     assert [sample.reward for sample in scored.samples] == [1, None]
     assert scored.failures == {("mine", "ZeroDivisionError"): 1}
+
+
+class Counting:
+    """A reward of columns that counts what it is asked."""
+
+    state_version = 0
+
+    def __call__(self, completions):
+        self.state_version += 1
+        return [1.0] * len(completions)
+
+    def save_state(self):
+        return {"asked": self.state_version}
+
+    def load_state(self, state):
+        self.state_version = state["asked"]
+
+
+def test_the_version_of_a_state_is_read_from_the_reward_itself():
+    reward = Counting()
+    reward.state_version = 0
+    [built] = build_rewards({"mine": BuiltTo(reward)}, RewardContext(tokenizer=ByteTokenizer())).values()
+    score(SAMPLES, {"mine": built})
+    assert built.save_state() == {"asked": 1}
+    assert not hasattr(built, "state_version")

@@ -19,4 +19,4 @@ class LastingConsole(Console):
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
         if not self.stderr:
             with suppress(OSError):
-                sys.stderr.write("nobody reads standard output any more; the run goes on\n")
+                sys.stderr.write("nobody reads standard output any more; what follows is not shown\n")

@@ -12,9 +12,10 @@ as a signal comes: it reads what the interpreter's own C handler writes.
 import os
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -59,6 +60,17 @@ def say(line: str) -> None:
         os.write(2, f"{_ERASE if os.isatty(2) else ''}{line}\n".encode())
 
 
+@contextmanager
+def removed_at_end(directories: Sequence[Path]) -> Generator[None]:
+    """Remove directories, the last first and as far as they are empty, if a signal ends the process here."""
+    _removed.extend(directories)
+    try:
+        yield
+    finally:
+        del _removed[len(_removed) - len(directories) :]
+
+
+_removed: list[Path] = []
 _ERASE = "\r\x1b[2K"
 _SHOW_CURSOR = "\x1b[?25h"
 _ending = threading.Lock()
@@ -71,6 +83,9 @@ def _end(command: str, number: int, note: str) -> None:
     if os.isatty(1):
         with suppress(OSError):
             os.write(1, f"{_ERASE}{_SHOW_CURSOR}".encode())
+    for directory in reversed(_removed):
+        with suppress(OSError):
+            directory.rmdir()
     say(f"{command}: interrupted by {signal.Signals(number).name}{note}")
     os._exit(128 + number)
 
@@ -83,9 +98,10 @@ class _Listener:
 
     def begin(self) -> None:
         """Start to listen; a forked child does not, as it would be its parent that hears."""
-        reads, self._descriptor = os.pipe()
-        os.set_blocking(self._descriptor, False)
-        signal.set_wakeup_fd(self._descriptor)
+        reads, writes = os.pipe()
+        os.set_blocking(writes, False)
+        signal.set_wakeup_fd(writes)
+        self._descriptor = writes
         threading.Thread(target=self._listen, args=(reads,), name="burnish-signals", daemon=True).start()
         os.register_at_fork(after_in_child=self._leave_to_parent)
 

@@ -54,22 +54,24 @@ def _there(composed: DictConfig, path: str) -> list[str]:
 
 def _unset(composed: DictConfig, path: str) -> Iterator[str]:
     """Yield what stands at a path of a config that lacks a value, by what is chosen there or above it."""
-    chosen, parts = chosen_components(composed), path.split(".")
+    chosen = chosen_components(composed)
     if path in chosen:
         yield from describe_component(*chosen[path])
-        return
-    above = [".".join(parts[:depth]) for depth in range(len(parts) - 1, 0, -1)]
-    place = next((each for each in above if each in chosen), "")
-    kind: Any = resolve(*chosen[place]) if place else Sections
-    *sections, name = path.removeprefix(f"{place}.").split(".")
-    for section in sections:
-        option = _options(kind).get(section)
-        kind = option.annotation if option is not None and option.is_section else None
-    options = _options(kind)
+    elif path == "stages":
+        for block in (place for place in chosen if place.startswith("stages.")):
+            yield from _unset(composed, block)
+    else:
+        yield from _unset_option(composed, path, *_holder(chosen, path))
+
+
+def _unset_option(composed: DictConfig, path: str, kind: Any, place: str) -> Iterator[str]:
+    """Yield what is said of an option of `kind`, which the component at `place` is or has."""
+    chosen, options, name = chosen_components(composed), _options(kind), path.rpartition(".")[2]
     option = options.get(name)
     if option is None:
-        has = f"{place or 'a config'} has {', '.join(options) or 'none'}"
-        raise UnknownKeyError(f"{path}: no such option{suggestion(name, options)}; {has}", path, [*options])
+        names = [*options] if place else [*options, *(each for each in chosen if "." not in each), "stages"]
+        has = f"{place or 'a config'} has {', '.join(names) or 'none'}"
+        raise UnknownKeyError(f"{path}: no such option{suggestion(name, names)}; {has}", path, names)
     if option.slot is not None and option.slot.slot in chosen:
         yield from describe_component(*chosen[option.slot.slot])
     elif option.slot is not None:
@@ -78,10 +80,22 @@ def _unset(composed: DictConfig, path: str) -> Iterator[str]:
         for inner in options_of(option.annotation):
             yield from _unset(composed, f"{path}.{inner}")
     else:
-        value = OmegaConf.to_container(composed, resolve=False)
-        for part in parts:
-            value = cast("dict[str, Any]", value)[part]
-        yield from describe_option(kind, name, path, value)
+        yield from describe_option(kind, name, path, OmegaConf.select(composed, path, default=MISSING))
+
+
+def _holder(chosen: Mapping[str, Chosen], path: str) -> tuple[Any, str]:
+    """Return what has the option at a path, and the place of the component that it belongs to."""
+    parts = path.split(".")
+    above = [".".join(parts[:depth]) for depth in range(len(parts) - 1, 0, -1)]
+    place = next((each for each in above if each in chosen), "")
+    kind: Any = resolve(*chosen[place]) if place else Sections
+    for section in path.removeprefix(f"{place}.").split(".")[:-1]:
+        option = _options(kind).get(section)
+        if option is not None and option.slot is not None and option.slot.slot in chosen:
+            kind, place = resolve(*chosen[option.slot.slot]), option.slot.slot
+        else:
+            kind = option.annotation if option is not None and option.is_section else None
+    return kind, place
 
 
 def _options(kind: Any) -> Mapping[str, Option]:

@@ -25,10 +25,11 @@ def said_of_bare(word: str, arguments: Sequence[str], composed: DictConfig | Non
         wrong = next(part for part in parts if part not in stages)
         return f"'{word}' is no key=value{suggestion(wrong, stages)}; a chain is given as stage=a+b"
     names = [] if composed is None else [*_choices(word, composed), *_options(word, composed)]
+    without = " without spaces" if any(each.startswith("=") for each in arguments) else ""
     if names:
-        return f"'{word}' is no key=value: write {' or '.join(names[:SHOWN])}"
+        return f"'{word}' is no key=value: write {' or '.join(names[:SHOWN])}{without}"
     if word in known_slots() or (composed is not None and OmegaConf.select(composed, word) is not None):
-        spaced = f": write {word}=value without spaces" if "=" in arguments else ""
+        spaced = f": write {word}=value{without}" if without else ""
         return f"'{word}' is no key=value{spaced}; train --help {word} says what there is to set"
     return f"'{word}' is no option: write key=value"
 

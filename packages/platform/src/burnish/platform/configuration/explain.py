@@ -18,10 +18,11 @@ NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did y
 WRAPPER = re.compile(r"In '.*': \w+ raised while composing config:$")
 SEVERAL = re.compile(r"Ambiguous value for argument '(?P<word>.+)'")
 NO_NAME = "expected a name for what is chosen here; train --help lists them"
+NO_PAIR = "this is no key=value"
 SAID = {
     "Config group override must be a string or a list": NO_NAME,
     "argument of type 'int' is not iterable": NO_NAME,
-    "Error parsing override": "this is no key=value",
+    "Error parsing override": NO_PAIR,
     "no viable alternative": "a bracket or a quote is missing or one too many",
     "LexerNoViableAltException": "a character here has to be in quotes",
     "Cannot merge DictConfig with ListConfig": "expected a mapping of options, got a list",
@@ -62,9 +63,11 @@ def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str
     if isinstance(error, OverrideParseException):
         word = _shortened(error.override)
         if BARE.fullmatch(word):
-            return said_of_bare(word, arguments, compose([each for each in arguments if "=" in each]))
+            return said_of_bare(word, arguments, compose([each for each in arguments if each.find("=") > 0]))
         word = next((typed for typed in arguments if word == f"++{typed}"), word)
-        return f"'{word}': {_first_line(error)}; write key=value, special characters in quotes"
+        said = _first_line(error)
+        said = "this cannot be read" if "=" in word and said == NO_PAIR else said
+        return f"'{word}': {said}; write key=value, special characters in quotes"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
         return _unknown_key(str(cause.full_key), arguments, compose)
     if several := SEVERAL.match(str(error)):

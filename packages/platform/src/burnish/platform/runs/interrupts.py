@@ -8,10 +8,15 @@ process.
 
 import signal
 import threading
-from types import TracebackType
-from typing import ClassVar
+import time
+from types import FrameType, TracebackType
+from typing import Any, ClassVar
 
 from burnish.platform.signals import SIGNALS, Handler, say
+
+TOGETHER_SECONDS = 1.0
+"""What comes this soon after the first is the same request: a launcher such as `uv run` passes on what has
+reached the process already."""
 
 
 class Interrupts:
@@ -24,10 +29,13 @@ class Interrupts:
     outermost: ClassVar["Interrupts | None"] = None
     """Whoever holds the signals of this process; None where nobody does."""
 
-    def __init__(self) -> None:
+    def __init__(self, again: str | None = None) -> None:
+        """Take the command that goes on, for the line of a second signal."""
+        self._again = f"; go on with: {again}" if again else ""
         self._pending: int | None = None
+        self._since = 0.0
         self._holder = self
-        self._previous: dict[int, signal.Handlers | int | None] = {}
+        self._previous: dict[int, Any] = {}
 
     @property
     def pending(self) -> int | None:
@@ -40,27 +48,34 @@ class Interrupts:
         if Interrupts.outermost is not None:
             self._holder = Interrupts.outermost
             return self
-        Interrupts.outermost, handler = self, Handler(self._act)
         for number in SIGNALS:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                self._previous[number] = signal.signal(number, handler)  # type: ignore[assignment]  # typeshed unions a callable in
+            own = signal.getsignal(number)
+            if own not in (signal.SIG_IGN, None):
+                self._previous[number] = own
+                signal.signal(number, Handler(self._act) if isinstance(own, Handler) else self._note)
+        Interrupts.outermost = self
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if Interrupts.outermost is self:
-            self._restore()
             Interrupts.outermost = None
+            self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is signal's
+        self._act(number, "")
 
     def _act(self, number: int, note: str) -> None:  # noqa: ARG002 - what a handler takes
         if self._pending is None:
-            self._pending = number
+            self._pending, self._since = number, time.monotonic()
             if threading.current_thread() is threading.main_thread():
                 self._restore()
             say("stopping after the step at hand, which is saved; a second signal stops at once")
-        elif isinstance(previous := self._previous.get(number), Handler):
-            previous.act(number, "; nothing is saved beyond the last checkpoint")
+        elif time.monotonic() - self._since >= TOGETHER_SECONDS:
+            previous = self._previous.get(number)
+            if isinstance(previous, Handler):
+                previous.act(number, f"; nothing is saved beyond the last checkpoint{self._again}")
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -51,7 +51,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
     """
     check(config)
     root = RunDirectory(locate(config), is_primary=is_primary())
-    with Interrupts() as interrupts, ExitStack() as held:
+    with Interrupts(resume_command(root, overrides)) as interrupts, ExitStack() as held:
         root.acquire()
         held.callback(root.release)
         with telling(config, root, overrides):

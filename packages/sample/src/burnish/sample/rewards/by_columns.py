@@ -40,13 +40,13 @@ def by_columns(reward: Callable[..., Any]) -> Reward | AsyncReward:
     """
     if is_async(reward):
 
-        @functools.wraps(reward, assigned=_KEPT)
+        @functools.wraps(reward, assigned=_KEPT, updated=())
         async def awaited(samples: Sequence[Sample]) -> Any:
             return await reward(**_arguments(reward, samples))
 
         return awaited
 
-    @functools.wraps(reward, assigned=_KEPT)
+    @functools.wraps(reward, assigned=_KEPT, updated=())
     def called(samples: Sequence[Sample]) -> Any:
         return reward(**_arguments(reward, samples))
 

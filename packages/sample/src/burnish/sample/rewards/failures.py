@@ -29,7 +29,7 @@ def why_unrewarded(scored: Scored, rewards: Mapping[str, Reward | AsyncReward]) 
     lines = [*failure_lines(scored, rewards).values()]
     for name, results in scored.results.items():
         silent = sum(each.status == "silent" for each in results)
-        if silent == len(results):
+        if silent and silent == sum(each is not ENGINE_FAILED for each in results):
             lines.append(f"reward '{name}' has nothing to say about any of {silent} completions")
     return "; ".join(lines) or f"the engine failed on all of {len(scored.samples)} completions"
 

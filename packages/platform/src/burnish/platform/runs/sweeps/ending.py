@@ -20,7 +20,8 @@ def raise_unfinished(plan: Plan, records: Sequence[JobRecord], ended: BaseExcept
         raise Interrupted("; ".join([*at_once, *notes, *again]), signal.SIGINT) from ended
     stopped = [record for record in records if record.phase == "interrupted"]
     if stopped:
-        told = "; ".join([f"stopped by a signal in job {stopped[0].job}", *again])
+        where = "in" if stopped[0].run else "before"
+        told = "; ".join([f"stopped by a signal {where} job {stopped[0].job}", *again])
         raise Interrupted(told, stopped[0].exit_status - 128) from ended
     failed = [record for record in records if record.phase == "failed"]
     lost = [record for record in records if record.phase == "running"]

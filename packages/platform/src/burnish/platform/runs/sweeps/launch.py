@@ -80,7 +80,7 @@ def _run(plan: Plan, first: Config) -> None:
     forget_records(plan.job.directory)
     ended: BaseException | None = None
     try:
-        with Interrupts() if plan.job.is_local else _workers_first():
+        with Interrupts(plan.resume_command) if plan.job.is_local else _workers_first():
             _sweep_by_hydra(plan)
     except (Exception, Stopped, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again below the table
         ended = error.__cause__ if isinstance(error, Stopped) else error

@@ -12,11 +12,11 @@ from burnish.platform.statistics.summary import MACHINE_SCOPES
 
 
 def require_possible(config: Config) -> None:
-    """Refuse a name that no stage records.
+    """Refuse a name that no stage records: one that no registered metric has, and that is much like another.
 
-    It is one that fits no registered metric, where its scope has some. One that only a `<label>` allows is
-    refused where it is much like another metric and the config has nothing of that name. Under a scope of its
-    own, and in code that the config names by its import path, a statistic needs no registration.
+    A name that is like none may be a statistic that nobody has registered, and so may any name where the
+    config names code by its import path. What only a `<label>` allows counts where the config has something
+    of that name.
 
     Raises:
         ConfigError: the name is of none, or of one that `summary.json` leaves out.
@@ -44,11 +44,11 @@ def _require_registered(metric: str, name: str, known: list[str], config: Config
     is_typo = suggestion(own, [other.removeprefix(f"{scope}/") for other in plain if other.startswith(scope)])
     if _fits(name, known, labels=_keys(config.resolved)) or (_fits(name, known) and not is_typo):
         return
-    near = suggestion(metric, [metric.removesuffix(name) + other for other in plain])
-    raise ConfigError(
-        f"run.sweep_metric={metric}: no metric is called so{near}; name one that "
-        "`burnish describe metrics` lists"
-    )
+    if near := suggestion(metric, [metric.removesuffix(name) + other for other in plain]):
+        raise ConfigError(
+            f"run.sweep_metric={metric}: no metric is called so{near}; name one that "
+            "`burnish describe metrics` lists"
+        )
 
 
 def _fits(name: str, known: Iterable[str], labels: Iterable[str] | None = None) -> bool:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from burnish.platform import atomic
 from burnish.platform.runs.sweeps.job import raw_name
+from burnish.platform.signals import removed_at_end
 
 DEFAULT = "${run.output_dir}/sweeps"
 """`hydra.sweep.dir` where nobody sets it: a directory of the sweep's own is made in it."""
@@ -46,7 +47,8 @@ def placed_sweep(settings: DictConfig, swept: Collection[str], *, is_dry_run: bo
     name, made = (name, []) if given else _free(sweeps, name, is_dry_run=is_dry_run)
     _tell(settings, sweeps / name)
     try:
-        yield Place(name, sweeps / name, is_numbered)
+        with removed_at_end(made):
+            yield Place(name, sweeps / name, is_numbered)
     finally:
         if made and not any(made[-1].iterdir()):
             atomic.take_back(made)
