@@ -1,7 +1,8 @@
 """Test one package in an environment that holds only what it declares.
 
 Fails when a sibling it does not declare can be imported, when its tests fail, or when an example of its
-README does. Run it as `uv run --isolated --package burnish-<package> .ci/isolated.py <package>`.
+README does. Run it as `uv run --isolated --package burnish-<package> .ci/isolated.py <package>`;
+options of pytest may follow.
 """
 
 import importlib.util
@@ -28,12 +29,13 @@ def strangers(name: str) -> list[str]:
     return [member for member in undeclared if importlib.util.find_spec(f"burnish.{member}")]
 
 
-def main(name: str) -> int:
+def main(name: str, *options: str) -> int:
     """Run the three checks, each whatever the others say; return 1 when one fails."""
     package = ROOT / "packages" / name
     leaked = strangers(name)
     print(f"{name} declares {sorted(declared(name) - {name})}; importable beside them: {leaked}", flush=True)
-    tests = subprocess.run([sys.executable, "-m", "pytest", str(package)], cwd=ROOT, check=False)
+    command = [sys.executable, "-m", "pytest", *options, str(package)]
+    tests = subprocess.run(command, cwd=ROOT, check=False)
     examples = subprocess.run(
         [sys.executable, str(ROOT / ".ci" / "readme_examples.py"), str(package / "README.md")], check=False
     )
@@ -41,4 +43,4 @@ def main(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -45,6 +45,8 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         "tests/e2e/test_moved_data.py",
     ),
     "Ends": (
+        "packages/platform/tests/test_signals.py",
+        "tests/e2e/test_signals_at_start.py",
         "packages/platform/tests/test_exits.py",
         "packages/platform/tests/test_rescue.py",
         "packages/platform/tests/test_early_end.py",
@@ -66,6 +68,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     ),
     "What a message says to do, done": (
         "tests/e2e/test_remedies.py",
+        "tests/e2e/test_remedies_of_words.py",
         "tests/e2e/test_legal_values.py",
         "packages/platform/tests/test_run_remedies.py",
         "packages/platform/tests/test_component_remedies.py",

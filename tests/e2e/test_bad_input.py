@@ -108,6 +108,32 @@ from burnish.llm.weights import save_huggingface
         ("model.num_layers=-2", ["model.num_layers=-2 is out of range; legal: 1 or more"]),
         ("model.rope_theta=inf", ["model.rope_theta=inf is out of range; legal: above 0 and finite"]),
         ("--dryrun", ["unknown flag '--dryrun' (did you mean '--dry-run'?)"]),
+        ("stgae=sft", ["stgae: unknown key (did you mean 'stage'?)"]),
+        (
+            "data.path=x",
+            ["data.path: unknown key; choose data=jsonl to set it; legal keys: use, "],
+        ),
+        ("data=jsonl data.keep=all data.num_digits=3", ["data.keep: unknown key; choose data=arithmetic"]),
+        (
+            "run.names=x stages.sft.stpes=3",
+            ["run.names: unknown key (did you mean 'name'?); legal keys: name"],
+        ),
+        ("data=jsonl data.keep=all", ["data.keep: unknown key; choose data=arithmetic to set it"]),
+        ("stf", ["'stf' is no key=value (did you mean 'sft'?); a chain is given as stage=a+b"]),
+        ("sft+lr", ["'sft+lr' is no key=value; a chain is given as stage=a+b"]),
+        ("stages.sft", ["'stages.sft' is no key=value; train --help stages.sft says what there is to set"]),
+        ("advantage", ["'advantage' is no key=value; train --help advantage says"]),
+        ("stage = sft", ["'stage' is no key=value: write stage=value without spaces"]),
+        ("run.seed =3", ["'run.seed' is no key=value: write run.seed=... without spaces"]),
+        ("run.name=)", ["'run.name=)': this cannot be read; write key=value, special characters in quotes"]),
+        ("nonsense", ["'nonsense' is no option: write key=value"]),
+        ("sft[", ["'sft[': a character here has to be in quotes; write key=value"]),
+        ("engine=", ["engine= has no value; available: in_process"]),
+        (
+            "stages.rl.reward_weights={x:3",
+            ["'stages.rl.reward_weights={x:3': a bracket or a quote is missing or one too many"],
+        ),
+        ("a/b", ["'a/b': this is no key=value; write key=value"]),
     ],
 )
 def test_a_config_that_is_not_legal_is_refused(refused, words, said):
@@ -120,7 +146,21 @@ def test_a_config_that_is_not_legal_is_refused(refused, words, said):
     ("text", "said"),
     [
         ("stage: {sft: {}}", ["stage"]),
-        ("nonsense: 3", ["nonsense: unknown key", "legal keys"]),
+        ("nonsense: 3", ["my.yaml:1: nonsense: unknown key", "legal keys"]),
+        ("# mine\nstgae: sft+rl", ["my.yaml:2: stgae: unknown key (did you mean 'stage'?)"]),
+        (
+            "run: {seed: 3}\nlr: 1e-4",
+            ["my.yaml:2: lr: unknown key; did you mean stages.sft.optimizer.learning_rate or stages.rl"],
+        ),
+        (
+            "stages:\n  sft:\n    lr: 3",
+            ["my.yaml:3: stages.sft.lr: unknown key; did you mean stages.sft.optimizer.learning_rate?"],
+        ),
+        (
+            "data:\n  test_path: a.jsonl",
+            ["my.yaml:2: data.test_path: unknown key; choose data=jsonl to set it; legal keys: num_problems"],
+        ),
+        ("jax:\n  mesh:\n    dp: 0", ["my.yaml:3: jax.mesh.dp=0 is out of range"]),
         ("run: {names: x}", ["run.names", "unknown key", "'name'"]),
         ("stages: {sft: {use: sft, stpes: 3}}", ["stages.sft.stpes: unknown key (did you mean 'steps'?)"]),
         ("stages: {sft: {use: sft, steps: many}}", ["stages.sft.steps: expected a whole number"]),
@@ -136,6 +176,12 @@ def test_a_file_with_a_mistake_is_refused(refused, tmp_path, text, said):
     line = refused("my.yaml")
     for phrase in said:
         assert phrase in line
+
+
+def test_what_a_word_says_after_the_file_is_no_mistake_of_the_file(refused, tmp_path):
+    (tmp_path / "my.yaml").write_text("jax: {mesh: {dp: 0}}")
+    assert refused("my.yaml", "jax.mesh.tp=2").startswith("train: my.yaml:1: jax.mesh.dp=0 is out of range")
+    assert refused("my.yaml", "jax.mesh.dp=-1").startswith("train: jax.mesh.dp=-1 is out of range")
 
 
 def test_a_preset_with_an_unknown_key_is_refused(refused, tmp_path):

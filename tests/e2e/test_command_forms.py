@@ -126,7 +126,7 @@ def test_sweep_over_chains_goes_through_each_of_them_and_a_dry_run_writes_nothin
     assert swept.returncode == 0, swept.stderr
     titles = [line.strip() for line in swept.stdout.splitlines() if line.startswith("stage ")]
     assert titles == ["stage sft", "stage sft", "stage rl"]
-    for quantity in ("rows per update", "tokens per update", "parameters", "state_bytes"):
+    for quantity in ("rows per update", "tokens per update", "memory of parameters and optimizer"):
         assert swept.stdout.count(quantity) == 3
     assert not train.output.exists()
 

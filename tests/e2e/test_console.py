@@ -1,6 +1,7 @@
 """What a run says while it goes on: what it is about to do, no long silence, and where everything is."""
 
 import itertools
+import json
 import os
 import pty
 import re
@@ -86,8 +87,29 @@ def test_a_terminal_shows_a_bar_and_gets_its_cursor_back(train, tmp_path):
     os.close(main)
     assert process.wait() == 0
     text = shown.decode()
+    assert text.count("before training") == 0, "where nothing is trained, one row says it"
     assert "\x1b[?25l" in text, "a bar hides the cursor"
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     after = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text[text.rindex("\x1b[?25h") :])
     assert "━━" not in after.split("Held-out")[0]
     assert f"run directory: {train.output / 't'}" in after
+
+
+def test_a_run_whose_reader_goes_away_goes_on_to_its_end(train, short):
+    overrides = ["stage=sft", *(word for word in short if not word.startswith("stages.rl")), "run.name=p"]
+    with subprocess.Popen(
+        train.command(overrides),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(timeout=300) == 0, said
+    assert said == "nobody reads standard output any more; what follows is not shown\n"
+    assert len((train.output / "p/metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 13
+    assert json.loads((train.output / "p/status.json").read_text(encoding="utf-8"))["phase"] == "complete"

@@ -46,12 +46,66 @@ def test_a_component_says_what_else_is_installed_and_its_options(said):
     assert any(line.startswith("stages.rl.advantage.scale=") for line in lines)
 
 
-@pytest.mark.parametrize("path", ["model", "model.name_or_path"])
-def test_an_option_that_is_still_to_be_set_is_explained_too(said, path):
+UNSET = {
+    "model": "model=pretrained  from burnish-llm",
+    "model.name_or_path": "model.name_or_path=(required)  a text",
+    "stages.sft.steps": "stages.sft.steps=1000  a whole number",
+    "stages.sft.optimizer.b2": "stages.sft.optimizer.b2=",
+    "stages.sft.optimizer": "optimizer=adamw  from burnish-llm",
+    "stages.sft.model": "model=pretrained  from burnish-llm",
+    "evaluation.rewards": "reward=",
+    "run": "run.name=null  a text or null",
+    "jax.mesh.dp": "jax.mesh.dp=1  a whole number",
+    "name_or_path": "model.name_or_path=(required)  a text",
+    "stages.sft.model.name_or_path": "stages.sft.model.name_or_path=(required)  a text",
+    "stages": "stage=sft  from burnish-sft",
+}
+
+
+@pytest.mark.parametrize("path", UNSET)
+def test_options_are_explained_while_one_is_still_to_be_set(said, path):
     status, lines, _ = said("train", "model=pretrained", "stage=sft", "--help", path)
     assert status == 0
-    assert lines[0].startswith("model=pretrained  from burnish-llm")
-    assert "name_or_path=(required)  a text" in lines
+    assert lines[0].startswith(UNSET[path])
+
+
+@pytest.mark.parametrize("path", ["model.naming", "run.names", "model.name_or_path.name", "sed.name", "use"])
+def test_a_path_that_leads_nowhere_is_refused_while_an_option_is_to_be_set(said, path):
+    status, lines, error = said("train", "model=pretrained", "stage=sft", "--help", path)
+    assert (status, lines) == (2, [])
+    assert f"{path}: no such option" in error
+
+
+OTHERS = {
+    "data.path": ("data.path=(required)  a text", "data=jsonl", "data=arithmetic"),
+    "stages.rl.data.path": ("data.path=(required)  a text", "data=jsonl", "data=arithmetic"),
+    "test_path": ("data.test_path=null  a text or null", "data=jsonl", "data=arithmetic"),
+    "model.name_or_path": ("model.name_or_path=(required)  a text", "model=pretrained", "model=tiny"),
+}
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_an_option_of_a_component_that_is_not_chosen_says_how_to_choose_it(said, path):
+    status, lines, _ = said("train", "--help", path)
+    first, word, now = OTHERS[path]
+    option = first.partition("=")[0]
+    assert status == 0
+    assert lines[0] == first
+    assert lines[-1] == f"    An option of {word}, while {now} is chosen: train {word} {option}=..."
+
+
+@pytest.mark.parametrize("asked", ["data=jsonl", "advantage=batch_mean", "stage=sft", "experiment=control"])
+def test_a_component_after_help_is_explained_as_describe_does(said, asked):
+    assert said("train", "--help", asked) == said("burnish", "describe", asked)
+    assert said("train", "-h", asked)[1][0].startswith(f"{asked}  ")
+
+
+def test_the_end_of_a_path_is_explained_wherever_it_stands(said):
+    for asked in ("lr", "learning_rate", "optimizer.learning_rate"):
+        _, lines, _ = said("train", "--help", asked)
+        names = [line.partition("=")[0] for line in lines if not line.startswith(" ")]
+        assert names == ["stages.sft.optimizer.learning_rate", "stages.rl.optimizer.learning_rate"]
+    assert said("train", "--help", "advantage") == said("burnish", "describe", "advantage")
 
 
 def test_a_path_that_leads_nowhere_names_the_nearest(said):
@@ -123,11 +177,16 @@ def test_no_path_of_a_config_is_without_words():
         assert list(describe_path(config, path)), path
 
 
+PYTHON = re.compile(r"\b(None|True|False)\b")
+"""Values that are written otherwise in a config."""
+
+
 def without_words(component):
-    """Return the options of a dataclass below which no docstring stands."""
+    """Return the options of a dataclass below which no docstring stands, or one that speaks of Python."""
     docs = docs_of(component)
     kinds = {name: option.slot and option.slot.kind for name, option in options_of(component).items()}
-    return [name for name, kind in kinds.items() if kind in (None, "slots") and not docs.get(name)]
+    mute = [name for name, kind in kinds.items() if kind in (None, "slots") and not docs.get(name)]
+    return mute + [name for name in kinds if PYTHON.search(docs.get(name, ""))]
 
 
 def test_every_option_of_everything_installed_has_words():
@@ -145,8 +204,10 @@ def test_twin_an_option_without_words_is_found():
         """How loud."""
         quiet: int = 4
         also: int = 5
+        foreign: int | None = None
+        """How much; None is all."""
 
-    assert without_words(Silent) == ["quiet", "also"]
+    assert without_words(Silent) == ["quiet", "also", "foreign"]
 
 
 KNOWN = {"<label>": "exact_match", "<span>": "(evaluation|load|reward|rollout|save|train|update)"}
@@ -176,3 +237,15 @@ def test_every_statistic_of_a_run_has_a_meaning(train, short, said):
     assert without_meaning(recorded, fewer) == ["eval/accuracy", "reward/mean"], "a twin"
     _, lines, _ = said("burnish", "describe", "metrics")
     assert "train/loss" in "\n".join(lines)
+
+
+LEANS = re.compile(r"the same|the others?|them|those|it|this|as above", re.IGNORECASE)
+
+
+def test_every_meaning_stands_by_itself(said):
+    _, lines, _ = said("burnish", "describe", "metrics")
+    names = [line.split()[0] for line in lines]
+    assert names == sorted(names)
+    leaning = [metric.name for metric in registered_metrics() if LEANS.match(metric.meaning)]
+    assert leaning == []
+    assert LEANS.match("The same, for one reason."), "a twin"

@@ -57,7 +57,7 @@ NEEDED = {("data", "jsonl"): ["data.path=a.jsonl"], ("model", "pretrained"): ["m
             r"legal values: (.*)",
         ),
         ("stage=rl", "stages.rl.split={}", "nope", r"it has (.*)"),
-        ("stage=eval", "evaluation.split={}", "nope", r"choose one of (.*)"),
+        ("stage=eval", "evaluation.split={}", "nope", r"it has (.*)"),
         ("stage=sft", "jax.mesh.dp={}", "3", r"must be one of (.*)"),
     ],
 )
@@ -151,8 +151,8 @@ def test_a_listed_value_of_a_flag_is_taken(command, flag):
 
 def test_one_of_two_flags_is_taken(command, refused):
     line = refused("stage=sft", "--cfg", "job", "--multirun")
-    for flag in re.match(r"train: (\S+) and (\S+) cannot be combined; give one of them", line).groups():
-        rest = {"--cfg": "job", "--multirun": "--dry-run"}[flag]
+    for flag in re.match(r"train: (\S+) job and (\S+) cannot be combined; give one of them", line).groups():
+        rest = {"--cfg": "job", "-m": "--dry-run"}[flag]
         assert command("stage=sft", flag, rest)[0] == 0, flag
 
 

@@ -1,6 +1,8 @@
 """What a message tells the user to do, done: it is read out of the message, and what it names has to work."""
 
+import json
 import re
+import shutil
 
 import pytest
 
@@ -8,9 +10,24 @@ from burnish.platform.testing import named
 
 OPTION = re.compile(r"[+~]?(?P<key>[^=]+)")
 
+NO_ANSWER = "stage=rl data=jsonl data.path=other.jsonl data.prompt_field=question"
+
 CASES = [
     ("", "stage=sft+", r"write (stage=)a or stage=a\+b$", "{0}sft"),
     ("", "stage=sft+", r"write stage=a or (stage=)a(\+)b$", "{0}sft{1}rl"),
+    ("", "sft", r"write (stage=sft)$", "{0}"),
+    ("", "sft+rl", r"write (stage=sft\+rl)$", "{0}"),
+    ("stage=sft", "bytes", r"write (tokenizer=bytes)$", "{0}"),
+    ("stage=sft", "run.seed", r"write (run\.seed=)\.\.\.$", "{0}1"),
+    ("stage=sft", "steps", r"write (\S+=)\.\.\.$", "{0}1"),
+    ("stage=sft", "nonsense", r"write key(=)value$", "run.seed{0}1"),
+    ("", "stage = sft", r"write (stage=)value without spaces;", "{0}sft"),
+    (
+        "stage=eval data=jsonl data.path=good.jsonl",
+        "",
+        r"nothing to evaluate: .* set (data\.test_path)$",
+        "{0}=good.jsonl",
+    ),
     ("", "stage=stf", r"did you mean '(\w+)'", "stage={0}"),
     ("", "+experiment=cntrl", r"did you mean '(\w+)'", "+experiment={0}"),
     ("stage=sft", "stages.sft.stpes=3", r"did you mean '(\w+)'", "stages.sft.{0}=3"),
@@ -150,6 +167,10 @@ CASES = [
         r"answer_pattern=\S+ needs .* as in '#### (\S+)'$",
         "stages.rl.rewards.exact_match.answer_pattern='{0}'",
     ),
+    (NO_ANSWER, "", r"name the right one by (\S+=)COLUMN or", "{0}completion"),
+    (NO_ANSWER, "", r"COLUMN or (\S+answer_key=)COLUMN, or", "{0}completion"),
+    (NO_ANSWER, "", r"or choose another reward: (\S+)$", "{0}"),
+    (f"{NO_ANSWER} stages.rl.rewards.f=format", "", r"or leave it out: (\S+)$", "{0}"),
     ("stage=sft model=pretrained", "", r"set (model\.name_or_path=)\.\.\.$", "{0}model"),
     (
         "stage=sft model=pretrained",
@@ -221,29 +242,38 @@ def test_what_a_message_says_works(command, refused, kept, wrong, pattern, typed
     assert status == 0, (line, err)
 
 
-def test_an_objective_of_another_stage_is_chosen_anew(command, one_stage):
-    words = [*one_stage, "stages.sft.steps=1"]
-    status, _, err = command(*words, "stages.sft.objective=clipped_policy_gradient")
-    assert (status, "go on with" in err) == (2, False)
-    place = named(err, r"train: (\S+): .*; choose an objective of this stage, such as its default; saved")
-    status, _, err = command(*words, f"{place}=cross_entropy", "run.name=y")
+@pytest.mark.usefixtures("files")
+def test_data_without_problems_says_which_option_names_their_file(command):
+    words = ["stage=sft", "data=jsonl", "data.path=good.jsonl", "--dry-run"]
+    status, _, err = command(*words)
+    assert status == 0
+    option = named(err, r"no evaluation: data 'jsonl' has no split 'test'; .*: set (\S+)")
+    status, _, err = command(*words, f"{option}=good.jsonl")
+    assert (status, "no evaluation" in err) == (0, False)
+
+
+@pytest.mark.usefixtures("files")
+def test_a_component_that_has_the_option_is_chosen(command, refused):
+    words = ["stage=sft", "data.path=good.jsonl", "--dry-run"]
+    word = named(refused(*words), r"choose (\S+) to set it;")
+    status, _, err = command(*words, word)
     assert status == 0, err
 
 
-def test_a_learning_rate_that_is_too_high_is_lowered_in_another_run(command, one_stage):
-    words = [*one_stage, "stages.sft.max_skipped_updates=1", "stages.sft.optimizer.warmup_steps=0"]
-    status, _, err = command(*words, "stages.sft.optimizer.learning_rate=1e38", "stages.sft.steps=9")
-    assert status == 3, err
-    option = named(err, r"start another run with a lower (\S+), or look at the data of these steps")
-    status, _, err = command(*words, f"stages.sft.{option}=0.001", "stages.sft.steps=2", "run.name=y")
-    assert status == 0, err
-
-
-def test_a_choice_is_made_in_a_preset(command, refused, tmp_path):
-    entry = named(refused("stage=sft", "tokenizer.use=bytes"), r"in a preset by '(.*)'$")
-    (tmp_path / "presets/experiment").mkdir(parents=True)
-    text = f"# @package _global_\ndefaults:\n  - {entry}\n"
-    (tmp_path / "presets/experiment/mine.yaml").write_text(text)
-    words = ["--config-dir", str(tmp_path / "presets"), "stage=sft", "+experiment=mine"]
-    status, _, err = command(*words, "--dry-run")
-    assert status == 0, err
+@pytest.mark.parametrize("chosen", ["tokenizer=auto", "tokenizer=bytes"])
+@pytest.mark.parametrize("key", ["messages", "prompt"])
+def test_a_conversation_is_learned_with_a_model_that_has_a_template(
+    command, refused, tmp_path, model, chosen, key
+):
+    asked, answer = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}
+    record = {"messages": [asked, answer]} if key == "messages" else {"prompt": [asked], "completion": "yes"}
+    (tmp_path / "chat.jsonl").write_text(json.dumps(record) + "\n")
+    shutil.copytree(model, tmp_path / "chatty")
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    (tmp_path / "chatty/chat_template.jinja").write_text(template)
+    (tmp_path / "chatty/manifest.json").unlink()  # as of a model from elsewhere
+    words = ["stage=sft", "data=jsonl", "data.path=chat.jsonl"]
+    line = refused(*words, chosen, "--dry-run")
+    remedy = asked_for(line, r"take a model .*: (model=pretrained \S+)=DIRECTORY (\S+)$", "{0}=chatty {1}")
+    status, _, err = command(*words, *remedy, "--dry-run")
+    assert status == 0, (line, err)

@@ -148,7 +148,11 @@ def test_optuna_is_told_what_it_lacks_before_the_first_job(train, tmp_path):
 
 def test_optuna_hears_of_jobs_that_fail(train, tmp_path):
     words = (*SMALL, "stages.sft.steps=2", RATE, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1")
-    done = train(*OPTUNA, *words, "run.sweep_metric=train/los", "hydra.sweeper.max_failure_rate=1", status=2)
+    done = train(
+        *OPTUNA, *words, "run.sweep_metric=trains/loss", "hydra.sweeper.max_failure_rate=1", status=2
+    )
     assert [job["phase"] for job in records(tmp_path)] == ["failed", "failed"]
-    assert "run.sweep_metric=train/los: no stage has recorded it (did you mean 'train/loss'?)" in done.stdout
+    assert (
+        "run.sweep_metric=trains/loss: no stage has recorded it (did you mean 'train/loss'?)" in done.stdout
+    )
     assert done.stderr.splitlines()[-1] == "train: 2 of 2 jobs failed: 0, 1; the table says why"

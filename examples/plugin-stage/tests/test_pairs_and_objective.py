@@ -20,8 +20,8 @@ def render(record):
     return [ord(c) - 96 for c in record["prompt"]], [ord(c) - 96 for c in record["completion"]] + [6]
 
 
-def encoded(*records, max_length=16):
-    return encode(InMemoryData(records), render, max_length)
+def encoded(*records, max_length=16, positions=None):
+    return encode(InMemoryData(records), render, max_length, positions)
 
 
 def test_pair_is_one_row_with_its_prompt_once():
@@ -61,6 +61,16 @@ def test_pair_that_is_too_long_is_left_out_and_counted():
     assert (len(pairs), pairs.num_left_out, pairs.longest) == (2, 1, 8)
     with pytest.raises(DataError, match="none of 2 pairs has max_length=3 tokens"):
         encoded(*RECORDS, max_length=3)
+
+
+@pytest.mark.parametrize(("positions", "left"), [(None, 2), (6, 2), (5, 1)])
+def test_pair_beyond_the_models_positions_is_left_out_and_counted(positions, left):
+    """Both completions begin where the prompt ends: the first pair, of 8 tokens, ends at position 6."""
+    pairs = encoded(*RECORDS, positions=positions)
+
+    assert (len(pairs), pairs.num_left_out) == (left, 2 - left)
+    with pytest.raises(DataError, match="none of 2 pairs fits the model's 4 positions"):
+        encoded(*RECORDS, positions=4)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,12 @@ def test_a_conversation_without_a_template(tmp_path):
     save_tokenizer(Bytes(), tmp_path)
     for tokenizer in (Bytes(), HuggingFaceTokenizer(tmp_path)):
         message = said_of(render, tokenizer, {"messages": MESSAGES})
-        keys = re.search(r"give records `(\w+)` and `(\w+)`, or", message).groups()
+        keys = re.search(r"give records `(\w+)` and `(\w+)` as texts, or", message).groups()
         assert render(tokenizer, dict.fromkeys(keys, "a")) == ([97], [97, 256])
     name = named(message, r"or add (\S+) beside it$")
+    (tmp_path / "manifest.json").touch()
+    recorded = said_of(render, HuggingFaceTokenizer(tmp_path), {"messages": MESSAGES})
+    assert named(recorded, r"as texts, or take a (model) that has one$")
     (tmp_path / name).write_text(TEMPLATE)
     assert render_prompt(HuggingFaceTokenizer(tmp_path), {"messages": MESSAGES}) == [*b"hi"]
 

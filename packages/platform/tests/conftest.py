@@ -199,6 +199,7 @@ class Tally:
         *("checkpoint.save_every_steps=1", "checkpoint.save_total_limit=1", "~sink@logging.sinks.console"),
     )
     """A chain that saves after each step and removes what it has saved before."""
+    sweep = ("-m", "stage=tally", *QUIET)
     directory = Path("runs/x")
 
     def __init__(self, train):
@@ -207,6 +208,11 @@ class Tally:
     def __call__(self, *words):
         status, out, err = self._train(*words)
         return status or 0, out, err
+
+    def table(self, out):
+        """The rows of the table that ends a sweep, each as its cells."""
+        lines = out.splitlines()
+        return [line.split() for line in lines[lines.index("") + 2 :]]
 
     def rows(self):
         return [without_machine(row) for row in read_rows(self.directory / "metrics.jsonl")]

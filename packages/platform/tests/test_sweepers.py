@@ -8,12 +8,12 @@ import pytest
 
 from burnish.platform.runs.sweeps.records import read_records
 
-SWEEP = ("-m", "stage=tally", "~sink@logging.sinks.console", "~sink@logging.sinks.tensorboard", "run.name=x")
 WORTH = ("run.sweep_metric=eval/accuracy",)
 
 SWEEPER = """
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus
 from hydra.plugins.sweeper import Sweeper
 
 
@@ -33,6 +33,8 @@ class Climbing(Sweeper):
         for job, steps in enumerate((1, 2, 3, 4)):
             words = [[*fixed, f"stages.tally.steps={steps}"]]
             (done,) = self.launcher.launch(words, initial_job_idx=job)
+            if done.status is JobStatus.FAILED:
+                raise ValueError("no trial is complete")
             if before is not None and (done.return_value - before) * better < 0:
                 return
             before = done.return_value
@@ -54,7 +56,7 @@ def climbing(distribution, tally):
     distribution("climbing", {}, {"hydra_plugins/climbing.py": SWEEPER})
     importlib.import_module("hydra_plugins.climbing").install()
     words = ("hydra/sweeper=climbing", "stages.tally.steps=int(interval(1,4))")
-    yield lambda *more: tally(*SWEEP, *words, *more)
+    yield lambda *more: tally(*tally.sweep, *words, *more)
     del sys.modules["hydra_plugins.climbing"]
 
 

@@ -164,3 +164,23 @@ def test_train_when_swept_and_asked_to_show_something_then_nothing_runs(train, t
     assert (status, err) == (0, "")
     assert "train -m stage=a,a+b" in out or "mode: MULTIRUN" in out
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("run.seed=shuffle(0,1,2)", "run.seed"),
+        ("run.seed=shuffle(range(3))", "run.seed"),
+        ("+stages.toy.note=[shuffle([a,b,c])]", "+stages.toy.note"),
+        ("params.yaml", "run.seed"),
+    ],
+)
+def test_train_when_values_are_shuffled_then_they_are_to_be_written_out(train, tmp_path, word, key):
+    (tmp_path / "params.yaml").write_text("hydra: {sweeper: {params: {run.seed: 'shuffle( 0,1 )'}}}")
+    status, out, err = train("-m", "stage=toy", word)
+    said = f"train: {key}: shuffle(...) draws another order each time; write the values out\n"
+    assert (status, out, err) == (2, "", said)
+    assert not (tmp_path / "runs").exists()
+    status, _, err = train("-m", "stage=toy", "run.seed=2,0,1", "run.name='not shuffle(d)'")
+    assert (status, err) == (0, "")
+    assert runs(tmp_path) == [f"not shuffle(d)-{number}" for number in range(3)]

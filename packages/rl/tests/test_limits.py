@@ -2,7 +2,6 @@ import pytest
 
 from burnish.llm.limits import SKIPPED, SkippedUpdates
 from burnish.platform.checkpoint.snapshot import Restored
-from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.limits import Limits
 from burnish.rl.mismatch_limit import MismatchLimit
 
@@ -27,13 +26,6 @@ def test_skipped_too_often_starts_again_after_a_good_update():
     watch = limits()
     for rollout in ([1.0, 1.0], [0.0, 1.0], [1.0]):
         assert watch.skipped_too_often([update(skipped=skipped) for skipped in rollout]) is None
-
-
-def test_unrewarded_when_everything_failed_names_the_reasons(group):
-    stats = StatsTracker()
-    stats.scalar("reward/failed/exact_match/KeyError", 2)
-    assert "exact_match/KeyError" in str(limits().unrewarded([group(0, [None, None])], stats))
-    assert limits().unrewarded([group(0, [None, 0.0])], stats) is None
 
 
 def test_skipped_too_often_counts_on_after_a_restart():

@@ -11,8 +11,10 @@ import pytest
 
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.limits import SKIPPED
+from burnish.llm.work import forward_flops
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import LimitExceeded
+from burnish.platform.testing import KeptRows, make_run
 from burnish.rl.config.advantage import LeaveOneOut
 from burnish.rl.config.filter import UniformReward
 from burnish.rl.config.objective import ClippedPolicyGradient, PolicyGradient
@@ -21,6 +23,7 @@ from burnish.rl.mismatch_limit import FLOAT32_LIMIT
 from burnish.rl.objectives.mismatch import ABSOLUTE
 from burnish.sample.rewards.protocol import RewardResult
 from burnish.sample.testing import Around, InterferingEngine
+from burnish.sample.workbench import Workbench
 
 PARTS = ("trained", "filtered", "stale", "failed", "in_flight")
 
@@ -200,6 +203,53 @@ def test_an_engine_with_a_scaled_layer_stops_the_run_within_a_step_and_saves(run
     run.manager.verify(1)
 
 
+@dataclass(frozen=True)
+class Built:
+    """A reward as a component that builds to it."""
+
+    reward: Any
+
+    def build(self, _):
+        return self.reward
+
+
+def failing_from(step: int):
+    """A reward that raises from the n-th time on that it is asked, and then also for each sample alone."""
+    asked = []
+
+    def function(samples):
+        asked.append(len(samples) == OPTIONS.prompts_per_step * OPTIONS.samples_per_prompt)
+        if sum(asked) >= step:
+            raise ValueError("not today")
+        return [float(sum(sample.tokens[sample.sampled] % 2)) for sample in samples]
+
+    return {"odd": Built(function)}
+
+
+def test_a_rollout_that_nothing_can_be_learned_from_is_repeated_on_resume(run, shared, tmp_path):
+    """The run ends without its step, and is equal to one that never failed once it has gone on."""
+    with pytest.raises(LimitExceeded) as end:
+        replace(OPTIONS, rewards=failing_from(3)).build(run, **shared).run(Artifacts())
+    assert end.value.exit_status == 3
+    line = str(end.value)
+    assert line.startswith("stopped before step 3 of 'rl' was done: no completion of the rollout could be")
+    assert re.search(rf"failed on 16 of 16 completions: ValueError: not today \({__file__}:\d+\); mend", line)
+    assert line.endswith(f"; saved at step 2; go on with: {run.resume_command}")
+    assert [row["step"] for row in run.rows] == [0, 1, 2]
+    written = (run.root.path / "samples/rollouts.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in written].count(3) == 4 * OPTIONS.samples_per_prompt
+    sinks = [KeptRows(), KeptRows()]
+    paths = (run.root.path, tmp_path / "never")
+    again, never = (make_run(path, "rl", sink) for path, sink in zip(paths, sinks, strict=True))
+    again.resume_from = again.manager.verify(2)
+    for each in (again, never):
+        replace(OPTIONS, rewards=failing_from(99)).build(each, **shared).run(Artifacts())
+    names = ("step", "reward/mean", "policy/loss")
+    resumed, whole = ([[row[name] for name in names] for row in sink.rows[-3:]] for sink in sinks)
+    assert [row[0] for row in resumed] == [3, 4, 5]
+    assert resumed == whole
+
+
 def test_twin_the_engine_as_it_is_stays_below_a_tenth_of_the_limit(run, shared):
     engine = Around(shared["engine"], lambda inner: scaled(inner, factor=1.0))
     OPTIONS.build(run, **{**shared, "engine": engine}).run(Artifacts())
@@ -220,6 +270,18 @@ def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
     assert [part for part, _ in shares] == ["rollout", "update", "evaluation"]
     assert 99 <= sum(int(percent) for _, percent in shares) <= 101
     assert not run.root.path.exists()
+
+
+def test_a_rollouts_work_is_that_of_each_token_over_what_stands_before_it(run, shared, records):
+    long = {**shared, "data": records("ab" * 100, "c" * 300)}
+    stage = OPTIONS.build(run, **long)
+    model, num_new = Workbench.of(run, Artifacts(), long).received.bundle.model, OPTIONS.max_new_tokens
+    mean = (200 + 300) / 2
+    prompt = sum(forward_flops(model, 1, place + 0.5) for place in range(250))
+    completion = sum(forward_flops(model, 1, mean + place + 0.5) for place in range(num_new))
+    expected = OPTIONS.prompts_per_step * (prompt + OPTIONS.samples_per_prompt * completion)
+    told = re.match(r"rollout (\S+) \+", stage.plan()["FLOPs per step (estimate)"])[1]
+    assert told == f"{expected:.2g}"
 
 
 def test_prompts_that_are_too_long_are_left_out_and_said(run, shared, capsys):

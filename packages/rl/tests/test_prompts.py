@@ -38,3 +38,17 @@ def test_no_prompt_that_fits_is_refused_with_the_shortest(records):
         DataError, match=r"no prompt has stages.rl.max_prompt_tokens=2 tokens or fewer.*shortest has 3"
     ):
         prompts_that_fit(records("abc", "abcdef"), TOKENIZER, limit(2), STAGE)
+
+
+def test_empty_prompts_are_left_out_and_counted_apart(records):
+    prompts = prompts_that_fit(records("abc", "", "a"), TOKENIZER, limit(4), STAGE)
+    assert [prompts[index]["prompt"] for index in range(len(prompts))] == ["abc", "a"]
+    assert prompts.left_out == "1 of 3 prompts are empty and are left out"
+    with pytest.raises(DataError, match=r"^stages\.rl\.data: every prompt is empty; give the records a text"):
+        prompts_that_fit(records("", ""), TOKENIZER, limit(4), STAGE)
+    with pytest.raises(DataError, match=r"there are no records; choose another stages\.rl\.split"):
+        prompts_that_fit(records(), TOKENIZER, limit(4), STAGE)
+
+
+def test_twin_nothing_is_said_where_all_prompts_fit(records):
+    assert prompts_that_fit(records("abc", "a"), TOKENIZER, limit(4), STAGE).left_out is None

@@ -13,6 +13,7 @@ from burnish.rl.filtering import Filtering
 from burnish.rl.filters.uniform_reward import uniform_reward
 from burnish.rl.groups import Group, rows
 from burnish.rl.scoring import Scoring
+from burnish.sample.rewards.failures import FirstFailures
 from burnish.sample.rewards.protocol import RewardResult
 
 pytestmark = pytest.mark.fast
@@ -43,14 +44,19 @@ async def slow_on_s(samples):
     return digits(samples)
 
 
-def selection(reward=digits, *, filters=(), **changes) -> tuple[Scoring, Filtering]:
-    defaults = {"rewards": {"digit": reward}, "reward_weights": {}, "timeout_seconds": 0.05}
+def selection(reward=digits, *, filters=(), say=lambda _: None, **changes) -> tuple[Scoring, Filtering]:
+    defaults = {
+        "rewards": {"digit": reward},
+        "reward_weights": {},
+        "timeout_seconds": 0.05,
+        "failures": FirstFailures(say, "reward/failed"),
+    }
     return Scoring(**(defaults | changes)), Filtering(dict(filters))
 
 
 def scored_and_kept(chosen: tuple[Scoring, Filtering], groups: list[Group]):
     stats, (scoring, filtering) = StatsTracker(), chosen
-    scored = scoring(groups, stats)
+    scored, _ = scoring(groups, stats)
     kept = filtering(scored, sum(len(group.samples) for group in groups), stats)
     return scored, kept, stats.summary()
 
@@ -67,6 +73,56 @@ def test_a_reward_that_raises_or_times_out_counts_as_failed_and_never_as_zero(re
     assert stats[f"reward/failed/digit/{reason}"] == 1
     assert (stats["accounting/failed"], stats["accounting/trained"]) == (1, 2)
     assert kept == scored
+
+
+def test_a_reward_that_fails_is_told_of_once_with_its_line():
+    told = []
+    scoring, _ = selection(say=told.append)
+    for texts in ("123", "1xy", "xyz2", "1x3"):
+        assert scoring(unscored(texts), StatsTracker())[1] is None
+    (line,) = told
+    number = digits.__code__.co_firstlineno
+    assert line == (
+        f"reward 'digit' ({__name__}:digits, {__file__}:{number}) failed on 2 of 3 "
+        f"completions: ValueError: could not convert string to float: 'x' ({__file__}:{number + 2}); "
+        "what fails is left out, and counted in reward/failed"
+    )
+
+
+def test_a_rollout_without_any_reward_is_a_reason_to_stop_with_all_there_is_to_say():
+    told = []
+
+    def silent(samples):
+        return [None] * len(samples)
+
+    scoring, _ = selection(rewards={"digit": digits, "silent": silent}, say=told.append)
+    _, reason = scoring(unscored("xx", "y"), StatsTracker())
+    number = digits.__code__.co_firstlineno
+    assert reason == (
+        f"no completion of the rollout could be rewarded: reward 'digit' ({__name__}:digits, "
+        f"{__file__}:{number}) failed on 3 of 3 completions: ValueError: could not convert string to float: "
+        f"'x' ({__file__}:{number + 2}); reward 'silent' has nothing to say about any of 3 completions; "
+        "mend what fails"
+    )
+    assert told == []
+    _, reason = scoring(
+        [
+            replace(group, samples=[replace(each, status="failed") for each in group.samples])
+            for group in unscored("12")
+        ],
+        StatsTracker(),
+    )
+    assert reason is not None
+    assert "the engine failed on all of 2 completions" in reason
+
+
+def test_what_a_reward_is_not_shown_is_not_counted_where_it_has_nothing_to_say():
+    scoring, _ = selection(rewards={"silent": lambda samples: [None] * len(samples)})
+    (group,) = unscored("123")
+    first, *others = group.samples
+    _, reason = scoring([replace(group, samples=[replace(first, status="failed"), *others])], StatsTracker())
+    assert reason is not None
+    assert "reward 'silent' has nothing to say about any of 2 completions" in reason
 
 
 @pytest.mark.parametrize(("reward", "bad"), [(digits, "x"), (slow_on_s, "s")])
@@ -150,6 +206,6 @@ def test_rows_say_what_was_asked_written_and_worth():
 def test_twin_a_completion_that_the_rollout_loses_breaks_the_identity():
     stats = StatsTracker()
     scoring, filtering = selection()
-    scored = scoring(unscored("123"), stats)
+    scored, _ = scoring(unscored("123"), stats)
     with pytest.raises(AssertionError, match="4 submitted, 3 accounted for"):
         filtering(scored, 4, stats)

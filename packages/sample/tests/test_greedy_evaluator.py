@@ -1,5 +1,7 @@
 """Greedy evaluation over an engine: the numbers, the rows, and when it is due."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,26 @@ class Overlong(ListData):
     def build(self, context):
         records = super().build(context)
         records[1] = {**records[1], "prompt": "9" * 5000}
+        return records
+
+
+class OnlyEmpty(ListData):
+    """No split but an empty one."""
+
+    def splits(self):
+        return ("empty",)
+
+
+@dataclass
+class WithEmpty(ListData):
+    """Three problems, the first of which ask for nothing."""
+
+    num_empty: int
+
+    def build(self, context):
+        records = super().build(context)
+        for record in records[: self.num_empty]:
+            record["prompt"] = ""
         return records
 
 
@@ -168,8 +190,23 @@ def test_empty_split_is_refused():
     context = EvaluationContext(data=ListData(), tokenizer=ByteTokenizer())
     with pytest.raises(ConfigError, match=r"^evaluation\.split=empty has no records") as caught:
         GreedyEvaluation(split="empty").build(context)
-    for split in named(str(caught.value), r"; choose one of (.*)$").split(", "):
+    for split in named(str(caught.value), r"; add some, or choose one of (.*)$").split(", "):
         assert GreedyEvaluation(split=split).build(context).num_problems == 3
+
+
+def test_an_empty_split_without_another_is_to_be_filled():
+    context = EvaluationContext(data=OnlyEmpty(), tokenizer=ByteTokenizer())
+    with pytest.raises(ConfigError, match=r"^evaluation\.split=empty has no records; add some$"):
+        GreedyEvaluation(split="empty").build(context)
+
+
+def test_an_empty_prompt_is_left_out_and_counted_apart():
+    said = []
+    context = EvaluationContext(data=WithEmpty(1), tokenizer=ByteTokenizer(), say=said.append)
+    assert GreedyEvaluation().build(context).num_problems == 2
+    assert said == ["1 of 3 evaluation prompts are empty and are left out"]
+    with pytest.raises(DataError, match=r"^evaluation: every prompt is empty; give the records a text"):
+        GreedyEvaluation().build(EvaluationContext(data=WithEmpty(3), tokenizer=ByteTokenizer()))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Scoring: what fails is failed, for the samples that fail alone, and never a zero."""
 
 import asyncio
+import functools
+import json
 import math
 import re
 import time
@@ -69,8 +71,46 @@ def _assert_bad_failed(scored, name, reason):
 def test_reward_that_raises_fails_its_sample_alone(three_samples):
     scored = score(three_samples, {"picky": raises_on_bad})
     _assert_bad_failed(scored, "picky", "ValueError")
-    assert scored.results["picky"][1].reason == "ValueError: cannot parse 'bad'"
+    line = raises_on_bad.__code__.co_firstlineno + 2
+    assert scored.results["picky"][1].reason == f"ValueError: cannot parse 'bad' ({__file__}:{line})"
     assert math.isnan(scored.results["picky"][1].value)
+
+
+def _reads(text):
+    return json.loads(text)
+
+
+def reads_json(samples):
+    return [_reads(sample.completion) for sample in samples]
+
+
+async def awaits_json(samples):
+    return reads_json(samples)
+
+
+@pytest.mark.parametrize("reward", [reads_json, awaits_json, functools.partial(reads_json)])
+def test_an_error_is_told_with_the_innermost_line_of_its_authors_file(make_samples, reward):
+    """And not with a line of the library that raises it."""
+    scored = score(make_samples(("{", "1")), {"json": reward})
+    line = _reads.__code__.co_firstlineno + 1
+    reason = scored.results["json"][0].reason
+    assert reason.startswith("JSONDecodeError: Expecting property name")
+    assert reason.endswith(f" ({__file__}:{line})")
+
+
+def test_an_error_without_a_message_or_of_the_call_itself_is_told_too(make_samples):
+    def empty(_):
+        raise AssertionError
+
+    def of_nothing():
+        return []
+
+    samples = make_samples(("a", "1"))
+    line = empty.__code__.co_firstlineno + 1
+    assert score(samples, {"r": empty}).results["r"][0].reason == f"AssertionError: ({__file__}:{line})"
+    assert score(samples, {"r": empty}).failures == {("r", "AssertionError"): 1}
+    reason = score(samples, {"r": of_nothing}).results["r"][0].reason
+    assert reason.endswith("of_nothing() takes 0 positional arguments but 1 was given")
 
 
 def test_failure_counted_as_zero_fails(three_samples):
@@ -166,7 +206,7 @@ def test_numbers_of_any_kind_are_scores(three_samples, returned):
         ([1.0], "1 results for 3 samples"),
         (np.float64(1.0), "1 results for 3 samples"),
         ("abc", "a str for 3 samples"),
-        ((number for number in range(3)), "a generator for 3 samples"),
+        pytest.param((number for number in range(3)), "a generator for 3 samples", id="generator"),
         ({"a": 1, "b": 2, "c": 3}, "a dict for 3 samples"),
         (None, "a NoneType for 3 samples"),
         (["1", b"1", [1]], "'1', a str, for a sample"),

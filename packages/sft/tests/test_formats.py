@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from burnish.llm.byte_tokenizer import ByteTokenizer
-from burnish.llm.token_limit import token_limit
 from burnish.platform.errors import DataError
 from burnish.sft.formats import encode, told
 
@@ -38,6 +37,17 @@ def test_demonstrations_are_a_source_in_the_order_of_the_records(records):
     assert demonstrations.fingerprint == source.fingerprint
 
 
+def test_the_fingerprint_follows_what_is_cut_and_left_out(records):
+    source = records(("a", "b"), ("c", "defg"), ("hijk", "l"))
+    bounds = (None, 9, 6, 5, 4, 4)
+    prints = [
+        encode(source, TOKENIZER, 9, "stages.sft", positions=positions).fingerprint for positions in bounds
+    ]
+    assert prints[:3] == [source.fingerprint] * 3
+    assert len(set(prints[2:5])) == 3
+    assert prints[5] == prints[4]
+
+
 def test_a_long_completion_loses_its_tail_and_is_counted(records):
     demonstrations = encode(records(("ab", "cdef"), ("ab", "c")), TOKENIZER, 4, "stages.sft")
     np.testing.assert_array_equal(demonstrations[0].tokens, [*b"abcd"])
@@ -66,13 +76,30 @@ def test_all_left_out_is_refused_with_the_shortest(records):
 
 
 def test_what_is_too_long_is_told_in_one_line(records):
-    limit = token_limit("stages.sft.max_length", 4, None)
     cut = encode(records(("a", "b"), ("abcd", "c"), ("ab", "cdef")), TOKENIZER, 4, "stages.sft")
-    assert told(cut, limit) == (
+    assert told(cut) == (
         "2 of 3 demonstrations are longer than stages.sft.max_length=4 tokens: 1 lose their tail, 1 are left "
         "out, as their prompts leave no room; raise stages.sft.max_length"
     )
-    assert told(encode(records(("a", "b")), TOKENIZER, 4, "stages.sft"), limit) is None
+    assert told(encode(records(("a", "b")), TOKENIZER, 4, "stages.sft")) is None
+
+
+def test_an_empty_prompt_is_left_out_and_counted_apart(records):
+    some = encode(records(("a", "b"), ("", "c")), TOKENIZER, 4, "stages.sft")
+    assert (len(some), some.num_empty, some.num_left_out) == (1, 1, 0)
+    assert told(some) == "1 of 2 demonstrations have an empty prompt and are left out"
+    both = encode(records(("a", "b"), ("", "c"), ("abcd", "e")), TOKENIZER, 4, "stages.sft")
+    assert told(both) == (
+        "1 of 3 demonstrations are longer than stages.sft.max_length=4 tokens: 0 lose their tail, 1 are left "
+        "out, as their prompts leave no room, 1 more are left out, as their prompts are empty; "
+        "raise stages.sft.max_length"
+    )
+    with pytest.raises(
+        DataError, match=r"^stages\.sft\.data: every prompt is empty; give the records a text"
+    ):
+        encode(records(("", "b")), TOKENIZER, 4, "stages.sft")
+    with pytest.raises(DataError, match=r"there are no records; choose another stages\.sft\.split"):
+        encode(records(), TOKENIZER, 4, "stages.sft")
 
 
 def test_a_record_without_a_text_to_learn_is_refused(records):

@@ -200,6 +200,9 @@ def test_plan_gives_the_arithmetic_and_writes_nothing(run, shared):
     lengths = [len(row["prompt"] + row["completion"]) + 1 for row in shared["data"].rows]
     share = 1 - np.mean(lengths) / plan["tokens per row"]
     assert plan["padding"] == f"{share:.0%} of the tokens"
+    sizes = [value for quantity, value in plan.items() if quantity.startswith("memory of ")]
+    assert len(sizes) == 3
+    assert all(re.fullmatch(r"\d+\.\d [KMG]iB", size) for size in sizes)
     assert plan["FLOPs per step (estimate)"].startswith("update ")
     assert re.search(r"update \d+%, evaluation \d+%$", plan["FLOPs of the stage (estimate)"])
     assert not run.root.path.exists()

@@ -26,6 +26,11 @@ class Pair(NamedTuple):
         """The tokens of the row: those of the prompt, which both share, once."""
         return len(self.chosen) + len(self.rejected) - self.chosen.prefix_length
 
+    @property
+    def num_positions(self) -> int:
+        """The positions that the model needs: both completions begin where the prompt ends."""
+        return max(map(len, self))
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -74,12 +79,18 @@ class PairLayout:
         )
 
 
-def encode(records: Any, render: Render, max_length: int) -> Pairs:
-    """Return the pairs of a source's records; DataError names a record that is no pair."""
+def encode(records: Any, render: Render, max_length: int, positions: int | None = None) -> Pairs:
+    """Return the pairs of a source's records that fit `max_length` and the model's positions.
+
+    DataError names a record that is no pair.
+    """
     every = [_pair(index, records[index], render) for index in range(len(records))]
-    kept = [pair for pair in every if pair.num_tokens <= max_length]
-    if not kept:
+    short = [pair for pair in every if pair.num_tokens <= max_length]
+    if not short:
         raise DataError(f"none of {len(every)} pairs has max_length={max_length} tokens or less; raise it")
+    kept = [pair for pair in short if positions is None or pair.num_positions <= positions]
+    if not kept:
+        raise DataError(f"none of {len(short)} pairs fits the model's {positions} positions; shorten them")
     return Pairs(kept, records.fingerprint, len(every) - len(kept))
 
 

@@ -66,9 +66,13 @@ class DPOStage:
 
     def _pairs(self, bench: Workbench) -> Pairs:
         config, run = self.config, self.stage_run
-        pairs = encode(bench.records(config.split, config.pairs), bench.render, config.max_length)
+        records, longest = bench.records(config.split, config.pairs), config.max_length
+        pairs = encode(records, bench.render, longest, bench.positions)
         if pairs.num_left_out:
-            run.say(f"{pairs.num_left_out} pairs are longer than {config.max_length} tokens and are left out")
+            run.say(
+                f"{pairs.num_left_out} pairs are longer than {longest} tokens, or than the model has "
+                "positions, and are left out"
+            )
         return pairs
 
     def _layout(self, bench: Workbench, pairs: Pairs) -> PairLayout:

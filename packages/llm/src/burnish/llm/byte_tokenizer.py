@@ -49,7 +49,8 @@ class ByteTokenizer:
         """Refuse: bytes have no chat template."""
         raise DataError(
             f"tokenizer=bytes has no chat template for a conversation of {len(messages)} messages; "
-            "give records `prompt` and `completion`, or use a tokenizer with a template"
+            "give records `prompt` and `completion` as texts, or take a model whose tokenizer has a "
+            "template: model=pretrained model.name_or_path=DIRECTORY tokenizer=auto"
         )
 
     def files(self) -> dict[str, bytes]:

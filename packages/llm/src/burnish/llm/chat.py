@@ -13,7 +13,7 @@ def render(tokenizer: Tokenizer, record: Mapping[str, Any]) -> tuple[list[int], 
     The two are tokenized apart, as an engine sees them: a prompt's ids never depend on what follows. The
     completion is `completion`, or the last message when that is the assistant's.
     """
-    completion, messages = record.get("completion"), _messages(record)
+    completion, messages = record.get("completion"), messages_of(record)
     if completion is None and messages is not None and (answer := _answer(messages)) is not None:
         prompt, completion = tokenizer.render_chat(messages[:-1]), answer
     else:
@@ -33,7 +33,7 @@ def render_prompt(tokenizer: Tokenizer, record: Mapping[str, Any]) -> list[int]:
     them. A `prompt` that is a text is one message of the user where there is a template, and plain text where
     there is none.
     """
-    messages = _messages(record)
+    messages = messages_of(record)
     if messages is not None:
         return tokenizer.render_chat(prompt_messages(messages))
     prompt = record.get("prompt")
@@ -58,8 +58,8 @@ def prompt_messages(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[s
     return messages[:-1] if last is None else messages[: last + 1]
 
 
-def _messages(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
-    """Return a record's conversation, None where it has none."""
+def messages_of(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]] | None:
+    """Return a record's conversation, `messages` or a `prompt` that is a list; None where it has none."""
     messages, prompt = record.get("messages"), record.get("prompt")
     return prompt if messages is None and isinstance(prompt, list) else messages
 

@@ -23,18 +23,23 @@ def training_plan(
     length: int,
     num_columns: int,
 ) -> Mapping[str, int | float | str]:
-    """Return the arithmetic of one update's batch and the bytes of the state."""
+    """Return the arithmetic of one update's batch and the memory that it and the state take, in words."""
     layout = layout_of(context, frozen)
     shards = row_shards(context.mesh)
     micro = check_rows(num_rows, micro_batch_rows, shards)
     footprint = training_footprint(layout, num_rows=num_rows, length=length, num_columns=num_columns)
+    state, weights, batch = (footprint.pop(f"{name}_bytes") for name in ("state", "weight", "batch"))
     return {
         "devices": context.mesh.size,
         "optimizer steps": context.total_steps,
-        "rows per update": f"{num_rows} = {num_rows // micro} x {micro // shards} x {shards} devices",
+        "rows per update": f"{num_rows} = {num_rows // micro} x {micro // shards} x {shards} "
+        "(micro-batches x rows x devices)",
         "tokens per row": length,
         "tokens per update": num_rows * length,
         **footprint,
+        "memory of parameters and optimizer": human_bytes(state),
+        f"memory of the weights in {layout.compute_dtype}": human_bytes(weights),
+        "memory of an update's batch": human_bytes(batch),
     }
 
 
@@ -58,6 +63,15 @@ def training_footprint(
 
 _INTEGER_COLUMNS = 5
 """Tokens, positions, segments, sequences and samples of a batch."""
+
+
+def human_bytes(num_bytes: int) -> str:
+    """Return a number of bytes in the largest binary unit that it fills, to a tenth."""
+    unit, name = next((each for each in _UNITS if num_bytes >= each[0]), _UNITS[-1])
+    return f"{num_bytes / unit:,.1f} {name}"
+
+
+_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 def _num_elements(tree: Any) -> int:

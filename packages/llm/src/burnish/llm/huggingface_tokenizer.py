@@ -8,6 +8,7 @@ from typing import Any
 
 from burnish.llm.json_object import read_object
 from burnish.llm.tokenizer import fingerprint_of
+from burnish.platform.checkpoint.manifest import MANIFEST
 from burnish.platform.errors import ConfigError, DataError
 
 FILES = (
@@ -77,9 +78,11 @@ class HuggingFaceTokenizer:
     ) -> list[int]:
         """Return the ids of a conversation, as a rule up to where the assistant's next answer starts."""
         if self.chat_template is None:
+            is_recorded = (self._directory / MANIFEST).is_file()  # a file beside it would be refused
+            remedy = "take a model that has one" if is_recorded else "add chat_template.jinja beside it"
             raise DataError(
                 f"the tokenizer in {self._directory} has no chat template; "
-                "give records `prompt` and `completion`, or add chat_template.jinja beside it"
+                f"give records `prompt` and `completion` as texts, or {remedy}"
             )
         try:
             text = self._tokenizer.apply_chat_template(

@@ -1,5 +1,6 @@
 """How many tokens a record may have, and what bounds them: an option, or the positions of the model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from burnish.llm.families.protocol import CausalLM
@@ -16,9 +17,26 @@ class TokenLimit:
     remedy: str
     """What lets longer ones in."""
 
-    def left_out(self, count: int, total: int, what: str) -> str:
-        """Return the line that says how many of all are left out."""
-        return f"{count} of {total} {what} are longer than {self.bound} and are left out; {self.remedy}"
+    def admits(self, prompt_tokens: int) -> bool:
+        """Whether a prompt of so many tokens is taken: an empty one never is."""
+        return 0 < prompt_tokens <= self.tokens
+
+    def left_out(self, lengths: Sequence[int], what: str) -> str | None:
+        """Return the line that says how many of all prompts are left out, None where all are taken."""
+        num_empty = sum(not length for length in lengths)
+        num_long = sum(length > self.tokens for length in lengths)
+        of_all = f"of {len(lengths)} {what}"
+        if not num_long:
+            return f"{num_empty} {of_all} are empty and are left out" if num_empty else None
+        empty = f", {num_empty} are empty," if num_empty else ""
+        return f"{num_long} {of_all} are longer than {self.bound}{empty} and are left out; {self.remedy}"
+
+    def none_left(self, lengths: Sequence[int]) -> str:
+        """Return why not one of the prompts is taken."""
+        if not any(lengths):
+            return "every prompt is empty; give the records a text to ask for a completion of"
+        shortest = min(length for length in lengths if length)
+        return f"no prompt has {self.bound} or fewer (the shortest has {shortest}); {self.remedy}"
 
 
 def positions_of(model: CausalLM) -> int | None:

@@ -1,7 +1,8 @@
-"""How much a stage computes, estimated before it runs: matrix products alone, as floating-point operations.
+"""How much a stage computes, estimated before it runs: its matrix products, as floating-point operations.
 
-Norms, sampling and recomputation are left out. It says where the work is, and not how fast it goes: a decoded
-token reads all weights, so decoding takes a larger share of the time than of the operations.
+Every parameter counts as an entry of a matrix, the few of norms and biases too. What else norms take,
+sampling and recomputation are left out. It says where the work is, and not how fast it goes: a decoded token
+reads all weights, so decoding takes a larger share of the time than of the operations.
 """
 
 from collections.abc import Mapping

@@ -9,12 +9,14 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from burnish.platform.configuration.arguments import Arguments, parse
 from burnish.platform.configuration.culprit import note_maker
 from burnish.platform.configuration.registry import PRESETS, available, known_slots
-from burnish.platform.errors import BurnishError, ConfigError, RequiredError
+from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.errors import BurnishError, ConfigError
 
 USAGE = """\
 burnish train [file.yaml] [key=value ...]   run a chain of stages, as the command `train` does
@@ -24,6 +26,8 @@ burnish describe metrics                    what the statistics of a run mean
 burnish plugins list                        list the installed components and where they come from
 burnish --version                           print the installed versions
 """
+
+COMMANDS = ("train", "describe", "plugins list", "--version")
 
 
 def train() -> None:
@@ -59,7 +63,8 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
 def _say(command: str, message: str) -> None:
     """Print one line; what no terminal shows, such as half a character that was typed, is escaped."""
     line = " ".join(message.split()).encode(errors="backslashreplace").decode()
-    sys.stderr.write(f"{command}: {''.join(_shown(letter) for letter in line)}\n")
+    with suppress(OSError):  # nobody reads it any more
+        sys.stderr.write(f"{command}: {''.join(_shown(letter) for letter in line)}\n")
 
 
 def _shown(letter: str) -> str:
@@ -91,17 +96,13 @@ def _see_working_directory() -> None:
 
 
 def _explain(arguments: Arguments) -> None:
-    """Print what stands at paths of the config that the other words compose."""
-    from burnish.platform.configuration.composition import compose_config, compose_raw
-    from burnish.platform.configuration.describe import describe_choice, describe_path
+    """Print what a component is, or what stands at a path of the config that the other words compose."""
+    from burnish.platform.configuration.asked import explanation
+    from burnish.platform.configuration.describe import describe_component
 
-    for path in arguments.paths:
-        try:
-            lines = [*describe_path(compose_config(arguments.overrides), path)]
-        except RequiredError:
-            lines = [*describe_choice(compose_raw(arguments.overrides), path)]
-            if not lines:
-                raise
+    for asked in arguments.paths:
+        slot, equals, name = asked.partition("=")
+        lines = describe_component(slot, name) if equals else explanation(arguments.overrides, asked)
         sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
@@ -121,9 +122,8 @@ def _burnish(arguments: Sequence[str]) -> None:
         case [] | ["--help" | "-h"]:
             sys.stdout.write(USAGE)
         case _:
-            raise ConfigError(
-                f"unknown command '{' '.join(arguments)}'; legal: train, describe, plugins list, --version"
-            )
+            near = suggestion(arguments[0], COMMANDS)
+            raise ConfigError(f"unknown command '{' '.join(arguments)}'{near}; legal: {', '.join(COMMANDS)}")
 
 
 def _describe(asked: str) -> None:

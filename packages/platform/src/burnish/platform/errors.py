@@ -6,7 +6,7 @@ else is a bug of ours and keeps its traceback.
 
 import re
 import signal
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,15 @@ class BurnishError(Exception):
 
 class ConfigError(BurnishError, ValueError):
     """A value, key or combination in the configuration that is not legal."""
+
+
+class UnknownKeyError(ConfigError):
+    """A key that stands for nothing in its place."""
+
+    def __init__(self, message: str, key: str, legal: Sequence[str]) -> None:
+        """Take the path of the key, and the keys there are in its place."""
+        super().__init__(message)
+        self.key, self.legal = key, legal
 
 
 class RequiredError(ConfigError):

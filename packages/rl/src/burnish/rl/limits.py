@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
-from burnish.platform.statistics.tracker import StatsTracker
-from burnish.rl.groups import Group
 from burnish.rl.mismatch_limit import MismatchLimit
 
 
@@ -16,14 +14,6 @@ class Limits:
 
     mismatch: MismatchLimit
     skipped: SkippedUpdates
-
-    def unrewarded(self, groups: Sequence[Group], stats: StatsTracker) -> str | None:
-        """Look at a rollout: where nothing has a reward there is nothing to learn from, nor in the next."""
-        if any(group.scored for group in groups):
-            return None
-        scope = "reward/failed/"
-        reasons = [name.removeprefix(scope) for name in stats.summary() if name.startswith(scope)]
-        return f"no completion of the rollout could be rewarded: {', '.join(reasons) or 'no reason given'}"
 
     def skipped_too_often(self, updates: Sequence[Mapping[str, Any]]) -> str | None:
         """Look at all updates of a rollout, which waits for them: were too many in a row not finite?"""

@@ -51,11 +51,12 @@ def run_rl(
                 groups = algorithm.rollout(engine, records, layout.samples_per_prompt, step)
                 require_whole(groups, len(records), layout.samples_per_prompt)
             with run.span("reward"):
-                groups = algorithm.scoring(groups, stats)
+                groups, unrewarded = algorithm.scoring(groups, stats)
+                require_rewards(run, step, groups[:log_groups], unrewarded)
                 kept = algorithm.filtering(groups, layout.completions_per_step, stats)
             with run.span("update"):
                 updates, reason = learn(run, training, algorithm, kept, step)
-            if reason := reason or limits.unrewarded(groups, stats):
+            if reason is not None:
                 run.stop(reason)
             run.stop_if(limits.skipped_too_often, updates)
             report(updates, stats)
@@ -89,6 +90,15 @@ def learn(
     if first is not None and len(updates) == 1:
         return updates, exceeded(updates[0], sampled_with, first)
     return updates, None
+
+
+def require_rewards(run: StageRun, step: int, groups: Sequence[Group], reason: str | None) -> None:
+    """End the run where a rollout has no reward: it is written for reading, and a resumed run repeats it."""
+    if reason is None:
+        return
+    end = run.abandon(reason)  # before: what it saves has no rows of this step
+    run.samples("rollouts").write(step, rows(groups))
+    raise end
 
 
 def report(updates: Sequence[Statistics], stats: StatsTracker) -> None:

@@ -12,7 +12,7 @@ from burnish.platform.errors import DataError
 
 @dataclass(frozen=True)
 class Prompts:
-    """Some records of a source, by index: a source itself, so a `RecordStream` orders them."""
+    """Some records of a source, by index: a source itself, so that a stage can shuffle them."""
 
     source: DataSource
     indices: tuple[int, ...]
@@ -20,6 +20,8 @@ class Prompts:
     """Tokens of the longest prompt."""
     mean_length: float
     """Tokens of a prompt on average."""
+    left_out: str | None = None
+    """The line about the records that are left out, None where there is none."""
 
     def __len__(self) -> int:
         """Return the number of prompts."""
@@ -42,12 +44,10 @@ def prompts_that_fit(source: DataSource, tokenizer: Tokenizer, limit: TokenLimit
     """
     numbers = followed("tokenize", range(len(source)))
     lengths = [len(render_prompt(tokenizer, source[index])) for index in numbers]
-    indices = tuple(index for index, length in enumerate(lengths) if 0 < length <= limit.tokens)
+    if not lengths:
+        raise DataError(f"{where}.data: there are no records; choose another {where}.split, or add some")
+    indices = tuple(index for index, length in enumerate(lengths) if limit.admits(length))
     if not indices:
-        shortest = min(lengths, default=0)
-        raise DataError(
-            f"{where}.data: no prompt has {limit.bound} or fewer (the shortest has {shortest}); "
-            f"{limit.remedy}"
-        )
+        raise DataError(f"{where}.data: {limit.none_left(lengths)}")
     kept = [lengths[index] for index in indices]
-    return Prompts(source, indices, max(kept), sum(kept) / len(kept))
+    return Prompts(source, indices, max(kept), sum(kept) / len(kept), limit.left_out(lengths, "prompts"))

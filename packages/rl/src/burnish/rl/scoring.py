@@ -9,6 +9,7 @@ import numpy as np
 from burnish.llm.sequence import Sample
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.rl.groups import Group, samples_of
+from burnish.sample.rewards.failures import FirstFailures, why_unrewarded
 from burnish.sample.rewards.protocol import AsyncReward, Reward
 from burnish.sample.rewards.score import score
 
@@ -22,8 +23,14 @@ class Scoring:
     """Factors of the rewards in the sum that is learned from; 1 where none is named."""
     timeout_seconds: float
 
-    def __call__(self, groups: Sequence[Group], stats: StatsTracker) -> list[Group]:
-        """Return the groups with their samples rewarded; a sample without a reward has failed."""
+    failures: FirstFailures
+    """Tells of each reward once that it fails."""
+
+    def __call__(self, groups: Sequence[Group], stats: StatsTracker) -> tuple[list[Group], str | None]:
+        """Return the groups with their samples rewarded, and a reason to stop where not one sample is.
+
+        A sample without a reward has failed. Where none has one there is nothing to learn from.
+        """
         samples = list(samples_of(groups))
         results = score(
             samples,
@@ -36,7 +43,11 @@ class Scoring:
         scored = [replace(group, samples=tuple(next(remaining) for _ in group.samples)) for group in groups]
         _describe_completions(samples, stats)
         _describe_rewards(scored, stats)
-        return scored
+        reason = why_unrewarded(results, self.rewards)
+        if reason is None:
+            self.failures.tell(results, self.rewards)
+            return scored, None
+        return scored, f"no completion of the rollout could be rewarded: {reason}; mend what fails"
 
 
 def _describe_completions(samples: Sequence[Sample], stats: StatsTracker) -> None:

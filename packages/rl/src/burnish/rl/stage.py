@@ -6,12 +6,11 @@ from typing import Any
 
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
-from burnish.llm.token_limit import positions_of, token_limit
+from burnish.llm.token_limit import token_limit
 from burnish.llm.work import forward_flops, update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import built
-from burnish.platform.data.order import RecordStream
-from burnish.platform.data.source import DataContext, build_data
+from burnish.platform.counted import counted
 from burnish.platform.runs.stage_run import StageRun
 from burnish.rl.advantages.protocol import Advantage, AdvantageContext
 from burnish.rl.algorithm import Algorithm
@@ -27,7 +26,9 @@ from burnish.rl.prompts import Prompts, prompts_that_fit
 from burnish.rl.rollouts.protocol import Rollout, RolloutContext
 from burnish.rl.scoring import Scoring
 from burnish.sample.evaluation_work import evaluation_flops
+from burnish.sample.rewards.failures import FirstFailures
 from burnish.sample.rewards.protocol import RewardContext, build_rewards
+from burnish.sample.rewards.required_columns import require_columns
 from burnish.sample.workbench import Workbench
 
 
@@ -52,7 +53,7 @@ class RLStage:
             run,
             steps=config.steps,
             training=training,
-            prompts=RecordStream(prompts, run.data_seed),
+            prompts=bench.shuffled(prompts),
             engine=bench.make_engine(layout.length),
             algorithm=self._algorithm(bench, layout),
             evaluation=bench.evaluator,
@@ -86,16 +87,17 @@ class RLStage:
     def _work(self, bench: Workbench, prompts: Prompts, layout: BatchLayout) -> dict[str, float | str]:
         """Return how often prompts are seen, how much is padding, and where the work is, at full length."""
         config, model = self.config, bench.received.bundle.model
-        length = prompts.mean_length + config.max_new_tokens
-        tokens = config.prompts_per_step * (
-            prompts.mean_length + config.samples_per_prompt * config.max_new_tokens
-        )
+        mean, num_new = prompts.mean_length, config.max_new_tokens
+        num_decoded = config.prompts_per_step * config.samples_per_prompt * num_new
+        prefill = forward_flops(model, config.prompts_per_step * mean, mean / 2)
+        decoding = forward_flops(model, num_decoded, mean + num_new / 2)
         update = config.updates_per_rollout * update_flops(model, layout.num_rows, layout.length)
+        padding = 1 - (mean + num_new) / layout.length
         return {
             "epochs": round(config.steps * config.prompts_per_step / len(prompts), 2),
-            "padding": f"{1 - length / layout.length:.0%} of the tokens or more, as completions end early",
+            "padding": f"{padding:.0%} of the tokens or more, as completions end early",
             **work_plan(
-                {"rollout": forward_flops(model, tokens, length / 2), "update": update},
+                {"rollout": prefill + decoding, "update": update},
                 config.steps,
                 evaluation_flops(model, bench.evaluator, config.steps),
             ),
@@ -104,11 +106,13 @@ class RLStage:
     def _announce(self, bench: Workbench, prompts: Prompts) -> None:
         """Say what is trained on what, for how long, and how it is evaluated."""
         config, run = self.config, self.stage_run
-        run.tell(f"{bench.received.describe()}; {len(prompts):,} prompts")
+        run.tell(f"{bench.received.describe()}; {counted(len(prompts), 'prompt')}")
         run.tell(
-            f"{config.steps:,} rollouts of {config.prompts_per_step} prompts x {config.samples_per_prompt} "
-            f"samples of up to {config.max_new_tokens} tokens, {config.updates_per_rollout} updates each; "
-            f"{bench.evaluator.num_problems} problems to evaluate"
+            f"{counted(config.steps, 'rollout')} of {counted(config.prompts_per_step, 'prompt')} x "
+            f"{counted(config.samples_per_prompt, 'sample')} of up to "
+            f"{counted(config.max_new_tokens, 'token')}, "
+            f"{counted(config.updates_per_rollout, 'update')} each; "
+            f"{counted(bench.evaluator.num_problems, 'problem')} to evaluate"
         )
 
     @property
@@ -118,18 +122,18 @@ class RLStage:
 
     def _prompts(self, bench: Workbench) -> Prompts:
         config = self.config
-        source = build_data(bench.data, DataContext(split=config.split, artifacts=bench.received.artifacts))
         where, bundle = f"stages.{self.stage_run.name}", bench.received.bundle
         limit = token_limit(
             f"{where}.max_prompt_tokens",
             config.max_prompt_tokens,
-            positions_of(bundle.model),
+            bench.positions,
             reserved=config.max_new_tokens,
             reserved_by=f"{where}.max_new_tokens",
         )
-        prompts = prompts_that_fit(source, bundle.tokenizer, limit, where)
-        if left_out := len(source) - len(prompts):
-            self.stage_run.say(limit.left_out(left_out, len(source), "prompts"))
+        prompts = prompts_that_fit(bench.records(config.split), bundle.tokenizer, limit, where)
+        require_columns(config.rewards, prompts, bench.data, f"{where}.rewards")
+        if prompts.left_out:
+            self.stage_run.say(prompts.left_out)
         return prompts
 
     def _layout(self, prompts: Prompts, pad_token_id: int) -> BatchLayout:
@@ -204,6 +208,7 @@ class RLStage:
             rewards=build_rewards(config.rewards, context),
             reward_weights=config.reward_weights,
             timeout_seconds=config.reward_timeout_seconds,
+            failures=FirstFailures(run.say, "reward/failed"),
         )
 
     def _filtering(self, bench: Workbench) -> Filtering:

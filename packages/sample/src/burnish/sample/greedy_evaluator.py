@@ -1,6 +1,6 @@
 """Greedy evaluation: the same problems each time, completed without chance, scored and written down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from burnish.llm.token_limit import token_limit
 from burnish.llm.tokenizer import Tokenizer
 from burnish.platform.activity import busy, followed
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
-from burnish.platform.configuration.registry import maker_of
 from burnish.platform.data.fingerprint import require_same
 from burnish.platform.data.source import DataContext, DataSource, Record, build_data
 from burnish.platform.errors import ConfigError, DataError
@@ -18,7 +17,9 @@ from burnish.platform.statistics.tracker import StatsTracker
 from burnish.sample.engine import Engine, complete
 from burnish.sample.evaluation import EvaluationContext, SampleWriter
 from burnish.sample.request import Completion, Request
+from burnish.sample.rewards.failures import FirstFailures, why_unrewarded
 from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardComponent, build_rewards
+from burnish.sample.rewards.required_columns import require_columns
 from burnish.sample.rewards.score import Scored, score
 
 SHOWN = ("prompt", "completion", "answer", "reward")
@@ -47,7 +48,8 @@ def build_evaluation(
     """Return the evaluation over the first `num_problems` of the split.
 
     Data that does not offer the split gives an evaluation without problems, which is never due. Raises
-    `ConfigError` when the split is empty or no reward is named, `DataError` when every prompt is too long.
+    `ConfigError` when the split is empty or no reward is named, `DataError` when every prompt is empty or too
+    long.
     """
     if not rewards:
         raise ConfigError(
@@ -59,6 +61,7 @@ def build_evaluation(
         fingerprint = source.fingerprint
         records = _first_records(source, num_problems, context, split)
         problems = _problems_that_fit(records, context, max_prompt_tokens, max_new_tokens)
+        require_columns(rewards, records, context.data, "evaluation.rewards")
     return GreedyEvaluator(
         problems,
         build_rewards(rewards, context.for_rewards) if problems else {},
@@ -68,6 +71,7 @@ def build_evaluation(
         max_new_tokens=max_new_tokens,
         reward_timeout_seconds=reward_timeout_seconds,
         fingerprint=fingerprint,
+        say=context.say,
     )
 
 
@@ -75,15 +79,16 @@ def _first_records(
     source: DataSource, num_problems: int, context: EvaluationContext, split: str
 ) -> list[Record]:
     if not len(source):
-        others = [other for other in context.data.splits() if other != split]
-        raise ConfigError(f"evaluation.split={split} has no records; choose one of {', '.join(others)}")
+        others = ", ".join(other for other in context.data.splits() if other != split)
+        choose = f", or choose one of {others}" if others else ""
+        raise ConfigError(f"evaluation.split={split} has no records; add some{choose}")
     return [source[index] for index in range(min(num_problems, len(source)))]
 
 
 def _problems_that_fit(
     records: Sequence[Record], context: EvaluationContext, max_prompt_tokens: int, max_new_tokens: int
 ) -> list[Problem]:
-    """Return the problems that are short enough, and say how many are not; DataError where none is."""
+    """Return the problems with a prompt that fits, and say how many do not; DataError where none does."""
     limit = token_limit(
         "evaluation.max_prompt_tokens",
         max_prompt_tokens,
@@ -95,14 +100,11 @@ def _problems_that_fit(
         Problem(record, render_prompt(context.tokenizer, record)) for record in followed("tokenize", records)
     ]
     lengths = [len(problem.prompt_tokens) for problem in problems]
-    kept = [problem for problem, length in zip(problems, lengths, strict=True) if length <= limit.tokens]
+    kept = [problem for problem, length in zip(problems, lengths, strict=True) if limit.admits(length)]
     if not kept:
-        raise DataError(
-            f"evaluation: no prompt has {limit.bound} or fewer (the shortest has {min(lengths)}); "
-            f"{limit.remedy}"
-        )
-    if len(kept) < len(problems):
-        context.say(limit.left_out(len(problems) - len(kept), len(problems), "evaluation prompts"))
+        raise DataError(f"evaluation: {limit.none_left(lengths)}")
+    if line := limit.left_out(lengths, "evaluation prompts"):
+        context.say(line)
     return kept
 
 
@@ -119,7 +121,8 @@ class GreedyEvaluator:
         every_steps: int,
         max_new_tokens: int,
         reward_timeout_seconds: float,
-        fingerprint: str = "",
+        fingerprint: str,
+        say: Callable[[str], None],
     ) -> None:
         """Hold the problems, of data with this fingerprint; nothing is computed before the first call."""
         self._problems = problems
@@ -130,6 +133,7 @@ class GreedyEvaluator:
         self._max_new_tokens = max_new_tokens
         self._reward_timeout_seconds = reward_timeout_seconds
         self._fingerprint = fingerprint
+        self._failures = FirstFailures(say, "eval/failed")
 
     @property
     def num_problems(self) -> int:
@@ -166,6 +170,7 @@ class GreedyEvaluator:
         tracker += self._statistics(scored, completions)
         if step == 0:
             self._require_scores(scored)
+        self._failures.tell(scored, self._rewards)
         with tracker.scope("perf/evaluation"):
             tracker += engine.stats()
         return tracker
@@ -203,15 +208,12 @@ class GreedyEvaluator:
 
     def _require_scores(self, scored: Scored) -> None:
         """Raise ConfigError where not one problem has a score: no later evaluation would have any."""
-        if any(sample.reward is not None for sample in scored.samples):
+        reason = why_unrewarded(scored, self._rewards)
+        if reason is None:
             return
-        reasons = [
-            f"{name}{maker_of(self._rewards[name])}: {reason} ({count}x)"
-            for (name, reason), count in scored.failures.most_common(3)
-        ]
         raise ConfigError(
-            f"evaluation.rewards: none of {self.num_problems} problems has a score: {'; '.join(reasons)}; "
-            "choose rewards that read what the data has, or name its columns"
+            f"evaluation.rewards: none of {self.num_problems} problems has a score: {reason}; "
+            "mend the reward, choose rewards that read what the data has, or name its columns"
         )
 
     def _statistics(self, scored: Scored, completions: Sequence[Completion]) -> StatsTracker:

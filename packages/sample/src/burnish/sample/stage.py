@@ -7,8 +7,9 @@ import jax
 
 from burnish.llm.work import work_plan
 from burnish.platform.configuration.artifacts import Artifacts
-from burnish.platform.data.source import DataComponent
-from burnish.platform.errors import ConfigError
+from burnish.platform.counted import counted
+from burnish.platform.data.source import DataComponent, DataContext, build_data
+from burnish.platform.errors import ConfigError, DataError
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.evaluation import EvaluationComponent
 from burnish.sample.evaluation_work import evaluation_flops
@@ -16,13 +17,13 @@ from burnish.sample.workbench import Workbench
 
 
 def require_split(evaluation: EvaluationComponent, data: DataComponent) -> None:
-    """Raise ConfigError where the data does not have the split to evaluate."""
-    splits = data.splits()
-    if evaluation.split not in splits:
-        raise ConfigError(
-            f"evaluation.split={evaluation.split} is no split of the data: nothing to evaluate; "
-            f"choose one of {', '.join(splits)}"
-        )
+    """Raise ConfigError where the data does not have the split to evaluate, in the data's own words."""
+    split = evaluation.split
+    if split not in data.splits():
+        try:
+            build_data(data, DataContext(split=split))
+        except DataError as error:
+            raise ConfigError(f"evaluation.split={split}: nothing to evaluate: {error}") from error
 
 
 class EvalStage:
@@ -39,7 +40,8 @@ class EvalStage:
         require_split(bench.evaluation, bench.data)
         if not bench.evaluator.num_problems:
             raise ConfigError(f"evaluation.split={bench.evaluation.split} has no problem to evaluate")
-        self._run.tell(f"{bench.received.describe()}; {bench.evaluator.num_problems} problems to evaluate")
+        problems = counted(bench.evaluator.num_problems, "problem")
+        self._run.tell(f"{bench.received.describe()}; {problems} to evaluate")
         engine = bench.make_engine()
         with self._run.span("load"):
             engine.update_weights(bench.received.weights())

@@ -13,6 +13,7 @@ from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import DataComponent, DataContext, DataSource, Record, Source, build_data
 from burnish.platform.device.randomness import KeyWords, Purpose, key_words
+from burnish.platform.errors import DataError
 from burnish.platform.runs.stage import CheckContext
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.engine import Engine, EngineComponent, EngineContext, EngineLimits
@@ -58,6 +59,11 @@ class Workbench:
         return cls(
             received=received, data=shared["data"], engine=shared["engine"], evaluation=shared["evaluation"]
         )
+
+    @property
+    def positions(self) -> int | None:
+        """The tokens that the model has positions for, None where its config does not say."""
+        return positions_of(self.received.bundle.model)
 
     @staticmethod
     def check(
@@ -106,7 +112,7 @@ class Workbench:
         context = EvaluationContext(
             data=self.data,
             tokenizer=self.received.bundle.tokenizer,
-            positions=positions_of(self.received.bundle.model),
+            positions=self.positions,
             say=run.say,
             writer=run.samples("eval"),
             jax=run.jax,
@@ -118,9 +124,16 @@ class Workbench:
         conforming("data", self.data, self.data, DataComponent)
         evaluation = built("evaluation", self.evaluation, Evaluation, context)
         if not evaluation.num_problems:
-            offered = ", ".join(self.data.splits())
-            run.say(f"no evaluation: the data has no split '{self.evaluation.split}', only {offered}")
+            run.say(f"no evaluation: {self._without_problems()}")
         return evaluation
+
+    def _without_problems(self) -> str:
+        """Return why there is nothing to evaluate, in the data's own words where it lacks the split."""
+        try:
+            self.records(self.evaluation.split)
+        except DataError as error:
+            return str(error)
+        return f"evaluation.split={self.evaluation.split} has no problem to solve"
 
     def make_engine(self, max_tokens: int = 0) -> Engine:
         """Return an engine with room for `max_tokens` of prompt and completion, and for the evaluation's."""

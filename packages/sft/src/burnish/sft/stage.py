@@ -7,9 +7,9 @@ from typing import Any
 from burnish.llm.batch import round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
-from burnish.llm.token_limit import positions_of, token_limit
 from burnish.llm.work import update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.counted import counted
 from burnish.platform.runs.stage_run import StageRun
 from burnish.sample.evaluation_work import evaluation_flops
 from burnish.sample.workbench import Workbench
@@ -84,10 +84,12 @@ class SFTStage:
     def _announce(self, bench: Workbench, demonstrations: Demonstrations) -> None:
         """Say what is trained on what, for how long, and how it is evaluated."""
         config, run = self.config, self.stage_run
-        run.tell(f"{bench.received.describe()}; {len(demonstrations):,} demonstrations")
+        run.tell(f"{bench.received.describe()}; {counted(len(demonstrations), 'demonstration')}")
         run.tell(
-            f"{config.steps:,} steps of {config.rows_per_step} rows of {padded(demonstrations)} tokens are "
-            f"{self._epochs(demonstrations):.3g} epochs; {bench.evaluator.num_problems} problems to evaluate"
+            f"{counted(config.steps, 'step')} of {counted(config.rows_per_step, 'row')} of "
+            f"{counted(padded(demonstrations), 'token')} {'is' if config.steps == 1 else 'are'} "
+            f"{counted(self._epochs(demonstrations), 'epoch')}; "
+            f"{counted(bench.evaluator.num_problems, 'problem')} to evaluate"
         )
 
     def _epochs(self, demonstrations: Demonstrations) -> float:
@@ -95,10 +97,9 @@ class SFTStage:
 
     def _demonstrations(self, bench: Workbench) -> Demonstrations:
         source = bench.records(self.config.split)
-        where, most, bundle = f"stages.{self.stage_run.name}", self.config.max_length, bench.received.bundle
-        positions = positions_of(bundle.model)
-        demonstrations = encode(source, bundle.tokenizer, most, where, positions=positions)
-        if line := told(demonstrations, token_limit(f"{where}.max_length", most, positions)):
+        where, tokenizer = f"stages.{self.stage_run.name}", bench.received.bundle.tokenizer
+        demonstrations = encode(source, tokenizer, self.config.max_length, where, positions=bench.positions)
+        if line := told(demonstrations):
             self.stage_run.say(line)
         return demonstrations
 

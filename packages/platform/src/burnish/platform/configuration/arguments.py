@@ -4,7 +4,7 @@ Hydra's own parser answers a wrong flag with several lines, and does not take a 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from burnish.platform.configuration.suggestion import suggestion
@@ -19,6 +19,10 @@ PRINT = "--print-config"
 SHORT = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info", "-sc": "--shell-completion"}
 FLAGS = (*OURS, PRINT, *PLAIN, *VALUED, "--info", "--shell-completion", *SHORT)
 PATH = re.compile(r"[A-Za-z][\w-]*(\.[\w-]+)*(?<!\.yaml)(?<!\.yml)")
+CHOICE = re.compile(r"\w+=[\w.:-]+")
+HELP = ("--help", "-h")
+ONE = {"--multirun": "-m", "--run": "-r"}
+"""Two spellings of one flag."""
 COMMANDS = ("--cfg", "--info", "--multirun", "-m", "--run", "-r", "--shell-completion")
 """Flags that say what is to be done; at most one."""
 
@@ -31,7 +35,7 @@ class Arguments:
     """What is composed: a file, `key=value`, `+group=option`, in the order given."""
 
     paths: tuple[str, ...]
-    """Options, sections and components that are to be explained, with `--help`."""
+    """Options, sections and components (`slot=name`) that are to be explained, with `--help`."""
 
     flags: tuple[str, ...]
     """What Hydra is told."""
@@ -61,44 +65,75 @@ class Arguments:
 
 
 def parse(words: Sequence[str]) -> Arguments:
-    """Return the words told apart; ConfigError for a flag that is unknown, incomplete or one too many."""
-    flags: list[str] = []
-    overrides: list[str] = []
+    """Return the words told apart; ConfigError for a flag that is unknown, incomplete or one too many.
+
+    A flag that is given twice is one flag.
+    """
+    given: list[tuple[str, ...]] = []
+    typed: list[str] = []
+    after_help: list[str] = []
     rest = list(words)
     while rest:
         word = rest.pop(0)
-        if not word.startswith("-"):
-            overrides.append(word)
+        if word.startswith("-"):
+            given.append(_flag(word, rest))
             continue
-        name, equals, value = word.partition("=")
-        if name not in FLAGS:
-            raise ConfigError(f"unknown flag '{name}'{suggestion(name, FLAGS)}; train --help lists them")
-        if name == PRINT:
-            flags += ["--cfg", "job"]
-            continue
-        name = SHORT.get(name, name)
-        if equals:
-            rest.insert(0, value)
-        flags.append(name)
-        if name in VALUED:
-            flags.append(_value(name, rest))
-        elif name == "--info" and rest and rest[0] in INFO:
-            flags.append(rest.pop(0))
-    commands = [flag for flag in flags if flag in COMMANDS]
+        typed.append(word)
+        if {*HELP} & {name for name, *_ in given}:
+            after_help.append(word)
+    given = list(dict.fromkeys(given))
+    commands = [" ".join(flag) for flag in given if flag[0] in COMMANDS]
     if len(commands) > 1:
         raise ConfigError(f"{' and '.join(commands)} cannot be combined; give one of them")
-    paths = [word for word in overrides if PATH.fullmatch(word)] if {"-h", "--help"} & {*flags} else []
-    if paths and {*flags} - {"-h", "--help"}:
-        raise ConfigError(f"--help {paths[0]} explains an option; give no other flag with it")
-    of_hydra = tuple(flag for flag in flags if flag not in OURS)
+    names = {name for name, *_ in given}
+    paths, overrides = _asked(typed, after_help, names)
+    of_hydra = tuple(part for flag in given for part in flag if flag[0] not in OURS)
     return Arguments(
-        overrides=tuple(word for word in overrides if word not in paths),
+        overrides=tuple(overrides),
         paths=tuple(paths),
         flags=of_hydra,
-        is_dry_run="--dry-run" in flags,
+        is_dry_run="--dry-run" in names,
         is_print=of_hydra == ("--cfg", "job"),
-        is_version="--version" in flags,
+        is_version="--version" in names,
     )
+
+
+def _flag(word: str, rest: list[str]) -> tuple[str, ...]:
+    """Return the flag that a word is, in its one spelling, with the value that it takes from the rest."""
+    name, equals, value = word.partition("=")
+    if name not in FLAGS:
+        raise ConfigError(f"unknown flag '{name}'{suggestion(name, FLAGS)}; train --help lists them")
+    name = SHORT.get(name, name)
+    if equals and name in (*OURS, PRINT, *PLAIN):
+        raise ConfigError(f"{name} takes no value, got '{value}'")
+    if equals:
+        rest.insert(0, value)
+    if name == PRINT:
+        return ("--cfg", "job")
+    if name in VALUED:
+        return (name, _value(name, rest))
+    if name == "--info" and rest and rest[0] in INFO:
+        return (name, rest.pop(0))
+    return (ONE.get(name, name),)
+
+
+def _asked(
+    typed: Sequence[str], after_help: Sequence[str], flags: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Return what is to be explained and what is to be composed.
+
+    With `--help`, a path wherever it stands; else the components that follow it.
+    """
+    if not {*HELP} & {*flags}:
+        return [], list(typed)
+    others = [flag for flag in flags if flag not in HELP]
+    paths = [word for word in typed if PATH.fullmatch(word)]
+    if paths and others:
+        raise ConfigError(f"--help {paths[0]} explains an option; give no other flag with it")
+    if not paths and not others:
+        chosen = [word for word in after_help if CHOICE.fullmatch(word)]
+        return chosen, [word for word in typed if word not in chosen]
+    return paths, [word for word in typed if word not in paths]
 
 
 def _value(flag: str, rest: list[str]) -> str:

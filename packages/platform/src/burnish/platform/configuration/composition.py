@@ -15,12 +15,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
 from burnish.platform.configuration.explain import explain, is_refusal
+from burnish.platform.configuration.file_lines import in_file
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import resolve
+from burnish.platform.configuration.unknown_key import elsewhere, unknown
 from burnish.platform.configuration.user_file import UserFile, user_file
 from burnish.platform.configuration.words import written_out
-from burnish.platform.errors import BurnishError, ConfigError, RequiredError
+from burnish.platform.errors import BurnishError, ConfigError, RequiredError, UnknownKeyError
 
 HYDRA_VERSION = "1.3"
 USER_FILE = "+file=user"
@@ -114,7 +116,15 @@ def checked(composed: DictConfig) -> Config:
 
     plain = OmegaConf.to_container(settle(composed), resolve=True)
     choices = OmegaConf.to_container(composed.hydra.runtime.choices)
-    return normalize(cast("dict[str, Any]", plain), cast("dict[str, str | None]", choices))
+    try:
+        return normalize(cast("dict[str, Any]", plain), cast("dict[str, str | None]", choices))
+    except RequiredError:
+        raise
+    except UnknownKeyError as error:
+        said = elsewhere(error.key, composed) or unknown(error.key, error.legal, composed)
+        raise ConfigError(in_file(said, user_file.get())) from error
+    except ConfigError as error:
+        raise ConfigError(in_file(str(error), user_file.get())) from error
 
 
 def settle(composed: DictConfig) -> DictConfig:

@@ -80,7 +80,7 @@ class JaxConfig:
     """Make an accelerator repeat its sums bit for bit, at some cost in speed; a CPU always does."""
 
     compilation_cache: str | None = "~/.cache/burnish/jax"
-    """Directory that keeps compiled programs from one process to the next; None keeps none."""
+    """Directory that keeps compiled programs from one process to the next; null keeps none."""
 
     def __post_init__(self) -> None:
         """Refuse number formats that there are not."""
@@ -102,10 +102,10 @@ class CheckpointConfig:
 
     save_total_limit: Count | None = 2
     """Checkpoints of a stage that are kept while it runs, the best one beside them; a finished stage keeps
-    its newest and its best alone. None keeps all, for good."""
+    its newest and its best alone. null keeps all, for good."""
 
     keep_best: str | None = None
-    """Metric whose best checkpoint is kept, such as `eval/accuracy`; None keeps by age alone."""
+    """Metric whose best checkpoint is kept, such as `eval/accuracy`; null keeps by age alone."""
 
     keep_best_mode: Literal["max", "min"] = "max"
     """Whether more or less of `keep_best` is better."""

@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from omegaconf import DictConfig
-
 from burnish.platform.configuration.component import FunctionComponent
 from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.field_docs import docs_of
@@ -18,7 +16,7 @@ from burnish.platform.configuration.range_phrases import range_of
 from burnish.platform.configuration.registry import available, known_slots, name_of, provider, resolve
 from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.configuration.suggestion import suggestion
-from burnish.platform.errors import ComponentError, ConfigError
+from burnish.platform.errors import ComponentError, ConfigError, UnknownKeyError
 
 _WIDTH = 100
 _INDENT = 4
@@ -46,7 +44,10 @@ def _presets() -> list[str]:
 def _require_known(slot: str, presets: Sequence[str]) -> None:
     groups = sorted({*known_slots(), *(option.partition("/")[0] for option in presets)})
     if slot not in groups:
-        raise ConfigError(f"unknown slot '{slot}'{suggestion(slot, groups)}; legal: {', '.join(groups)}")
+        near = suggestion(slot, ["metrics", *groups])
+        raise ConfigError(
+            f"unknown slot '{slot}'{near}; legal: {', '.join(groups)}; train --help {slot} explains an option"
+        )
 
 
 def describe_component(slot: str, name: str) -> Iterator[str]:
@@ -74,7 +75,7 @@ def describe_path(config: Config, path: str) -> Iterator[str]:
     """Yield what stands at a path of a config: an option, or a section or component with its options.
 
     Raises:
-        ConfigError: nothing is there.
+        UnknownKeyError: nothing is there.
     """
     sections = {name: getattr(config, name) for name in options_of(Sections)}
     holder: Any = None
@@ -82,7 +83,8 @@ def describe_path(config: Config, path: str) -> Iterator[str]:
     for depth, part in enumerate(parts := path.split(".")):
         if part not in (names := _names(held)):
             above, has = ".".join(parts[:depth]) or "a config", ", ".join(names) or "none"
-            raise ConfigError(f"{path}: no such option{suggestion(part, names)}; {above} has {has}")
+            said = f"{path}: no such option{suggestion(part, names)}; {above} has {has}"
+            raise UnknownKeyError(said, path, names)
         holder, held = held, _below(held, part)
     if not isinstance(holder, Mapping | None):
         kind = cast("type[Any]", type(holder))
@@ -99,17 +101,6 @@ def describe_path(config: Config, path: str) -> Iterator[str]:
             yield from _option(option, f"{path}.{name}", getattr(held, name), doc)
 
 
-def describe_choice(composed: DictConfig, path: str) -> Iterator[str]:
-    """Yield what is chosen at a path or the nearest above it, where values are still to be set."""
-    choices = {str(key): str(choice) for key, choice in composed.hydra.runtime.choices.items()}
-    slots = {key.rpartition("@")[2]: key.partition("@")[0] for key in choices}
-    parts = path.split(".")
-    above = (".".join(parts[:depth]) for depth in range(len(parts), 0, -1))
-    if chosen := next((each for each in above if slots.get(each) in known_slots()), None):
-        slot = slots[chosen]
-        yield from describe_component(slot, choices[chosen if chosen == slot else f"{slot}@{chosen}"])
-
-
 def _names(held: Any) -> list[str]:
     """Return what can stand behind a dot after this."""
     if isinstance(held, Mapping):
@@ -120,6 +111,11 @@ def _names(held: Any) -> list[str]:
 
 def _below(held: Any, name: str) -> Any:
     return cast("Mapping[str, Any]", held)[name] if isinstance(held, Mapping) else getattr(held, name)
+
+
+def describe_option(component: type[Any], name: str, path: str, value: Any) -> Iterator[str]:
+    """Yield an option of a component that holds a plain value: the value, what is legal, what it means."""
+    yield from _option(options_of(component)[name], path, value, docs_of(component).get(name, ""))
 
 
 def _option(option: Option, path: str, value: Any, doc: str) -> Iterator[str]:

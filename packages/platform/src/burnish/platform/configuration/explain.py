@@ -8,18 +8,23 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from burnish.platform.configuration.option_paths import paths_that_end_in
+from burnish.platform.configuration.bare_word import BARE, said_of_bare
 from burnish.platform.configuration.registry import known_slots
 from burnish.platform.configuration.suggestion import suggestion
+from burnish.platform.configuration.unknown_key import elsewhere, unknown
 from burnish.platform.errors import BurnishError
 
 NO_MATCH = re.compile(r"Could not override '(?P<key>[^']+)'\.?\s+(No match|Did you mean)")
 WRAPPER = re.compile(r"In '.*': \w+ raised while composing config:$")
 SEVERAL = re.compile(r"Ambiguous value for argument '(?P<word>.+)'")
 NO_NAME = "expected a name for what is chosen here; train --help lists them"
+NO_PAIR = "this is no key=value"
 SAID = {
     "Config group override must be a string or a list": NO_NAME,
     "argument of type 'int' is not iterable": NO_NAME,
+    "Error parsing override": NO_PAIR,
+    "no viable alternative": "a bracket or a quote is missing or one too many",
+    "LexerNoViableAltException": "a character here has to be in quotes",
     "Cannot merge DictConfig with ListConfig": "expected a mapping of options, got a list",
 }
 """Sentences of Hydra's that speak of Hydra, in words of what was typed."""
@@ -57,9 +62,14 @@ def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str
         return _missing_option(error)
     if isinstance(error, OverrideParseException):
         word = _shortened(error.override)
-        return f"'{word}': {_first_line(error)}; write key=value, special characters in quotes"
+        if BARE.fullmatch(word):
+            return said_of_bare(word, arguments, compose([each for each in arguments if each.find("=") > 0]))
+        word = next((typed for typed in arguments if word == f"++{typed}"), word)
+        said = _first_line(error)
+        said = "this cannot be read" if "=" in word and said == NO_PAIR else said
+        return f"'{word}': {said}; write key=value, special characters in quotes"
     if isinstance(cause, (ConfigAttributeError, ConfigKeyError)) and cause.full_key:
-        return _unknown_key(str(cause.full_key), arguments, compose) or _first_line(cause)
+        return _unknown_key(str(cause.full_key), arguments, compose)
     if several := SEVERAL.match(str(error)):
         return f"'{_shortened(several['word'])}': several values; add -m to run each, or write one in quotes"
     if no_match is not None:
@@ -73,19 +83,23 @@ def explain(error: Exception, arguments: Sequence[str], compose: Compose) -> str
 def _missing_option(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     options = list(error.options or [])
+    if group and not name:
+        return f"{group}= has no value; available: {', '.join(options) or 'none'}"
     if not group:
         return f"there is no config '{name}'"
     return f"unknown {group} '{name}'{suggestion(name, options)}; available: {', '.join(options) or 'none'}"
 
 
-def _unknown_key(key: str, arguments: Sequence[str], compose: Compose) -> str | None:
+def _unknown_key(key: str, arguments: Sequence[str], compose: Compose) -> str:
     """Compose once more without the override at fault, to see what keys there are in its place."""
     above = tuple(f"{key[:dot]}={{" for dot, letter in enumerate(key) if letter == ".")
     words = [word for word in arguments if word.startswith((key, *above))]
-    composed = compose([word for word in arguments if word not in words])
-    if composed is None:
-        return None
     parts = key.split(".")
+    composed = compose([word for word in arguments if word not in words])
+    if composed is None:  # another option is wrong too
+        composed = compose([word for word in arguments if "." not in word.partition("=")[0]])
+    if composed is None:
+        return f"{key}: unknown key"
     for depth in range(1, len(parts)):
         path = ".".join(parts[:depth])
         parent = OmegaConf.select(composed, ".".join(parts[: depth - 1])) if depth > 1 else composed
@@ -97,14 +111,14 @@ def _unknown_key(key: str, arguments: Sequence[str], compose: Compose) -> str | 
         return f"{key}: unknown key; '{parent_path}' has no options"
     legal = [str(name) for name in parent if name != "hydra"]
     typed = words[0].partition("=")[0].lstrip("+") if words else key
-    if meant := paths_that_end_in(typed, composed):
-        return f"{typed}: unknown key; did you mean {' or '.join(meant[:4])}?"
+    if said := elsewhere(key, composed, typed):
+        return said
     if parent_path == "stages":
         return f"{key}: the chain has no such block{suggestion(parts[-1], legal)}; it has {', '.join(legal)}"
     if legal in ([], ["use"]):
         what = f"'{parent.use}'" if legal else f"'{parent_path}'"
         return f"{key}: unknown key; {what} has no options"
-    return f"{key}: unknown key{suggestion(parts[-1], legal)}; legal keys: {', '.join(legal)}"
+    return unknown(key, legal, composed)
 
 
 def _shared(path: str, name: str, word: str, composed: DictConfig) -> str:

@@ -25,7 +25,7 @@ from burnish.platform.configuration.registry import (
 )
 from burnish.platform.configuration.slot_fields import SlotField
 from burnish.platform.configuration.suggestion import suggestion
-from burnish.platform.errors import ConfigError, RequiredError, placed
+from burnish.platform.errors import ConfigError, RequiredError, UnknownKeyError, placed
 
 
 class Checked(NamedTuple):
@@ -229,7 +229,8 @@ def _refuse_unknown(path: str, given: Mapping[str, Any], legal: list[str]) -> No
     for key in given:
         if key not in legal:
             keys = f"legal keys: {', '.join(legal)}" if legal else "it has no options"
-            raise ConfigError(f"{prefix}{key}: unknown key{suggestion(str(key), legal)}; {keys}")
+            said = f"{prefix}{key}: unknown key{suggestion(str(key), legal)}; {keys}"
+            raise UnknownKeyError(said, f"{prefix}{key}", legal)
 
 
 def _required(path: str) -> str:

@@ -28,12 +28,14 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 
 def _paths(node: DictConfig, path: str) -> Iterator[str]:
-    """Yield the path of every option; what a block shares with others is at the top."""
+    """Yield the path of every option; what a block shares with others is at the top, and `use` is none."""
     for name in node:
         where = f"{path}.{name}".lstrip(".")
-        if OmegaConf.is_interpolation(node, str(name)) or OmegaConf.is_missing(node, str(name)):
+        if name == "use" or OmegaConf.is_interpolation(node, str(name)):
             continue
-        if isinstance(child := node[name], DictConfig):
+        if OmegaConf.is_missing(node, str(name)):
+            yield where
+        elif isinstance(child := node[name], DictConfig):
             yield from _paths(child, where)
         else:
             yield where

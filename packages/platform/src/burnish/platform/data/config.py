@@ -73,10 +73,10 @@ class Jsonl:
     """File of the demonstrations, which are also the prompts to roll out."""
 
     validation_path: str | None = None
-    """File of the problems to tune on; None is no such split."""
+    """File of the problems to tune on; null is no such split."""
 
     test_path: str | None = None
-    """File of the problems to report on; None is no such split."""
+    """File of the problems to report on; null is no such split."""
 
     prompt_field: str = "prompt"
     """Key that holds the prompt: a text, or a list of messages. Where there is no `prompt`, `messages` are
@@ -90,7 +90,7 @@ class Jsonl:
     """Key that holds the right answer."""
 
     answer_pattern: str | None = None
-    """Regular expression with the answer in the completion as a group, `#### (.+)`; None: `answer_field`."""
+    """Regular expression with the answer in the completion as a group, `#### (.+)`; null: `answer_field`."""
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none, or that captures nothing."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from burnish.platform.configuration.config import Config
 from burnish.platform.errors import ConfigError, RunError
+from burnish.platform.lasting_console import LastingConsole
 from burnish.platform.runs import resume
 from burnish.platform.runs.comparison import Comparison, begun_stages, compare
 from burnish.platform.runs.provenance import provenance, start_facts
@@ -114,7 +114,7 @@ def _compared(config: Config, root: RunDirectory) -> Comparison:
 
 def _resume(config: Config, root: RunDirectory, overrides: Sequence[str]) -> StartingPoint | None:
     found = _compared(config, root)
-    console = Console(stderr=True, soft_wrap=True)
+    console = LastingConsole(stderr=True, soft_wrap=True)
     if root.is_primary:
         finish_rewind(root, config)
     if config.checkpoint.resume_from == "latest" and _is_over(config, root) and not found.is_extended:

@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -51,14 +51,13 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
     """
     check(config)
     root = RunDirectory(locate(config), is_primary=is_primary())
-    root.acquire()
-    try:
+    with Interrupts(resume_command(root, overrides)) as interrupts, ExitStack() as held:
+        root.acquire()
+        held.callback(root.release)
         with telling(config, root, overrides):
             start = start_or_resume(config, root, overrides)
             if start is not None:
-                _run_recorded(_Chain(config, root, start, tuple(overrides)))
-    finally:
-        root.release()
+                _run_recorded(_Chain(config, root, start, tuple(overrides), interrupts))
     last = root.finished_stage(len(config.stages), list(config.stages)[-1])
     assert last is not None, "a complete run has finished its last stage"
     return RunResult(root.path, _summary(root, config), last.artifacts)
@@ -149,12 +148,11 @@ def _run_recorded(chain: "_Chain") -> None:
     logger = StatsLogger({})
     try:
         root.begin()
-        with chain.interrupts:
-            if root.is_primary:
-                logger = chain.open_logger()
-                logger.tell(report.beginning(root.path, chain.config, chain.start))
-            with _nobody_exits():
-                chain.run(logger)
+        if root.is_primary:
+            logger = chain.open_logger()
+            logger.tell(report.beginning(root.path, chain.config, chain.start))
+        with _nobody_exits():
+            chain.run(logger)
     except BaseException as error:
         end = _end_of(error, root)
         try:

@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.config import Config
 from burnish.platform.device.mesh import describe_devices
+from burnish.platform.lasting_console import LastingConsole
 from burnish.platform.runs.resume import FRESH, StartingPoint
 from burnish.platform.statistics.metric import shown_metrics
 from burnish.platform.statistics.rows import Row
@@ -39,8 +39,8 @@ def print_summary(
     sinks: Iterable[SinkComponent] = (),
 ) -> None:
     """Print the evaluations before and after every stage, why stages ended early, and what is where."""
-    console = Console(soft_wrap=True)
-    evaluated = [name for name in ("initial", *stages) if _columns(summary.get(name, {}))]
+    console = LastingConsole(soft_wrap=True)
+    evaluated = [name for name in _stages_told(stages, summary) if _columns(summary.get(name, {}))]
     if evaluated:
         console.print(_table(evaluated, summary))
     for name in stages:
@@ -53,11 +53,11 @@ def print_summary(
 
 def print_plan(plans: Mapping[str, Mapping[str, int | float | str]]) -> None:
     """Print what each stage would do."""
-    console = Console(soft_wrap=True)
+    console = LastingConsole(soft_wrap=True)
     for name, plan in plans.items():
         table = Table("quantity", "value", title=f"stage {name}", title_justify="left")
         for key, value in plan.items():
-            table.add_row(key, f"{value:,}" if isinstance(value, int) else str(value))
+            table.add_row(key, str(value) if isinstance(value, str) else f"{value:,}")
         console.print(table)
 
 
@@ -83,8 +83,23 @@ def _table(names: Sequence[str], summary: Summary) -> Table:
     table = Table("", *titles, title=TITLE)
     for name in names:
         values = [_number(summary[name].get(column)) for column in columns]
-        table.add_row("before training" if name == "initial" else f"after {name}", *values)
+        table.add_row(_time(name, summary), *values)
     return table
+
+
+def _stages_told(stages: Sequence[str], summary: Summary) -> list[str]:
+    """Return `initial` and the stages; without it where the first one has no update, as it is the same."""
+    return list(stages) if _has_no_update(summary.get(stages[0], {})) else ["initial", *stages]
+
+
+def _time(name: str, summary: Summary) -> str:
+    if name == "initial":
+        return "before training"
+    return name if _has_no_update(summary[name]) else f"after {name}"
+
+
+def _has_no_update(values: Row) -> bool:
+    return values.get("step") == 0
 
 
 def _spoken(column: str) -> str:

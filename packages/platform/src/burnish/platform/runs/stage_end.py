@@ -42,6 +42,13 @@ class StageEnd:
                 f"stopped at step {self.step} of '{name}': {self.stop_reason}; saved under {directory}"
             )
 
+    def abandoned(self, name: str, reason: str, saved: int | None, command: str) -> LimitExceeded:
+        """Return the error of a run that ends before the step at hand, after the one that is saved."""
+        at = "nothing is saved yet" if saved is None else f"saved at step {saved}"
+        return LimitExceeded(
+            f"stopped before step {self.step} of '{name}' was done: {reason}; {at}; go on with: {command}"
+        )
+
     @property
     def is_asked_for(self) -> bool:
         """Whether the step at hand is to be the last one."""

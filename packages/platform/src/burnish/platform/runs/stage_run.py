@@ -6,7 +6,7 @@ for steps and commits one row per step. It knows no model: what it saves are the
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from burnish.platform.checkpoint.manager import CheckpointManager
 from burnish.platform.checkpoint.manifest import Verified
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.randomness import Purpose, derived_seed
-from burnish.platform.errors import Interrupted
+from burnish.platform.errors import Interrupted, LimitExceeded
 from burnish.platform.runs.best_metric import BestMetric
 from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.participants import Participants
@@ -102,7 +102,8 @@ class StageRun:
 
     def say(self, line: str) -> None:
         """Tell the user something worth knowing about this stage, on a line of its own."""
-        sys.stderr.write(f"{self.name}: {line}\n")  # a bar that is drawn lets it pass above
+        with suppress(OSError):  # nobody reads it any more
+            sys.stderr.write(f"{self.name}: {line}\n")  # a bar that is drawn lets it pass above
 
     def tell(self, line: str) -> None:
         """Tell whoever watches the run what this stage works with, and what it will do."""
@@ -123,12 +124,11 @@ class StageRun:
     def steps(self, last: int, **parts: object) -> Iterator[int]:
         """Yield the steps that are left up to `last`, restoring what has a state first.
 
-        `parts` are what the loop works with, whatever it is: those that are `Stateful` take part in
-        checkpoints under their name, as do the run's sinks; the others are ignored. A fresh stage begins with
-        step 0, the state before the first update; a resumed one with the step after its checkpoint. Each
-        yielded step is committed once before the next is asked for. After the commit the checkpoint policy,
-        signals, `stop` and `finish` are looked at: once the state is saved, a signal raises `Interrupted`,
-        and a `stop` or a limit that is exceeded `LimitExceeded`.
+        `parts` are what the loop works with: those that are `Stateful` take part in checkpoints under their
+        name, as do the run's sinks. A fresh stage begins with step 0, before the first update; a resumed one
+        with the step after its checkpoint. Each is committed once before the next is asked for; then come
+        the checkpoint policy, signals, `stop` and `finish`: once the state is saved, a signal raises
+        `Interrupted`, and a `stop` or a limit that is exceeded `LimitExceeded`.
         """
         self._end.planned = last
         self._rows = StageRows(self.logger)
@@ -149,11 +149,10 @@ class StageRun:
     def commit(self, step: int, stats: StatsTracker) -> None:
         """Take the one row of `step`: `stats` with the step's clock, compiles and memory beside them.
 
-        The row of the step before is written here, now that the device works on this one. This step's row is
-        written at once where its numbers are ready, and where an evaluation, a checkpoint, a limit or the
-        stage's end needs it. `time/step_seconds` counts from the step's beginning to the end of this call,
-        the wait for the row that is written here included; what the sinks take for this very row counts in
-        the next. Each second of the loop, but those of saving and of the last row, is in exactly one row.
+        The row of the step before is written here, now that the device works on this one; this step's row
+        where its numbers are ready, or an evaluation, a checkpoint, a limit or the stage's end needs it.
+        `time/step_seconds` counts from the step's beginning to the end of this call; what the sinks take for
+        this very row counts in the next. Each second but those of saving and of the last row is in one row.
         """
         row = SinkRow(
             stage=self.name, step=step, last_step=self._end.planned, global_step=self.first_global_step + step
@@ -180,6 +179,10 @@ class StageRun:
         stage's end, the limit is asked at once too: what it refuses is not handed on.
         """
         self._looks.append(partial(exceeded, *args, **kwargs))
+
+    def abandon(self, reason: str) -> LimitExceeded:
+        """Save the last committed step; return what ends the run, which repeats the one at hand on resume."""
+        return self._end.abandoned(self.name, reason, self.rescue(), self.resume_command)
 
     def finish(self, reason: str) -> None:
         """End the stage once the step at hand is committed and saved; it exports, and the chain goes on."""
@@ -234,5 +237,4 @@ class StageRun:
         # A run that a limit stopped has not finished its stage, whoever said so.
         early_end = self._end.finish_reason if self._end.stop_reason is None else None
         with self.span("save"):
-            records = self.root.flush_records()
-            self._participants.save(step, self._rows.numbers, early_end, records)
+            self._participants.save(step, self._rows.numbers, early_end, self.root.flush_records())

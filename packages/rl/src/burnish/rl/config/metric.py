@@ -20,13 +20,17 @@ ROLLOUT = (
     Metric(name="reward/std", meaning="Standard deviation of the rewards of the step's completions (n - 1)."),
     Metric(
         name="reward/group_std",
-        meaning="The same within a prompt's completions, as a mean over the prompts: 0 teaches nothing.",
+        meaning="Standard deviation of the rewards of a prompt's completions, as a mean over the prompts: "
+        "0 teaches nothing.",
     ),
     Metric(name="reward/<label>", meaning="Mean of one reward, before its weight."),
     Metric(
         name="reward/failed", meaning="Completions whose reward raised, returned no number or took too long."
     ),
-    Metric(name="reward/failed/<label>/<reason>", meaning="The same, of one reward and for one reason."),
+    Metric(
+        name="reward/failed/<label>/<reason>",
+        meaning="Completions that one of the rewards failed on, for one reason.",
+    ),
     Metric(
         name="reward/mixed_groups",
         meaning="Share of prompts whose completions differ in reward: the others teach nothing.",

@@ -12,7 +12,10 @@ EVALUATION = (
     ACCURACY,
     Metric(name="eval/<label>", meaning="Mean of one of the evaluation's rewards."),
     Metric(name="eval/failed", meaning="Problems whose reward raised, returned no number or took too long."),
-    Metric(name="eval/failed/<label>/<reason>", meaning="The same, of one reward and for one reason."),
+    Metric(
+        name="eval/failed/<label>/<reason>",
+        meaning="Problems that one of the rewards failed on, for one reason.",
+    ),
     Metric(name="eval/completion_tokens", meaning="Mean tokens of a completion."),
     Metric(name="eval/truncated", meaning="Share of completions that ended at the limit of tokens."),
 )

@@ -27,6 +27,11 @@ class ExactMatch:
         check_options(self)
         compiled("answer_pattern", self.answer_pattern, needs_group=True)
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The column of a record that is read."""
+        return frozenset({self.answer_key})
+
     def build(self, _: "RewardContext") -> "Reward":
         """Return the reward."""
         from burnish.sample.rewards.exact_match import ExactMatchReward

@@ -1,5 +1,6 @@
 """The slot `reward`: samples in, one result per sample out, now or awaited."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, SupportsFloat, runtime_checkable
@@ -46,6 +47,11 @@ class AsyncReward(Protocol):
         ...
 
 
+def is_async(reward: object) -> bool:
+    """Whether a reward is to be awaited: a function, a method or a callable object that is asynchronous."""
+    return inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(type(reward).__call__)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RewardContext:
     """What a `reward` component may use."""
@@ -78,15 +84,15 @@ def build_rewards(
     components: Mapping[str, RewardComponent], context: RewardContext
 ) -> dict[str, Reward | AsyncReward]:
     """Return the rewards by their labels; ComponentError where what is built cannot be called."""
-    return {label: _built(label, component, context) for label, component in components.items()}
+    return {label: _built(component, context) for label, component in components.items()}
 
 
-def _built(label: str, component: RewardComponent, context: RewardContext) -> Reward | AsyncReward:
+def _built(component: RewardComponent, context: RewardContext) -> Reward | AsyncReward:
     from burnish.sample.rewards.by_columns import by_columns, takes_columns
 
     made: Any = built("reward", component, object, context)
     if takes_columns(made):
-        return by_columns(label, made)
+        return by_columns(made)
     return conforming("reward", component, made, Reward)
 
 

@@ -1,7 +1,6 @@
 """Scoring: several rewards over many samples, where what fails is counted as failed and never as zero."""
 
 import asyncio
-import inspect
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,10 +11,11 @@ from burnish.llm.sequence import Sample
 from burnish.platform.configuration.registry import maker_of
 from burnish.platform.errors import BurnishError, ComponentError, ConfigError
 from burnish.platform.statistics.tracker import StatsTracker
+from burnish.sample.rewards.by_columns import with_all_columns
 from burnish.sample.rewards.overdue import in_daemon_thread, told_when_overdue
-from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed
+from burnish.sample.rewards.protocol import AsyncReward, Reward, RewardResult, failed, is_async
 from burnish.sample.rewards.results import UNREADABLE, read_results
-from burnish.sample.rewards.source_place import place_of
+from burnish.sample.rewards.source_place import place_of, raised_by
 
 _GRACE = 1.5
 """Times the timeout after which an asynchronous reward that does not yield to it is overdue."""
@@ -67,8 +67,9 @@ def score(
     synchronous one is told of on stderr and waited for; what is no finite number costs its sample. Samples
     that the engine failed on are shown to no reward.
 
-    Raises `ConfigError` for a weight of a reward that there is not, and `ComponentError` for a synchronous
-    reward that returns anything but a list of as many results, or not one that is a number or None.
+    Raises `ConfigError` for a weight of a reward that there is not, and for a column that a reward needs and
+    no sample has; `ComponentError` for a synchronous reward that returns anything but a list of as many
+    results, or not one that is a number or None. An error of burnish that a reward raises ends the scoring.
     """
     factors = _factors(rewards, weights or {})
     alive = [index for index, sample in enumerate(samples) if sample.status != "failed"]
@@ -109,7 +110,8 @@ def _with_rewards(
     sample: Sample, results: Mapping[str, RewardResult], factors: Mapping[str, float]
 ) -> Sample:
     values = {name: result.value for name, result in results.items() if result.status == "scored"}
-    if any(result.status == "failed" for result in results.values()) or len(values) < bool(results):
+    is_unrewarded = bool(results) and not values
+    if is_unrewarded or any(result.status == "failed" for result in results.values()):
         return replace(sample, rewards=values, reward=None, status="failed")
     return replace(
         sample, rewards=values, reward=math.fsum(factors[name] * value for name, value in values.items())
@@ -121,7 +123,8 @@ def _run(
 ) -> list[RewardResult]:
     if not samples:
         return []
-    if _is_async(reward):
+    samples = with_all_columns(name, reward, samples)
+    if is_async(reward):
         with told_when_overdue(name, _GRACE * timeout_seconds):
             return _run_async(cast(AsyncReward, reward), samples, timeout_seconds)
     with told_when_overdue(name, timeout_seconds):
@@ -135,10 +138,6 @@ def _run(
     return results
 
 
-def _is_async(reward: Reward | AsyncReward) -> bool:
-    return inspect.iscoroutinefunction(reward) or inspect.iscoroutinefunction(type(reward).__call__)
-
-
 def _run_sync(reward: Reward, samples: Sequence[Sample]) -> list[RewardResult]:
     """Score all at once; if that raises, one at a time, so that only what fails fails."""
     try:
@@ -147,7 +146,7 @@ def _run_sync(reward: Reward, samples: Sequence[Sample]) -> list[RewardResult]:
         raise
     except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
         if len(samples) == 1:
-            return [_raised(error)]
+            return [failed(raised_by(error))]
         return [result for sample in samples for result in _run_sync(reward, [sample])]
 
 
@@ -160,15 +159,13 @@ def _run_async(reward: AsyncReward, samples: Sequence[Sample], timeout_seconds: 
                 return read_results(await reward([sample]), 1)[0]
         except TimeoutError:
             return failed(f"timeout: no answer within {timeout_seconds} seconds")
+        except BurnishError:
+            raise
         except Exception as error:  # noqa: BLE001 - the fault boundary around other people's rewards
-            return _raised(error)
+            return failed(raised_by(error))
 
     async def score_all() -> list[RewardResult]:
         return await asyncio.gather(*(score_one(sample) for sample in samples))
 
     # In a thread: the caller may have an event loop of its own, as a notebook does.
     return in_daemon_thread(lambda: asyncio.run(score_all()))
-
-
-def _raised(error: Exception) -> RewardResult:
-    return failed(f"{type(error).__name__}: {error}")

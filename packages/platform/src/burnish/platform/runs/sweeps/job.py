@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 
 from burnish.platform.configuration.composition import checked, typed_overrides
 from burnish.platform.configuration.config import Config
+from burnish.platform.configuration.culprit import note_maker
 from burnish.platform.errors import BurnishError, Interrupted
+from burnish.platform.lasting_console import LastingConsole
+from burnish.platform.runs.interrupts import pending_signal
 from burnish.platform.runs.opening import locate
 from burnish.platform.runs.sweeps.records import JobRecord, read_records, write_record
 from burnish.platform.statistics.summary import value_of
@@ -58,7 +60,7 @@ class Job:
         try:
             record = self._begun(record)
             config = self.config(composed)
-            record = replace(record, run=str(locate(config)))
+            record = replace(record, run=str(self.run_of(config, composed)))
             self._announce(record)
             value = _value_of_run(config, record)
         except Exception as error:
@@ -79,14 +81,24 @@ class Job:
                 run.name = f"{self.sweep}-{composed.hydra.job.num}"
         return checked(composed)
 
+    def run_of(self, config: Config, composed: DictConfig) -> Path:
+        """Return the directory of a job's run, seen from where the sweep was started."""
+        node = composed.hydra
+        return Path(str(node.runtime.output_dir) if node.job.chdir else "") / locate(config)
+
     def words(self, composed: DictConfig) -> list[str]:
         """Return the words of a job as the user would type them."""
         return [self.typed(word) for word in typed_overrides(composed)]
 
     def told(self, words: Collection[str]) -> str:
         """Return the words that differ between jobs."""
-        keys = {self.spelling.get(key, f"{key}=") for key in self.swept}
+        keys = self.typed_keys
         return " ".join(word for word in words if "".join(word.partition("=")[:2]) in keys)
+
+    @property
+    def typed_keys(self) -> set[str]:
+        """What the user has typed of the words with several values, up to the `=` and with it."""
+        return {self.spelling.get(key, f"{key}=") for key in self.swept}
 
     def typed(self, word: str) -> str:
         """Return a word of Hydra's as the user would type it."""
@@ -96,6 +108,9 @@ class Job:
 
     def _begun(self, record: JobRecord) -> JobRecord:
         """Record that a job runs; a job that is due after an interrupt does not begin."""
+        pending = pending_signal()
+        if pending is not None:
+            raise Interrupted("not begun, since a signal came before it", pending)
         stopped = [other for other in read_records(self.directory) if other.phase == "interrupted"]
         if stopped:
             by = stopped[0]
@@ -106,7 +121,7 @@ class Job:
     def _announce(self, record: JobRecord) -> None:
         write_record(self.directory, record)
         line = f"job {record.job}: {self.told(record.words)}".rstrip(": ")
-        Console(soft_wrap=True).print(f"{line} -> {record.run}", markup=False, highlight=False)
+        LastingConsole(soft_wrap=True).print(f"{line} -> {record.run}", markup=False, highlight=False)
 
     def _record_failure(self, record: JobRecord, error: Exception) -> None:
         is_known = isinstance(error, BurnishError)
@@ -120,8 +135,9 @@ class Job:
                 raise Stopped from error
             return
         if not is_known:
+            note_maker(error)
             traceback.print_exception(error)
-        Console(stderr=True, soft_wrap=True).print(
+        LastingConsole(stderr=True, soft_wrap=True).print(
             f"job {record.job} failed: {reason}", markup=False, highlight=False
         )
 

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -10,17 +10,19 @@ import hydra.types
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
 from hydra.core.utils import configure_log
-from rich.console import Console
 
 from burnish.platform import atomic
 from burnish.platform.configuration.arguments import Arguments
 from burnish.platform.configuration.config import Config
-from burnish.platform.errors import BurnishError, Interrupted, RunError, SweepError
+from burnish.platform.errors import RunError
+from burnish.platform.lasting_console import LastingConsole
+from burnish.platform.runs.interrupts import Interrupts
 from burnish.platform.runs.lock import RunLock
 from burnish.platform.runs.opening import locate
+from burnish.platform.runs.sweeps.ending import raise_unfinished
 from burnish.platform.runs.sweeps.job import Stopped
 from burnish.platform.runs.sweeps.plan import Plan, direct, planned
-from burnish.platform.runs.sweeps.records import JobRecord, forget_records, read_records, remove_empty
+from burnish.platform.runs.sweeps.records import JobRecord, forget_records, read_records, without_empty
 from burnish.platform.runs.sweeps.table import print_table
 
 
@@ -43,7 +45,7 @@ def sweep(arguments: Arguments) -> None:
 def _print_plans(plan: Plan, configs: Sequence[Config]) -> None:
     from burnish.platform.runs import pipeline, report
 
-    console = Console(soft_wrap=True)
+    console = LastingConsole(soft_wrap=True)
     if not plan.knows_jobs:
         console.print("the sweeper makes its jobs as it goes; these stand for them")
     for number, (words, config) in enumerate(zip(plan.jobs, configs, strict=True)):
@@ -61,6 +63,8 @@ def _locked(directory: Path) -> Generator[None]:
     try:
         lock.acquire()
     except RunError as error:
+        if not isinstance(error.__cause__, BlockingIOError):
+            raise
         raise RunError(
             f"hydra.sweep.dir: another sweep is at work in '{directory}'; wait for it, or set another "
             "run.name or hydra.sweep.dir"
@@ -72,21 +76,37 @@ def _locked(directory: Path) -> Generator[None]:
 
 
 def _run(plan: Plan, first: Config) -> None:
-    directory = plan.job.directory
     is_max = direct(plan.settings, first.run)
-    forget_records(directory)
+    forget_records(plan.job.directory)
     ended: BaseException | None = None
     try:
-        with nullcontext() if plan.job.is_local else _workers_first():
+        with Interrupts(plan.resume_command) if plan.job.is_local else _workers_first():
             _sweep_by_hydra(plan)
     except (Exception, Stopped, KeyboardInterrupt) as error:  # noqa: BLE001 - raised again below the table
-        ended = error
-    records = read_records(directory)
-    for record in records:
-        remove_empty(Path(record.output_dir), directory)
-    num_jobs = len(plan.jobs) if plan.knows_jobs else len(records)
-    print_table(records, directory, num_jobs=num_jobs, metric=first.run.sweep_metric, is_max=is_max)
-    _raise(plan, records, ended)
+        ended = error.__cause__ if isinstance(error, Stopped) else error
+    try:
+        records = _told(plan, first.run.sweep_metric, is_max=is_max)
+    except Exception as error:  # the first error is the one to be told
+        if ended is None:
+            raise
+        ended.add_note(f"there is no table of the jobs: {error}")
+        records = []
+    raise_unfinished(plan, records, ended)
+
+
+def _told(plan: Plan, metric: str | None, *, is_max: bool) -> list[JobRecord]:
+    """Print what the jobs have come to and return it."""
+    directory, job = plan.job.directory, plan.job
+    records = [without_empty(record, directory) for record in read_records(directory)]
+    begun = {record.job for record in records}
+    coming = [
+        JobRecord(job=number, words=[job.typed(word) for word in words], output_dir="", phase="not reached")
+        for number, words in enumerate(plan.jobs)
+        if plan.knows_jobs and number not in begun
+    ]
+    swept = {typed.removesuffix("=") for typed in job.typed_keys}
+    print_table([*records, *coming], directory, metric=metric, swept=swept, is_max=is_max)
+    return records
 
 
 def _sweep_by_hydra(plan: Plan) -> None:
@@ -110,38 +130,16 @@ def _sweep_by_hydra(plan: Plan) -> None:
 def _workers_first() -> Generator[None]:
     """Leave the first Ctrl-C to the processes of the jobs, which a terminal sends it to as well.
 
-    They save and end; a launcher that heard of it would kill them before.
+    They save and end; a launcher that heard of it would kill them before. The second one it hears of, as an
+    exception: so it takes its processes along.
     """
     previous = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is signal's
-        signal.signal(signal.SIGINT, previous)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-def _raise(plan: Plan, records: Sequence[JobRecord], ended: BaseException | None) -> None:
-    """Raise what the sweep ends with, if it is not done."""
-    stopped = [record for record in records if record.phase == "interrupted"]
-    failed = [record for record in records if record.phase == "failed"]
-    again = f"; go on with: {plan.resume_command}" if plan.resume_command else ""
-    if isinstance(ended, KeyboardInterrupt):
-        raise ended
-    if stopped:
-        signal_number = stopped[0].exit_status - 128
-        raise Interrupted(f"stopped by a signal in job {stopped[0].job}{again}", signal_number) from ended
-    if failed:
-        numbers = ", ".join(str(record.job) for record in failed)
-        status = min(record.exit_status for record in failed)
-        told = f"{len(failed)} of {len(records)} jobs failed: {numbers}; the table says why"
-        raise SweepError(f"{told}{again.replace('; go', '; once that is mended, go')}", status) from ended
-    lost = ", ".join(str(record.job) for record in records if record.phase == "running")
-    if lost and ended is not None and not isinstance(ended, BurnishError):
-        told = " ".join(str(ended).split())
-        raise SweepError(f"jobs that did not end: {lost}; {type(ended).__name__}: {told}", 1) from ended
-    if ended is not None:
-        raise ended

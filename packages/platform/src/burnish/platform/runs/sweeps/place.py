@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from burnish.platform import atomic
 from burnish.platform.runs.sweeps.job import raw_name
+from burnish.platform.signals import removed_at_end
 
 DEFAULT = "${run.output_dir}/sweeps"
 """`hydra.sweep.dir` where nobody sets it: a directory of the sweep's own is made in it."""
@@ -35,26 +36,40 @@ def placed_sweep(settings: DictConfig, swept: Collection[str], *, is_dry_run: bo
 
     A `run.name` that is the same for all jobs names the sweep, else its chain and the UTC time do.
     """
-    with open_dict(settings):
-        settings.hydra.runtime.output_dir = os.getcwd()
-    HydraConfig.instance().set_config(settings)  # for a `${hydra:...}` in what follows
-    OmegaConf.set_readonly(settings.hydra, value=False)
-    written = raw_name(settings)
-    is_own = "${" in (written or "") or "run.name" in {key.lstrip("+") for key in swept}
-    chain = "sweep" if "stage" in swept else "+".join(str(block) for block in settings.stages)
-    name = written if written and not is_own else f"{chain}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    sweeps, made = Path(str(settings.hydra.sweep.dir)).absolute(), list[Path]()
+    _resolve_hydra(settings)
+    is_numbered = not _differs(settings, swept)
+    given = raw_name(settings) if is_numbered else None
+    name = given or _new_name(settings, swept)
+    sweeps = Path(str(settings.hydra.sweep.dir)).absolute()
     if cast("dict[str, Any]", OmegaConf.to_container(settings.hydra.sweep))["dir"] != DEFAULT:
-        yield Place(name, sweeps, not is_own)
+        yield Place(name, sweeps, is_numbered)
         return
-    if name != written:
-        name, made = _free(sweeps, name, is_dry_run=is_dry_run)
+    name, made = (name, []) if given else _free(sweeps, name, is_dry_run=is_dry_run)
     _tell(settings, sweeps / name)
     try:
-        yield Place(name, sweeps / name, not is_own)
+        with removed_at_end(made):
+            yield Place(name, sweeps / name, is_numbered)
     finally:
         if made and not any(made[-1].iterdir()):
             atomic.take_back(made)
+
+
+def _resolve_hydra(settings: DictConfig) -> None:
+    """Let a `${hydra:...}` in what names the sweep be read."""
+    with open_dict(settings):
+        settings.hydra.runtime.output_dir = os.getcwd()
+    HydraConfig.instance().set_config(settings)
+    OmegaConf.set_readonly(settings.hydra, value=False)
+
+
+def _differs(settings: DictConfig, swept: Collection[str]) -> bool:
+    """Say whether the config gives each job a name of its own."""
+    return "${" in (raw_name(settings) or "") or "run.name" in {key.lstrip("+") for key in swept}
+
+
+def _new_name(settings: DictConfig, swept: Collection[str]) -> str:
+    chain = "sweep" if "stage" in swept else "+".join(str(block) for block in settings.stages)
+    return f"{chain}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
 
 
 def _free(sweeps: Path, name: str, *, is_dry_run: bool) -> tuple[str, list[Path]]:

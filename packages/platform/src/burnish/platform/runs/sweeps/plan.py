@@ -26,10 +26,19 @@ from burnish.platform.configuration.config import Config, RunConfig
 from burnish.platform.configuration.config_source import register
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.errors import BurnishError, ConfigError
-from burnish.platform.runs.opening import locate, refuse_start
+from burnish.platform.runs.opening import refuse_start
 from burnish.platform.runs.sweeps.job import Job
+from burnish.platform.runs.sweeps.metric_name import require_possible
 from burnish.platform.runs.sweeps.place import placed_sweep
-from burnish.platform.runs.sweeps.words import every_job, first_values, parse_words, swept_keys, trials
+from burnish.platform.runs.sweeps.records import refuse_foreign
+from burnish.platform.runs.sweeps.words import (
+    every_job,
+    first_values,
+    parse_words,
+    refuse_shuffle,
+    swept_keys,
+    trials,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +75,12 @@ class Plan:
         return shlex.join(["train", *kept, *name, "checkpoint.resume_from=latest"])
 
     def check(self) -> list[Config]:
-        """Return the configs of all jobs; ConfigError, with the job and its words, for the first bad one."""
+        """Return the configs of all jobs; ConfigError, with the job and its words, for the first bad one.
+
+        Raises:
+            RunError: what the sweep would remove is somebody else's.
+        """
+        refuse_foreign(self.job.directory)
         configs: list[Config] = []
         writers: dict[Path, int] = {}
         for number, words in enumerate(self.jobs):
@@ -74,6 +88,7 @@ class Plan:
             with self._telling_job(number, self.job.words(composed)):
                 config = self.job.config(composed)
                 self._require_metric(config.run)
+                require_possible(config)
                 self._check_run(config, composed, number, writers)
             configs.append(config)
         return configs
@@ -101,7 +116,10 @@ class Plan:
         except BurnishError as error:
             if not told:
                 raise
-            raise ConfigError(f"job {number} ({told}): {error}") from error
+            of_job = ConfigError(f"job {number} ({told}): {error}")
+            for note in getattr(error, "__notes__", ()):
+                of_job.add_note(note)
+            raise of_job from error
 
     def _check_run(self, config: Config, composed: DictConfig, number: int, writers: dict[Path, int]) -> None:
         from burnish.platform.runs import pipeline
@@ -109,8 +127,7 @@ class Plan:
         pipeline.check(config, on_devices=self.job.is_local)
         if not self.knows_jobs and (number or config.checkpoint.resume_from is not None):
             return
-        node = composed.hydra
-        run = Path(str(node.runtime.output_dir) if node.job.chdir else "") / locate(config)
+        run = self.job.run_of(config, composed)
         other = writers.setdefault(run, number)
         if other != number:
             raise ConfigError(
@@ -142,6 +159,7 @@ def planned(arguments: Arguments) -> Generator[Plan]:
         BurnishError, HydraException, OmegaConfBaseException: the user can act on it.
     """
     words, typed = prepare([*arguments.overrides, *_search_path(arguments)])
+    refuse_shuffle(typed)
     register()
     with hydra.initialize_config_module(PRIMARY, job_name="train", version_base=HYDRA_VERSION):
         loader = GlobalHydra.instance().config_loader()
@@ -169,7 +187,7 @@ def planned(arguments: Arguments) -> Generator[Plan]:
                 settings=settings,
                 loader=loader,
                 words=[str(override.input_line) for override in own],
-                command=[*dict.fromkeys(["-m", *arguments.flags]), *arguments.overrides],
+                command=["-m", *_kept(arguments.flags), *arguments.overrides],
                 job=job,
                 jobs=every_job(jobs_of) if knows_jobs else trials(jobs_of),
             )
@@ -189,6 +207,11 @@ def direct(settings: DictConfig, run: RunConfig) -> bool:
     return str(own[0] if isinstance(own, ListConfig) else own) == "maximize"
 
 
+def _kept(flags: Sequence[str]) -> list[str]:
+    """Return the flags but for those that say what is to be done, of which a command has one."""
+    return [flag for flag in flags if flag not in ("-m", "--multirun", "-r", "--run")]
+
+
 def _search_path(arguments: Arguments) -> list[str]:
     """Return `--config-dir` as a word, which Hydra hands to jobs in other processes too."""
     flags = arguments.flags
@@ -205,7 +228,9 @@ def _search_path(arguments: Arguments) -> list[str]:
 def _params(settings: DictConfig, loader: ConfigLoader) -> list[Override]:
     """Return the words that the sweeper has of a file, under `hydra.sweeper.params`."""
     params: Any = OmegaConf.select(settings, "hydra.sweeper.params")
-    return parse_words([f"{key}={params[key]}" for key in params or ()], loader)
+    words = [f"{key}={params[key]}" for key in params or ()]
+    refuse_shuffle(words)
+    return parse_words(words, loader)
 
 
 def _is(component: DictConfig, kind: type[Any]) -> bool:

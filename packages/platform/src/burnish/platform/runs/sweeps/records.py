@@ -1,18 +1,23 @@
 """What each job of a sweep has come to: a file per job in the sweep's directory, whichever process ran it."""
 
 import json
+import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from burnish.platform import atomic
+from burnish.platform.errors import RunError
 from burnish.platform.runs.records import read_record
 
 DIRECTORY = "jobs"
 """Where the records are, in the directory of a sweep."""
 
+_NAME = re.compile(r"\d+\.json")
+_HALF = re.compile(r"\.\d+\.json\.writing")
 _FIELDS = {"job": int, "words": list, "run": str, "output_dir": str, "phase": str, "exit_status": int}
 
 
@@ -30,9 +35,10 @@ class JobRecord:
     """The directory of its run; empty until its config is known."""
 
     output_dir: str
-    """The directory that Hydra gave it."""
+    """The directory that Hydra gave it; empty when it is gone, since nothing was in it."""
 
-    phase: Literal["running", "complete", "failed", "interrupted"] = "running"
+    phase: Literal["running", "complete", "failed", "interrupted", "not reached"] = "running"
+    """How it stands; no file says `not reached`, which is what the table calls a job without one."""
 
     value: float | None = None
     """What `run.sweep_metric` names."""
@@ -61,8 +67,29 @@ def read_records(sweep: Path) -> list[JobRecord]:
     Raises:
         RunError: a record is damaged.
     """
-    paths = sorted((sweep / DIRECTORY).glob("*.json"), key=lambda path: int(path.stem))
+    paths = [path for path in (sweep / DIRECTORY).glob("*.json") if _NAME.fullmatch(path.name)]
+    paths.sort(key=lambda path: int(path.stem))
     return [JobRecord(**read_record(path, _FIELDS, "delete it and run the sweep again")) for path in paths]
+
+
+def refuse_foreign(sweep: Path) -> None:
+    """Refuse a directory where files of somebody else have the place of the records, which a sweep removes.
+
+    Raises:
+        RunError: there are some.
+    """
+    place = sweep / DIRECTORY
+    if place.is_dir():
+        foreign = [
+            path for path in place.iterdir() if not (_NAME.fullmatch(path.name) or _HALF.fullmatch(path.name))
+        ]
+    else:
+        foreign = [place] if place.exists() else []
+    if foreign:
+        raise RunError(
+            f"hydra.sweep.dir: '{min(foreign)}' is of no sweep, and has the place of what one records; "
+            "set another hydra.sweep.dir"
+        )
 
 
 def forget_records(sweep: Path) -> None:
@@ -70,9 +97,17 @@ def forget_records(sweep: Path) -> None:
     atomic.remove(sweep / DIRECTORY)
 
 
-def remove_empty(directory: Path, above: Path) -> None:
-    """Remove a directory that nothing was written to, and those around it, up to `above`."""
-    with suppress(OSError):
-        while directory != above and directory.is_relative_to(above):
-            directory.rmdir()
-            directory = directory.parent
+def without_empty(record: JobRecord, sweep: Path) -> JobRecord:
+    """Remove the directory that Hydra gave a job, and those around it, where nothing was written there.
+
+    The record no longer names it then.
+    """
+    directory, top = Path(record.output_dir), Path(os.path.abspath(sweep))  # Hydra leaves no `..` in it
+    with suppress(OSError):  # something is in it, or the disk takes nothing
+        if directory.is_relative_to(top) and directory != top and not any(directory.iterdir()):
+            record = replace(record, output_dir="")
+            write_record(sweep, record)
+            while directory != top:
+                directory.rmdir()
+                directory = directory.parent
+    return record

@@ -1,5 +1,6 @@
 """Which jobs the words of a sweep stand for: all of them, or those that are worth a look beforehand."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -7,6 +8,19 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
+
+from burnish.platform.errors import ConfigError
+
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""")
+_SHUFFLE = re.compile(r"\bshuffle\s*\(")
+
+
+def refuse_shuffle(words: Sequence[str]) -> None:
+    """Refuse what Hydra draws anew whenever it reads a word: check, jobs and a resume would differ."""
+    for word in words:
+        key, _, value = word.partition("=")
+        if _SHUFFLE.search(_QUOTED.sub("", value)):
+            raise ConfigError(f"{key}: shuffle(...) draws another order each time; write the values out")
 
 
 def parse_words(words: Sequence[str], loader: ConfigLoader) -> list[Override]:

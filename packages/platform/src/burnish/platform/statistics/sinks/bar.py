@@ -1,9 +1,10 @@
 """The line at the bottom of a terminal: how far the stage is, what it is busy with, and for how long."""
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from burnish.platform.activity import Activity
 
@@ -16,21 +17,21 @@ class Bar:
         self._console = console
         self._progress: Progress | None = None
         self._task = TaskID(0)
-        self._text = ""
+        self._text = self._to_go = ""
         self._shown: tuple[str, int | None] | None = None
 
-    def step(self, stage: str, step: int, last: int, text: str) -> None:
-        """Show a step of a stage, and the numbers worth a glance."""
-        self._text = text
-        self._show(stage, step, last, text)
+    def step(self, stage: str, step: int, last: int, text: str, to_go: str) -> None:
+        """Show a step of a stage, the numbers worth a glance, and how long the stage will take."""
+        self._text, self._to_go = text, to_go
+        self._show(f"{stage} {step}/{last}", step, last, [text, to_go])
 
     def wait(self, stage: str, step: int | None, last: int | None, activity: Activity) -> None:
         """Show what the stage is busy with: as a bar of its own before the stage's first step."""
         since = f"{activity}, {activity.seconds:.0f} s"
         if step is None:
-            self._show(stage, activity.done, activity.total, since)
+            self._show(stage, activity.done, activity.total, [since])
         else:
-            self._show(stage, step, last, f"{self._text}  {since}")
+            self._show(f"{stage} {step}/{last}", step, last, [self._text, since, self._to_go])
 
     def remove(self) -> None:
         """Take the bar away and give the cursor back."""
@@ -38,25 +39,26 @@ class Bar:
             self._progress.stop()
             self._progress = None
 
-    def _show(self, stage: str, done: int, total: int | None, text: str) -> None:
-        if (stage, total) != self._shown:  # rich keeps the total and the speed of a bar that goes on
+    def _show(self, head: str, done: int, total: int | None, texts: Sequence[str]) -> None:
+        shown = (head.partition(" ")[0], total)
+        if shown != self._shown:  # rich keeps the total of a bar that goes on
             self.remove()
         if self._progress is None:
-            self._progress, self._shown = self._begun(stage, total), (stage, total)
-        self._progress.update(self._task, completed=done, text=text, refresh=True)
+            self._progress, self._shown = self._begun(head, total), shown
+        text = "  ".join(filter(None, texts))
+        self._progress.update(self._task, completed=done, description=head, text=text, refresh=True)
 
-    def _begun(self, stage: str, total: int | None) -> Progress:
+    def _begun(self, head: str, total: int | None) -> Progress:
         # No refresh thread: it could raise where nobody catches it.
         progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[text]}", markup=False),
-            TimeRemainingColumn(),
             console=self._console,
             auto_refresh=False,
             transient=True,
             redirect_stderr=sys.stderr.isatty(),
         )
-        self._task = progress.add_task(stage, total=total, text="")
+        self._task = progress.add_task(head, total=total, text="")
         progress.start()
         return progress

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 
 from burnish.platform.activity import Activity, activities
+from burnish.platform.lasting_console import LastingConsole
 from burnish.platform.statistics.metric import Metric, shown_metrics
 from burnish.platform.statistics.sink import RunEnd, Samples, SinkRow
 from burnish.platform.statistics.sinks.bar import Bar
@@ -34,7 +35,7 @@ class ConsoleSink:
         self, *, print_every_seconds: float, print_samples: int = 0, console: Console | None = None
     ) -> None:
         """Print to `console`, by default standard output."""
-        self._console = Console(soft_wrap=True) if console is None else console
+        self._console = LastingConsole(soft_wrap=True) if console is None else console
         self._metrics = shown_metrics()
         self._every = print_every_seconds
         self._num_samples = print_samples
@@ -57,7 +58,7 @@ class ConsoleSink:
             self._pace.add(row.step, stats)
             text = _described(self._metrics, stats, self._pace)
             if self._bar is not None:
-                self._bar.step(row.stage, row.step, row.last_step, text)
+                self._bar.step(row.stage, row.step, row.last_step, text, self._to_go(row))
             is_evaluated = any(name.startswith(EVALUATION_SCOPE) for name in stats)
             if is_first or is_evaluated or row.step == row.last_step or self._is_due():
                 self._print_row(row, text)
@@ -98,12 +99,12 @@ class ConsoleSink:
         return self._bar is None and next_one - self._row_printed >= self._every
 
     def _print_row(self, row: SinkRow, text: str) -> None:
-        remaining = self._pace.seconds_per_step() * (row.last_step - row.step)
-        line = f"{row.stage} {row.step}/{row.last_step}  {text}"
-        if remaining > 0 and self._bar is None:
-            line += f"  {remaining:.0f} s to go"
-        self._print(line.rstrip())
+        to_go = self._to_go(row) if self._bar is None else ""
+        self._print("  ".join(filter(None, [f"{row.stage} {row.step}/{row.last_step}", text, to_go])))
         self._row_printed = time.perf_counter()
+
+    def _to_go(self, row: SinkRow) -> str:
+        return self._pace.to_go(row.last_step - row.step)
 
     def _print_samples(self, row: SinkRow) -> None:
         for samples in self._samples:
