@@ -25,9 +25,10 @@ NORM = "model.norm.weight"
 @pytest.fixture
 def directory(tmp_path):
     """Return a directory with a model of bytes that is whole."""
-    from burnish.llm.families.qwen2 import from_hf_config
+    from burnish.llm.config.family import Qwen2
+    from burnish.llm.families.protocol import FamilyContext
 
-    model = from_hf_config(tiny_qwen2_config(vocab_size=260))
+    model = Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size=260)))
     save_huggingface(tmp_path, model, model.init(0), "float32")
     return tmp_path
 

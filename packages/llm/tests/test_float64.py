@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.config.family import Qwen2
-from burnish.llm.families import qwen2
+from burnish.llm.families import blocks
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.logprobs import linear_logprobs
 from burnish.llm.testing import tiny_qwen2_config
@@ -144,7 +144,7 @@ def test_twin_with_products_in_bfloat16_they_are_not(case, monkeypatch):
     def rounded(left, right, **_):
         return product(left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)).astype(left.dtype)
 
-    monkeypatch.setattr(qwen2.jnp, "matmul", rounded)
+    monkeypatch.setattr(blocks.jnp, "matmul", rounded)
     of_logits, of_gradients = worse(case)
     assert of_logits > WORSE
     assert of_gradients > WORSE

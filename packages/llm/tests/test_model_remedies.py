@@ -9,9 +9,10 @@ from safetensors.numpy import load_file, save_file
 
 from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.byte_tokenizer import ByteTokenizer as Bytes
+from burnish.llm.config.family import Qwen2
 from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import AutoTokenizer, ByteTokenizer
-from burnish.llm.families.qwen2 import from_hf_config
+from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.micro_batches import check_rows
 from burnish.llm.partition import Partition
 from burnish.llm.testing import tiny_qwen2_config
@@ -29,7 +30,7 @@ INDEX = "model.safetensors.index.json"
 
 def model_in(directory, **config):
     directory.mkdir()
-    model = from_hf_config(tiny_qwen2_config(**{"vocab_size": 260, **config}))
+    model = Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(**{"vocab_size": 260, **config})))
     save_huggingface(directory, model, model.init(0), "float32")
     save_tokenizer(Bytes(), directory)
     return directory
