@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,6 @@ from burnish.llm.weights import (
     from_huggingface,
     huggingface_shape,
     load_huggingface,
-    tensor_names,
     to_huggingface,
 )
 
@@ -45,7 +45,7 @@ def leaves_of(model):
     """Each leaf's path and name, and the shape of one of its tensors."""
     for path, name in model.parameter_names.items():
         shape = at(model.abstract("float32"), path).shape
-        yield path, name, shape, shape[1:] if name.is_stacked else shape
+        yield path, name, shape, shape[name.num_stacked :]
 
 
 def golden_params(model):
@@ -53,11 +53,10 @@ def golden_params(model):
     leaves = {}
     for path, name, shape, one in leaves_of(model):
         tensors = [
-            golden_weights(tensor, huggingface_shape(name, one), model)
-            for tensor in tensor_names(name, shape)
+            golden_weights(tensor, huggingface_shape(name, one), model) for tensor in name.tensors(shape)
         ]
         made = [from_huggingface(tensor, name, one) for tensor in tensors]
-        leaves[path] = np.stack(made) if name.is_stacked else made[0]
+        leaves[path] = np.stack(made).reshape(shape)
     return nest(leaves)
 
 
@@ -187,6 +186,28 @@ def live(request, tmp_path_factory):
     return directory, tokens, logits.detach().numpy(), gradients
 
 
+SPARSE = {"block_sparse_moe": "mlp", ".w1.": ".gate_proj.", ".w2.": ".down_proj.", ".w3.": ".up_proj."}
+"""What transformers calls parts of a Mixtral in memory."""
+
+
+def fused(stored):
+    """Tensors by the names that transformers has for them in memory, where a layer's experts are one."""
+    found, experts = {}, {}
+    for name, tensor in stored.items():
+        for old, new in SPARSE.items():
+            name = name.replace(old, new)
+        if match := re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)\.weight", name):
+            experts.setdefault(match[1], {})[int(match[2]), match[3]] = tensor
+        else:
+            found[name] = tensor
+    for prefix, parts in experts.items():
+        numbers = sorted({number for number, _ in parts})
+        pairs = [np.concatenate([parts[n, "gate_proj"], parts[n, "up_proj"]]) for n in numbers]
+        found[f"{prefix}.gate_up_proj"] = np.stack(pairs)
+        found[f"{prefix}.down_proj"] = np.stack([parts[n, "down_proj"] for n in numbers])
+    return found
+
+
 def test_logits_and_gradients_are_those_of_transformers(live, assert_same_logits):
     directory, tokens, expected, gradients = live
     model = build(json.loads((directory / "config.json").read_text()))
@@ -202,9 +223,10 @@ def test_logits_and_gradients_are_those_of_transformers(live, assert_same_logits
     named = {}
     for path, name, shape, _ in leaves_of(model):
         leaf = np.asarray(at(found, path))
-        layers = leaf if name.is_stacked else leaf[None]
-        for tensor, layer in zip(tensor_names(name, shape), layers, strict=True):
+        layers = leaf.reshape(-1, *shape[name.num_stacked :])
+        for tensor, layer in zip(name.tensors(shape), layers, strict=True):
             named[tensor] = to_huggingface(layer, name)
+    named = fused(named)
     assert set(named) == set(gradients)
     for name, gradient in gradients.items():
         assert np.linalg.norm(named[name] - gradient) <= 1e-4 * np.linalg.norm(gradient), name

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from burnish.llm.config.family import Qwen2
-from burnish.llm.families import blocks
+from burnish.llm.families import operations
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.logprobs import linear_logprobs
 from burnish.llm.testing import tiny_qwen2_config
-from burnish.llm.weights import load_huggingface, tensor_names, to_huggingface
+from burnish.llm.weights import load_huggingface, to_huggingface
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -110,8 +110,8 @@ def ours(model, params, tokens, positions):
         leaf = gradients
         for key in path:
             leaf = leaf[key]
-        layers = np.asarray(leaf) if name.is_stacked else np.asarray(leaf)[None]
-        for tensor, layer in zip(tensor_names(name, leaf.shape), layers, strict=True):
+        layers = np.asarray(leaf).reshape(-1, *leaf.shape[name.num_stacked :])
+        for tensor, layer in zip(name.tensors(leaf.shape), layers, strict=True):
             named[tensor] = to_huggingface(layer, name)
     return np.asarray(logits), named
 
@@ -144,7 +144,7 @@ def test_twin_with_products_in_bfloat16_they_are_not(case, monkeypatch):
     def rounded(left, right, **_):
         return product(left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)).astype(left.dtype)
 
-    monkeypatch.setattr(blocks.jnp, "matmul", rounded)
+    monkeypatch.setattr(operations.jnp, "matmul", rounded)
     of_logits, of_gradients = worse(case)
     assert of_logits > WORSE
     assert of_gradients > WORSE

@@ -4,12 +4,14 @@ Run `python packages/llm/tests/golden/make_families.py` where torch is installed
 """
 
 import json
+import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
+from safetensors.numpy import load_file, save_file
 
 HERE = Path(__file__).parent
 
@@ -23,12 +25,17 @@ def weights(name: str, shape: tuple[int, ...], *, is_centered: bool) -> np.ndarr
 def case(kind: str, options: dict, common: dict, tokens: np.ndarray) -> tuple[str, np.ndarray]:
     """Return the config and the logits of one case."""
     config = getattr(transformers, f"{kind}Config")(**common | options)
-    config._attn_implementation = "eager"
-    model = getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")(config).eval()
+    family = getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")
+    with tempfile.TemporaryDirectory() as directory:
+        family(config).save_pretrained(directory)
+        file = Path(directory) / "model.safetensors"
+        made = {
+            name: weights(name, tensor.shape, is_centered="Gemma" not in kind)
+            for name, tensor in load_file(file).items()
+        }
+        save_file(made, file, metadata={"format": "pt"})
+        model = family.from_pretrained(directory, attn_implementation="eager").eval()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            made = weights(name, tuple(parameter.shape), is_centered="Gemma" not in kind)
-            parameter.copy_(torch.from_numpy(made))
         logits = model(torch.from_numpy(tokens)).logits.numpy()
     return config.to_json_string(use_diff=False), logits
 

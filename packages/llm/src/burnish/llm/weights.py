@@ -39,8 +39,8 @@ def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -
         tree: dict[str, Any] = {}
         for path, (name, shape) in leaves.items():
             array = np.empty(shape, dtype_of(dtype))
-            slices = array if name.is_stacked else array[None]
-            for index, tensor_name in enumerate(tensor_names(name, shape)):
+            slices = array.reshape(-1, *shape[name.num_stacked :])
+            for index, tensor_name in enumerate(name.tensors(shape)):
                 slices[index] = from_huggingface(tensors(tensor_name), name, slices.shape[1:])
             _insert(tree, path, array)
     return tree
@@ -83,15 +83,8 @@ def save_huggingface(
     _write_json(directory / "config.json", {**model.hf_config, "dtype": str(target)})
 
 
-def tensor_names(name: TensorName, shape: tuple[int, ...]) -> list[str]:
-    """Return the names of a leaf's tensors, one per layer when it is stacked."""
-    if not name.is_stacked:
-        return [name.template]
-    return [name.template.format(layer=layer) for layer in range(shape[0])]
-
-
 def huggingface_shape(name: TensorName, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape in which one layer's parameter is stored."""
+    """Return the shape in which one tensor of a leaf is stored."""
     if name.num_input_dims is None:
         return shape
     outputs = math.prod(shape[name.num_input_dims :])
@@ -99,7 +92,7 @@ def huggingface_shape(name: TensorName, shape: tuple[int, ...]) -> tuple[int, ..
 
 
 def to_huggingface(array: np.ndarray, name: TensorName) -> np.ndarray:
-    """Return one layer's parameter as it is stored: a matrix as a view `[out, in]`."""
+    """Return one tensor of a leaf as it is stored: a matrix as a view `[out, in]`."""
     return (
         array.reshape(huggingface_shape(name, array.shape)[::-1]).T
         if name.num_input_dims is not None
@@ -108,7 +101,7 @@ def to_huggingface(array: np.ndarray, name: TensorName) -> np.ndarray:
 
 
 def from_huggingface(tensor: np.ndarray, name: TensorName, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a stored tensor as one layer's parameter of `shape`."""
+    """Return a stored tensor as the part of `shape` of a leaf."""
     return tensor.T.reshape(shape) if name.num_input_dims is not None else tensor
 
 
@@ -126,13 +119,13 @@ def _tensors(model: CausalLM, params: Mapping[str, Any]) -> Iterator[tuple[str, 
             raise CheckpointError(
                 f"parameter {'/'.join(path)} is {tuple(leaf.shape)}, the model needs {shape}"
             )
-        for layer, tensor_name in enumerate(tensor_names(name, shape)):
-            size = math.prod(shape[1:] if name.is_stacked else shape)
-            yield tensor_name, _maker(leaf, name, layer), size
+        counts, one = shape[: name.num_stacked], shape[name.num_stacked :]
+        for index, tensor_name in zip(np.ndindex(counts), name.tensors(shape), strict=True):
+            yield tensor_name, _maker(leaf, name, index), math.prod(one)
 
 
-def _maker(leaf: Any, name: TensorName, layer: int) -> Any:
-    return lambda: to_huggingface(np.asarray(leaf[layer] if name.is_stacked else leaf), name)
+def _maker(leaf: Any, name: TensorName, index: tuple[int, ...]) -> Any:
+    return lambda: to_huggingface(np.asarray(leaf[index]), name)
 
 
 @contextmanager
@@ -141,9 +134,9 @@ def _opened(directory: Path, model: CausalLM) -> Iterator[Callable[[str], np.nda
     files = _tensor_files(directory)
     leaves = _leaves(model)
     shapes = {
-        tensor: huggingface_shape(name, shape[1:] if name.is_stacked else shape)
+        tensor: huggingface_shape(name, shape[name.num_stacked :])
         for name, shape in leaves.values()
-        for tensor in tensor_names(name, shape)
+        for tensor in name.tensors(shape)
     }
     is_tied = ("head",) not in leaves
     _compare_names(directory, set(shapes), set(files), is_tied=is_tied)

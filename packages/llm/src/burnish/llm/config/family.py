@@ -120,3 +120,35 @@ class Olmo2:
         from burnish.llm.families.reading import decoder
 
         return decoder(context, "olmo2", read_olmo2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixtral:
+    """The Mixtral models, with experts."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "mixtral"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.sparse import read_mixtral
+
+        return decoder(context, "mixtral", read_mixtral)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qwen3MoE:
+    """The Qwen3 models with experts."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "qwen3_moe"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.sparse import read_qwen3_moe
+
+        return decoder(context, "qwen3_moe", read_qwen3_moe)

@@ -30,6 +30,21 @@ class NormSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Experts:
+    """The MLPs of a layer that has several, of which each token takes a few."""
+
+    count: int
+    per_token: int
+    intermediate_size: int
+    normalizes: bool
+    """Whether the shares of those that a token takes sum to 1."""
+    prefix: str
+    """Of the router and the experts in the checkpoint, below the layer."""
+    names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
+    """Of each expert's matrices."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A decoder of layers with attention and a gated MLP; hashable.
 
@@ -60,6 +75,8 @@ class Architecture:
     embedding_scale: float | None = None
     """What embeddings are multiplied by, rounded to their dtype."""
     logit_softcap: float | None = None
+    experts: Experts | None = None
+    """None for one MLP per layer."""
 
     @property
     def num_layers(self) -> int:

@@ -1,30 +1,18 @@
 """The modules of a decoder layer; each declares its parameters with shape, axes and name."""
 
-import math
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from burnish.llm.attention import QKV
-from burnish.llm.families import broadcast
-from burnish.llm.families.architecture import Activation, Architecture, NormSpec
+from burnish.llm.families.architecture import Architecture
+from burnish.llm.families.experts import SparseMLP
 from burnish.llm.families.layers import Attend
+from burnish.llm.families.operations import ACTIVATIONS, LAYER, linear, rms_norm
 from burnish.llm.families.parameters import declare
 from burnish.llm.families.rotary import Angles, rotate
 from burnish.llm.noise import Noise
-from burnish.llm.precision import exact_for
-
-LAYER = "model.layers.{layer}"
-
-ACTIVATIONS: Mapping[Activation, Callable[[Array], Array]] = {
-    "silu": jax.nn.silu,
-    "gelu_tanh": partial(jax.nn.gelu, approximate=True),
-}
 
 
 class Attention(nnx.Module):
@@ -86,7 +74,7 @@ class Block(nnx.Module):
         self.attention = Attention(shape)
         before, after = (_named_norm(shape, name) for name in shape.mlp_norms)
         self.mlp_norm, self.mlp_post_norm = before, after
-        self.mlp = GatedMLP(shape)
+        self.mlp = _mlp(shape)
 
     def __call__(
         self, hidden: Float[Array, "b t d"], angles: Angles, attend: Attend, noise: Noise | None = None
@@ -113,43 +101,13 @@ class Ends(nnx.Module):
             self.head = declare(*table, "lm_head.weight")
 
 
-def rms_norm(
-    values: Float[Array, "b t ..."], scale: Float[Array, "..."], spec: NormSpec
-) -> Float[Array, "b t ..."]:
-    """Return x / sqrt(mean(x^2) + eps) in fp32 and scaled, over the last dims, as many as `scale` has."""
-    exact = values.astype(jnp.float32)
-    dims = tuple(range(-scale.ndim, 0))
-    normed = exact * jax.lax.rsqrt(jnp.mean(exact * exact, axis=dims, keepdims=True) + spec.eps)
-    if spec.offset:
-        scale = scale.astype(jnp.float32) + spec.offset
-    if spec.rounds_first:
-        normed = normed.astype(values.dtype)
-    return broadcast.scale(normed, scale).astype(values.dtype)
-
-
-def linear(values: Float[Array, "b t ..."], weight: Any, bias: Any = None) -> Float[Array, "b t ..."]:
-    """Return values @ weight, and the bias added where there is one."""
-    made = project(values, weight[...])
-    return made if bias is None else broadcast.shift(made, bias[...])
-
-
-def project(values: Float[Array, "b t ..."], weight: Float[Array, "..."]) -> Float[Array, "b t ..."]:
-    """Contract all dims of `values` but rows and time with the first dims of `weight`.
-
-    It is one product of two matrices: with rows and time apart XLA:CPU takes a fifth longer over a step.
-    """
-    inputs = values.shape[2:]
-    flat = jnp.matmul(
-        values.reshape(-1, math.prod(inputs)),
-        weight.reshape(math.prod(inputs), -1),
-        precision=exact_for(values),
-    )
-    return flat.reshape(*values.shape[:2], *weight.shape[len(inputs) :])
-
-
 def norm_scale(shape: Architecture, template: str) -> Any:
     """Return the declared scale of a norm over the hidden states."""
     return declare((shape.hidden_size,), ("embed",), template, initial=1.0 - shape.norm.offset)
+
+
+def _mlp(shape: Architecture) -> Any:
+    return GatedMLP(shape) if shape.experts is None else SparseMLP(shape, shape.experts)
 
 
 def _named_norm(shape: Architecture, name: str | None) -> Any:

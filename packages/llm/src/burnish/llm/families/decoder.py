@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, Int
 from burnish.llm.attention import Span
 from burnish.llm.families import broadcast
 from burnish.llm.families.architecture import Architecture
-from burnish.llm.families.blocks import Block, Ends, rms_norm
+from burnish.llm.families.blocks import Block, Ends
 from burnish.llm.families.layers import Compute, Kinds, Layers
+from burnish.llm.families.operations import rms_norm
 from burnish.llm.families.parameters import Parameter, Path, declarations, initial_value, nest
 from burnish.llm.families.protocol import Output, TensorName
 from burnish.llm.families.rotary import rotary_angles

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.families.layers import Compute
@@ -17,18 +18,24 @@ from burnish.platform.configuration.config import JaxConfig
 class TensorName:
     """Where a parameter lives in a Hugging Face checkpoint, and in which shape.
 
-    `template` has `{layer}` when the leaf is stacked over layers. Hugging Face stores a matrix as
-    `[out, in]`: the first `num_input_dims` dims of ours are flattened to `in` and the others to `out`.
-    Without input dims (0) the tensor is a flat vector; with None it is stored as it is.
+    `{layer}` and `{expert}` in the `template` stand for the leaf's first dims, in this order. Hugging Face
+    stores a matrix as `[out, in]`: the first `num_input_dims` of our other dims are flattened to `in` and the
+    rest to `out`. Without input dims (0) the tensor is a flat vector; with None it is stored as it is.
     """
 
     template: str
     num_input_dims: int | None = None
 
     @property
-    def is_stacked(self) -> bool:
-        """Whether the leaf holds all layers along its first dim."""
-        return "{layer}" in self.template
+    def num_stacked(self) -> int:
+        """Number of the leaf's first dims that count its tensors."""
+        return ("{layer}" in self.template) + ("{expert}" in self.template)
+
+    def tensors(self, shape: tuple[int, ...]) -> list[str]:
+        """Return the names of the tensors of a leaf of this shape, in the order of its first dims."""
+        keys = [key for key in ("layer", "expert") if f"{{{key}}}" in self.template]
+        counts = np.ndindex(shape[: self.num_stacked])
+        return [self.template.format(**dict(zip(keys, index, strict=True))) for index in counts]
 
 
 class Output(NamedTuple):

@@ -1,0 +1,63 @@
+"""Several MLPs in place of one, of which each token takes a few, by a router; no token is dropped."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Float32, Int
+
+from burnish.llm.families.architecture import Architecture, Experts
+from burnish.llm.families.operations import ACTIVATIONS, LAYER, project
+from burnish.llm.families.parameters import declare
+from burnish.llm.grouped_matmul import grouped_matmul
+
+
+class SparseMLP(nnx.Module):
+    """The sum of gated MLPs, down(activation(gate(x)) * up(x)), by the shares that the router gives them."""
+
+    def __init__(self, shape: Architecture, experts: Experts) -> None:
+        self.activation, self.experts = shape.activation, experts
+        width, inner = (shape.hidden_size, "embed"), (experts.intermediate_size, "mlp")
+        gate, up, down = experts.names
+        self.router = declare(
+            (shape.hidden_size, experts.count),
+            ("embed", "experts"),
+            f"{LAYER}.{experts.prefix}.gate.weight",
+            num_input_dims=1,
+        )
+        self.gate = _matrices(experts, width, inner, gate)
+        self.up = _matrices(experts, width, inner, up)
+        self.down = _matrices(experts, inner, width, down)
+
+    def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
+        """Return the MLP of each position."""
+        shares, chosen = self._routed(hidden)
+        per_token = self.experts.per_token
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        order = jnp.argsort(chosen.reshape(-1), stable=True)
+        sizes = jnp.bincount(chosen.reshape(-1), length=self.experts.count)
+        rows = flat[order // per_token]
+        gate = ACTIVATIONS[self.activation](grouped_matmul(rows, self.gate[...], sizes))
+        made = grouped_matmul(gate * grouped_matmul(rows, self.up[...], sizes), self.down[...], sizes)
+        back = jnp.zeros_like(made).at[order].set(made).reshape(-1, per_token, hidden.shape[-1])
+        weighted = back.astype(jnp.float32) * shares[..., None]
+        return jnp.sum(weighted, axis=1).astype(hidden.dtype).reshape(hidden.shape)
+
+    def _routed(self, hidden: Float[Array, "b t d"]) -> tuple[Float32[Array, "m k"], Int[Array, "m k"]]:
+        """Return the shares of each token's experts, rounded to its dtype, and which they are."""
+        logits = project(hidden, self.router[...]).reshape(-1, self.experts.count)
+        probabilities = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+        shares, chosen = jax.lax.top_k(probabilities, self.experts.per_token)
+        if self.experts.normalizes:
+            shares = shares / jnp.sum(shares, axis=-1, keepdims=True)
+        return shares.astype(hidden.dtype).astype(jnp.float32), chosen
+
+
+def _matrices(experts: Experts, inputs: tuple[int, str], outputs: tuple[int, str], name: str) -> Any:
+    return declare(
+        (experts.count, inputs[0], outputs[0]),
+        ("experts", inputs[1], outputs[1]),
+        f"{LAYER}.{experts.prefix}.experts.{{expert}}.{name}.weight",
+        num_input_dims=1,
+    )

@@ -1,0 +1,60 @@
+"""Decoders whose layers have several MLPs: Mixtral and Qwen3-MoE."""
+
+from burnish.llm.families.architecture import Architecture, Experts, NormSpec
+from burnish.llm.families.hf_config import HFConfig
+from burnish.llm.families.reading import (
+    FULL,
+    SLIDING,
+    epsilon,
+    layer_types,
+    layers,
+    require_activation,
+    rotary,
+    sizes,
+)
+from burnish.platform.configuration.ranges import Count
+
+
+def read_mixtral(config: HFConfig) -> Architecture:
+    """Return the architecture of a Mixtral."""
+    require_activation(config, ("silu",), "hidden_act")
+    made, window = sizes(config), config.get("sliding_window")
+    types = layer_types(config, lambda _: FULL if window is None else SLIDING)
+    return Architecture(
+        **made,
+        **layers(config, types, rotary(config, made["head_dim"]), scale=made["head_dim"] ** -0.5),
+        norm=NormSpec(eps=epsilon(config, 1e-5)),
+        experts=Experts(
+            count=config.number("num_local_experts", Count, 8),
+            per_token=config.number("num_experts_per_tok", Count, 2),
+            intermediate_size=made["intermediate_size"],
+            normalizes=True,
+            prefix="block_sparse_moe",
+            names=("w1", "w3", "w2"),
+        ),
+    )
+
+
+def read_qwen3_moe(config: HFConfig) -> Architecture:
+    """Return the architecture of a Qwen3 with experts in every layer."""
+    require_activation(config, ("silu",), "hidden_act")
+    if config.get("mlp_only_layers") or config.number("decoder_sparse_step", Count, 1) != 1:
+        config.refuse("layers without experts", "only mlp_only_layers=[] and decoder_sparse_step=1")
+    made, biased = sizes(config), config.flag("attention_bias", default=False)
+    slides = config.flag("use_sliding_window", default=False) and config.get("sliding_window") is not None
+    types = layer_types(config, lambda _: SLIDING if slides else FULL)
+    return Architecture(
+        **made,
+        **layers(config, types, rotary(config, made["head_dim"]), scale=made["head_dim"] ** -0.5),
+        norm=NormSpec(eps=epsilon(config)),
+        qk_norm="head",
+        qkv_bias=biased,
+        out_bias=biased,
+        experts=Experts(
+            count=config.number("num_experts", Count, config.number("num_local_experts", Count, 128)),
+            per_token=config.number("num_experts_per_tok", Count, 8),
+            intermediate_size=config.number("moe_intermediate_size", Count),
+            normalizes=config.flag("norm_topk_prob", default=False),
+            prefix="mlp",
+        ),
+    )
