@@ -52,7 +52,7 @@ class GatedMLP(nnx.Module):
     """down(activation(gate(x)) * up(x))."""
 
     def __init__(self, shape: Architecture) -> None:
-        self.activation = shape.activation
+        self.activation = ACTIVATIONS[shape.activation]
         width, inner = (shape.hidden_size, "embed"), (shape.intermediate_size, "mlp")
         self.gate, self.gate_bias = _matrix(shape, width, inner, "gate_proj")
         self.up, self.up_bias = _matrix(shape, width, inner, "up_proj")
@@ -60,7 +60,7 @@ class GatedMLP(nnx.Module):
 
     def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         """Return the MLP of each position."""
-        gate = ACTIVATIONS[self.activation](linear(hidden, self.gate, self.gate_bias))
+        gate = self.activation(linear(hidden, self.gate, self.gate_bias))
         return linear(gate * linear(hidden, self.up, self.up_bias), self.down, self.down_bias)
 
 
@@ -142,7 +142,7 @@ def _head_norm(shape: Architecture, heads: int, axis: str, name: str) -> Any:
 def _matrix(
     shape: Architecture, inputs: tuple[int, str], outputs: tuple[int, str], name: str
 ) -> tuple[Any, Any]:
-    sizes, axes = zip(inputs, outputs, strict=True)
+    sizes, axes = (inputs[0], outputs[0]), (inputs[1], outputs[1])
     weight = declare(sizes, axes, f"{LAYER}.mlp.{name}.weight", num_input_dims=1)
     bias = _bias(outputs[0], f"mlp.{name}", outputs[1]) if shape.mlp_bias else None
     return weight, bias
