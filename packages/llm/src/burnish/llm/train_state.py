@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 
 from burnish.llm.families.protocol import CausalLM
@@ -17,6 +16,7 @@ from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, traced
 from burnish.llm.partition import Partition
 from burnish.llm.rounding import in_fp32
 from burnish.llm.sharding import parameter_shardings, replicated
+from burnish.llm.state_sharding import optimizer_shardings
 from burnish.platform.configuration.artifacts import Artifacts
 
 State = dict[str, Any]
@@ -65,14 +65,8 @@ class StateLayout:
     def state_shardings(self) -> State:
         """Return the sharding of each array of the state; moments lie as the parameters they belong to."""
         params, _ = self.param_shardings()
-        everywhere = replicated(self.mesh)
-        opt_state = optax.tree_utils.tree_map_params(
-            self.optimize().blank(),
-            lambda _, sharding: sharding,
-            self.abstract_state()["opt_state"],
-            params,
-            transform_non_params=lambda _: everywhere,
-        )
+        everywhere, state = replicated(self.mesh), self.abstract_state()
+        opt_state = optimizer_shardings(state["opt_state"], state["params"], params, self.mesh)
         return {"params": params, "opt_state": opt_state, "step": everywhere, "skipped": everywhere}
 
 
