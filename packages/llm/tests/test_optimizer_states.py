@@ -34,6 +34,7 @@ class Plain:
 
 OPTIMIZERS = {
     "adamw": AdamW(learning_rate=1e-2, weight_decay=0.1),
+    "adamw in bfloat16": AdamW(learning_rate=1e-2, weight_decay=0.1, moment_dtype="bfloat16"),
     "lion": Lion(learning_rate=1e-2, weight_decay=0.1),
     "sgd": SGD(learning_rate=1e-1, momentum=0.9, nesterov=True),
     "sgd without momentum": SGD(learning_rate=1e-1),
@@ -107,7 +108,7 @@ def is_split(leaf):
     return leaf.addressable_shards[0].data.size < leaf.size
 
 
-@pytest.mark.parametrize("name", ["adamw", "lion", "sgd", "muon"])
+@pytest.mark.parametrize("name", ["adamw", "adamw in bfloat16", "lion", "sgd", "muon"])
 def test_moments_of_their_parameters_shape_lie_as_these(state, make_training, name):
     params = jax.tree_util.tree_leaves_with_path(make_training((1, 2)).save_state().trees["params"])
     found = 0

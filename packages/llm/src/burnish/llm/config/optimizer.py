@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from burnish.llm.config.schedule import Scheduled
 from burnish.platform.configuration.ranges import Count, Positive, PositiveOrInfinite, ShareBelowOne
@@ -26,6 +26,10 @@ class AdamW(Scheduled):
     eps: Positive = 1e-8
     """Added to the root of the second moment."""
 
+    moment_dtype: Literal["float32", "bfloat16"] = "float32"
+    """What both moments are stored in between updates; `bfloat16` takes half the bytes, and is rounded by
+    chance, so that it is right on average."""
+
     def build(self, context: OptimizerContext) -> TracedOptimizer:
         """Return the optimizer."""
         from burnish.llm.optimizers.adamw import adamw
@@ -37,6 +41,7 @@ class AdamW(Scheduled):
             b2=self.b2,
             eps=self.eps,
             weight_decay=self.weight_decay,
+            moment_dtype=self.moment_dtype,
         )
 
 
