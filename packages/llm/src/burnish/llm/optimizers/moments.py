@@ -21,8 +21,8 @@ MomentDtype = Literal["float32", "bfloat16"]
 class NarrowState(NamedTuple):
     """The state of a transformation with its floating-point arrays in bfloat16."""
 
-    count: Int32[Array, ""]
-    """Updates so far, which name the keys of rounding."""
+    num_updates: Int32[Array, ""]
+    """Made so far; they name the keys of rounding."""
     inner: Any
 
 
@@ -37,14 +37,14 @@ def stored_as(dtype: MomentDtype, inner: optax.GradientTransformation) -> optax.
         )
         return NarrowState(jnp.zeros((), jnp.int32), narrow)
 
-    def update(updates: Any, state: NarrowState, params: Any = None) -> tuple[Any, NarrowState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, NarrowState]:
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if _is_float(leaf) else leaf, state.inner)
         updates, wide = inner.update(updates, wide, params)
         leaves, structure = jax.tree.flatten(wide)
         floats = [leaf for leaf in leaves if _is_float(leaf)]
-        rounded = iter(in_bfloat16(floats, state.count, "moments"))
+        rounded = iter(in_bfloat16(floats, state.num_updates, "moments"))
         narrow = [next(rounded) if _is_float(leaf) else leaf for leaf in leaves]
-        return updates, NarrowState(state.count + 1, jax.tree.unflatten(structure, narrow))
+        return updates, NarrowState(state.num_updates + 1, jax.tree.unflatten(structure, narrow))
 
     return optax.GradientTransformation(init, update)
 
