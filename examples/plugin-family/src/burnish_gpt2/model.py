@@ -12,7 +12,7 @@ from flax import nnx
 
 from burnish.llm.attention import AttentionSpec, Span
 from burnish.llm.families.layers import Compute, Kinds, Layers
-from burnish.llm.families.protocol import Output, TensorName
+from burnish.llm.families.protocol import MatrixDims, Output, TensorName
 from burnish.llm.head import Head
 from burnish.llm.kv_cache import KVCache, empty_cache
 from burnish_gpt2.modules import Block, GPT2Module
@@ -75,6 +75,12 @@ class GPT2LM:
     def parameter_names(self) -> Mapping[Path, TensorName]:
         """Path of each leaf to its name in a checkpoint."""
         return {path: TensorName(name) for path, (name, _) in LEAVES.items()}
+
+    @property
+    def matrices(self) -> Mapping[Path, MatrixDims]:
+        """Path of each leaf that holds matrices to the dims of inputs and outputs; layers come first."""
+        tables = {("wte", "embedding"): MatrixDims((0,), (1,)), ("wpe", "embedding"): MatrixDims((0,), (1,))}
+        return tables | {path: MatrixDims((1,), (2,)) for path in LEAVES if path[-1] == "kernel"}
 
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
