@@ -1,7 +1,7 @@
 """The table from logical axes to mesh axes, and the shardings that follow from it.
 
 The mesh has three axes: `dp` repeats the parameters, `fsdp` splits them and the batch, `tp` splits heads, MLP
-and vocabulary. A dim that its mesh axes do not divide stays whole.
+and vocabulary. Experts are split over both. A dim that its mesh axes do not divide stays whole.
 """
 
 import math
@@ -21,6 +21,7 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "vocab": ("tp",),
         "heads": ("tp",),
         "kv_heads": ("tp",),
+        "experts": ("fsdp", "tp"),
         "mlp": ("tp",),
     }
 )
@@ -43,9 +44,13 @@ def partition_spec(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) ->
 
 def parameter_shardings(model: CausalLM, mesh: Mesh) -> dict[str, Any]:
     """Return the tree of shardings of a model's parameters."""
-    abstract = model.abstract("float32")
+    return shardings_of(model.abstract("float32"), model.logical_axes, mesh)
+
+
+def shardings_of(abstract: Any, logical_axes: Any, mesh: Mesh) -> dict[str, Any]:
+    """Return the tree of shardings of arrays of these shapes and logical axes."""
     leaves, structure = jax.tree.flatten(abstract)
-    axes = structure.flatten_up_to(model.logical_axes)
+    axes = structure.flatten_up_to(logical_axes)
     shardings = [
         NamedSharding(mesh, partition_spec(names, leaf.shape, mesh))
         for names, leaf in zip(axes, leaves, strict=True)

@@ -17,8 +17,8 @@ from burnish.llm.families.architecture import Architecture
 from burnish.llm.families.blocks import Block, Ends
 from burnish.llm.families.layers import Compute, Kinds, Layers
 from burnish.llm.families.operations import rms_norm
-from burnish.llm.families.parameters import Parameter, Path, declarations, initial_value, nest
-from burnish.llm.families.protocol import Output, TensorName
+from burnish.llm.families.parameters import Parameter, declarations, initial_value, nest
+from burnish.llm.families.protocol import MatrixDims, Output, Path, TensorName
 from burnish.llm.families.rotary import rotary_angles
 from burnish.llm.head import Head
 from burnish.llm.kv_cache import KVCache, empty_cache
@@ -57,6 +57,12 @@ class DecoderLM:
     def parameter_names(self) -> Mapping[Path, TensorName]:
         """Path of each leaf to its name in a Hugging Face checkpoint."""
         return {path: leaf.name for path, leaf in _parameters(self.shape).items()}
+
+    @property
+    def matrices(self) -> Mapping[Path, MatrixDims]:
+        """Path of each leaf that holds matrices to their dims, as indices of the leaf's shape."""
+        leaves = _parameters(self.shape).items()
+        return {path: leaf.matrix for path, leaf in leaves if leaf.matrix is not None}
 
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
