@@ -18,7 +18,7 @@ from typing import Any
 
 from environments import PEERS, peer_python
 from ratios import BARS, PROCESSOR, WALL, below_bar, compare
-from workloads import MODELS, PEAK_FLOPS, WORKLOADS, Training
+from workloads import ALIASES, MODELS, PEAK_FLOPS, WORKLOADS, Training
 
 HERE = Path(__file__).resolve().parent
 OURS = "burnish"
@@ -27,6 +27,7 @@ OURS = "burnish"
 def main(arguments: list[str] | None = None) -> int:
     """Measure what the command line asks for and return the exit status."""
     options = _parser().parse_args(arguments)
+    options.workload = ALIASES.get(options.workload, options.workload)
     peers = [name for name in options.peers.split(",") if name]
     problem = _problem(options, peers)
     if problem:
@@ -81,7 +82,7 @@ def conclude(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure burnish beside its peers.")
-    parser.add_argument("workload", help=", ".join(WORKLOADS))
+    parser.add_argument("workload", help=_names())
     parser.add_argument("--size", default="cpu", help=", ".join(MODELS))
     parser.add_argument("--peers", default="hf", help=f"comma-separated: {', '.join(PEERS)}; '' for none")
     parser.add_argument("--pairs", type=int, default=7, help="measurements of each system (default 7)")
@@ -99,15 +100,26 @@ def _parser() -> argparse.ArgumentParser:
 def _problem(options: argparse.Namespace, peers: list[str]) -> str | None:
     """Return what is wrong with the command line in one line, or None."""
     if options.workload not in WORKLOADS:
-        return f"there is no workload {options.workload!r}; choose from {', '.join(WORKLOADS)}"
+        return f"there is no workload {options.workload!r}; choose from {_names()}"
     if options.size not in WORKLOADS[options.workload]:
         return f"there is no size {options.size!r}; choose from {', '.join(WORKLOADS[options.workload])}"
     unknown = [name for name in peers if name not in PEERS]
     if unknown:
         return f"there is no peer {unknown[0]!r}; choose from {', '.join(PEERS)}"
+    shape = WORKLOADS[options.workload][options.size]
+    lacking = [name for name in peers if not isinstance(shape, PEERS[name].kinds)]
+    if lacking:
+        having = [name for name in PEERS if isinstance(shape, PEERS[name].kinds)]
+        return f"the peer {lacking[0]!r} has no {options.workload}; choose from {', '.join(having)}"
     if options.pairs < 1:
         return f"--pairs is {options.pairs}; it must be 1 or more"
     return None
+
+
+def _names() -> str:
+    """Return every workload, with its other name."""
+    others = {name: alias for alias, name in ALIASES.items()}
+    return ", ".join(f"{name} ({others[name]})" if name in others else name for name in WORKLOADS)
 
 
 def _result(workload: str, size: str, system: str, pair: int, seen: dict[str, Any]) -> dict[str, Any]:

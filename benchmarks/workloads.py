@@ -1,5 +1,6 @@
 """What is measured: the shapes of models and workloads, which every system reads."""
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,18 +54,30 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Optimizer steps with AdamW over `rows` full rows of `length` tokens, all trained on."""
+    """Optimizer steps with AdamW over `rows` texts of up to `length` tokens, all trained on."""
 
     rows: int
     length: int
 
+    shortest: int | None = None
+    """Least tokens of a text, where lengths are drawn uniformly; None where all are full."""
+
+    remat: bool = False
+    """Whether the backward pass computes each layer again."""
+
     num_warm_up: int = 2
     num_timed: int = 5
 
+    def lengths(self, index: int) -> list[int]:
+        """Return the tokens of each text of a step, which are a function of its index."""
+        draw = random.Random(index).randint
+        shortest = self.length if self.shortest is None else self.shortest
+        return [draw(shortest, self.length) for _ in range(self.rows)]
+
     @property
-    def num_tokens(self) -> int:
-        """Tokens of one step."""
-        return self.rows * self.length
+    def num_tokens(self) -> float:
+        """Tokens of a step, on average; padding does not count."""
+        return sum(sum(self.lengths(index)) for index in range(self.num_calls)) / self.num_calls
 
     @property
     def num_calls(self) -> int:
@@ -134,10 +147,17 @@ MODELS = {
 """The model of each size."""
 
 _LARGE_TRAINING = Training(rows=8, length=2048)
+_REMATERIALIZED = Training(rows=16, length=2048, remat=True)
 _LARGE_GENERATION = Generation(num_prompts=16, samples_per_prompt=8, prompt_tokens=256, new_tokens=512)
 
 WORKLOADS: dict[str, dict[str, Workload]] = {
     "sft-2k": {"cpu": Training(rows=8, length=256), "0.5b": _LARGE_TRAINING, "1.5b": _LARGE_TRAINING},
+    "sft-2k-remat": {
+        "cpu": Training(rows=16, length=256, remat=True),
+        "0.5b": _REMATERIALIZED,
+        "1.5b": _REMATERIALIZED,
+    },
+    "sft-ragged": {"cpu": Training(rows=16, length=256, shortest=32)},
     "gen-512": {
         "cpu": Generation(num_prompts=4, samples_per_prompt=8, prompt_tokens=64, new_tokens=128),
         "0.5b": _LARGE_GENERATION,
@@ -145,3 +165,6 @@ WORKLOADS: dict[str, dict[str, Workload]] = {
     },
 }
 """Name of a workload to its shape at each size."""
+
+ALIASES = {"W1": "sft-2k", "W2": "sft-2k-remat", "W3": "gen-512"}
+"""Another name of a workload."""

@@ -1,4 +1,7 @@
-"""burnish: its training backend and its in-process engine, built from their components as a stage does."""
+"""burnish: its training backend and its in-process engine, built from their components as a stage does.
+
+Host memory is kept and the model computed as a run with `model=pretrained` does by default.
+"""
 
 import importlib.metadata
 from collections.abc import Callable
@@ -13,13 +16,16 @@ from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy
-from burnish.llm.sequence import make_sample
+from burnish.llm.packing import best_fit
+from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.training import TrainingContext
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.device.compiles import CompileCounter
+from burnish.platform.device.host_memory import keep_freed_memory
 from burnish.platform.device.memory import peak_memory_bytes
 from burnish.platform.device.mesh import build_mesh
 from burnish.sample.config.engine import InProcess
@@ -36,6 +42,8 @@ class NoEndOfSequence:
 
 def measure(model: Model, workload: Workload) -> Measurement:
     """Return what this process sees of the workload."""
+    if JaxConfig().keep_host_memory:
+        keep_freed_memory()
     counter = CompileCounter()
     call = _training(model, workload) if isinstance(workload, Training) else _generation(model, workload)
     warm_up(call, workload)
@@ -56,7 +64,8 @@ def measure(model: Model, workload: Workload) -> Measurement:
 
 
 def _training(model: Model, workload: Training) -> Callable[[int], None]:
-    causal_lm = Qwen2().build(FamilyContext(hf_config=model.hf_config))
+    compute = Compute(remat="full" if workload.remat else "none")
+    causal_lm = Qwen2().build(FamilyContext(hf_config=model.hf_config, compute=compute))
     training = JaxTraining().build(
         TrainingContext(
             model=causal_lm,
@@ -67,7 +76,7 @@ def _training(model: Model, workload: Training) -> Callable[[int], None]:
             jax=JaxConfig(param_dtype=model.dtype, compute_dtype=model.dtype),
         )
     )
-    batches = [_batch(model, workload, index) for index in range(workload.num_calls)]
+    batches = _batches(model, workload)
 
     def step(index: int) -> None:
         computed = training.step(batches[index], cross_entropy)
@@ -76,11 +85,25 @@ def _training(model: Model, workload: Training) -> Callable[[int], None]:
     return step
 
 
-def _batch(model: Model, workload: Training, index: int) -> TokenBatch:
-    shape = (workload.rows, workload.length)
-    tokens = np.random.default_rng(index).integers(model.vocab_size, size=shape, dtype=np.int32)
-    samples = [make_sample(row[:1], row[1:]) for row in tokens]
-    return make_batch(samples, num_rows=workload.rows, length=workload.length, pad_token_id=0)
+def _batches(model: Model, workload: Training) -> list[TokenBatch]:
+    """Return the batches of all steps, of one shape: a text a row where all are full, else packed.
+
+    Texts of all steps are packed together, as a data set is, and each step has an equal share of the rows.
+    """
+    num_steps = workload.num_calls
+    texts = [text for index in range(num_steps) for text in _texts(model, workload, index)]
+    rows = [[texts[i] for i in row] for row in best_fit([len(text) for text in texts], workload.length)]
+    shape = {"num_rows": -(-len(rows) // num_steps), "max_sequences": max(map(len, rows))}
+    steps = [rows[index::num_steps] for index in range(num_steps)]
+    return [make_batch(each, length=workload.length, pad_token_id=0, **shape) for each in steps]
+
+
+def _texts(model: Model, workload: Training, index: int) -> list[Sample]:
+    generator = np.random.default_rng(index)
+    drawn = [
+        generator.integers(model.vocab_size, size=size, dtype=np.int32) for size in workload.lengths(index)
+    ]
+    return [make_sample(tokens[:1], tokens[1:]) for tokens in drawn]
 
 
 def _generation(model: Model, workload: Generation) -> Callable[[int], None]:

@@ -33,13 +33,14 @@ def measure(model: Model, workload: Workload) -> Measurement:
 
 def _training(model: Model, workload: Training) -> Callable[[int], None]:
     module = _module(model).train()
+    if workload.remat:
+        module.gradient_checkpointing_enable()
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-5, weight_decay=0.0, fused=True)
-    shape = (workload.rows, workload.length)
-    batches = [_tokens(model, shape, index) for index in range(workload.num_calls)]
+    batches = [_padded(model, workload, index) for index in range(workload.num_calls)]
 
     def step(index: int) -> None:
-        tokens = batches[index].to(DEVICE)
-        loss = module(input_ids=tokens, labels=tokens, use_cache=False).loss
+        batch = {name: array.to(DEVICE) for name, array in batches[index].items()}
+        loss = module(**batch, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), MAX_GRAD_NORM)
         optimizer.step()
@@ -47,6 +48,15 @@ def _training(model: Model, workload: Training) -> Callable[[int], None]:
         _wait()
 
     return step
+
+
+def _padded(model: Model, workload: Training, index: int) -> dict[str, torch.Tensor]:
+    """Return the texts of a step, padded to the longest; full rows go without a mask."""
+    lengths = torch.tensor(workload.lengths(index))
+    tokens = _tokens(model, (workload.rows, int(lengths.max())), index)
+    is_text = torch.arange(tokens.shape[1])[None] < lengths[:, None]
+    batch = {"input_ids": tokens, "labels": tokens.masked_fill(~is_text, -100)}
+    return batch if is_text.all() else {**batch, "attention_mask": is_text.long()}
 
 
 def _generation(model: Model, workload: Generation) -> Callable[[int], None]:

@@ -14,6 +14,7 @@ import pytest
 
 from burnish.llm.families.frequencies import rotary_of
 from burnish.llm.families.hf_config import HFConfig
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.parameters import nest
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.logprobs import linear_logprobs
@@ -79,6 +80,12 @@ def golden(request):
 def test_logits_are_the_recorded_ones(golden, logits_of, assert_same_logits):
     model, params, tokens, expected = golden
     assert_same_logits(logits_of(model, params, tokens), expected)
+
+
+def test_logits_of_layers_in_a_compiled_loop_are_the_recorded_ones(golden, logits_of, assert_same_logits):
+    model, params, tokens, expected = golden
+    looped = replace(model, compute=Compute(unroll=1))
+    assert_same_logits(logits_of(looped, params, tokens), expected)
 
 
 def without_windows(shape):

@@ -19,7 +19,7 @@ from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.sharding import parameter_shardings
 from burnish.llm.train_state import StateLayout
-from burnish.llm.train_step import ComputeCopies, GradientProgram, accumulate, nothing_pending
+from burnish.llm.train_step import ComputeCopies, GradientProgram, accumulate
 from burnish.llm.training import TrainingContext
 from burnish.platform.configuration.config import JaxConfig
 
@@ -51,7 +51,7 @@ def batch_of(seed=0, aggregation="token_mean", padding_side="right", num_samples
 @functools.cache
 def jitted(program):
     def from_nothing(weights, batch):
-        return accumulate(program, weights, nothing_pending(program.layout), batch)[0]
+        return accumulate(program, weights, None, batch)[0]
 
     return jax.jit(from_nothing)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.head import Head
-from burnish.llm.logprobs import Predictions, linear_logprobs
+from burnish.llm.logprobs import Predictions, chunk_of, linear_logprobs
 
 ROWS, LENGTH, WIDTH, VOCAB = 3, 7, 16, 50
 
@@ -141,6 +141,27 @@ def test_linear_logprobs_when_compiled_then_no_array_holds_all_logits():
     all_logits = 2 * 64 * 1024 * 4
     assert temporary_bytes(8) < all_logits / 2
     assert temporary_bytes(128) >= all_logits
+
+
+@pytest.mark.parametrize("temperature", [0.7, "each"])
+def test_logits_of_a_single_chunk_are_computed_once_and_otherwise_twice(temperature):
+    hidden, head, targets = jnp.ones((2, 64, 8)), jnp.ones((8, 1024)), jnp.zeros((2, 64), jnp.int32)
+    at = jnp.full((2, 64), 0.7) if temperature == "each" else temperature
+
+    def products(chunk):
+        total = lambda hidden, head: jnp.sum(linear_logprobs(hidden, head, targets, at, chunk)[0])  # noqa: E731
+        text = str(jax.make_jaxpr(jax.grad(total, argnums=(0, 1)))(hidden, head))
+        return text.count("dot_general[")
+
+    assert (products(128), products(64)) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("option", "vocab_size", "positions"),
+    [("auto", 8192, 8192), ("auto", 151_936, 1024), ("auto", 300, 223_696), (7, 8192, 7)],
+)
+def test_chunk_of_auto_fills_the_bound_but_is_not_small(option, vocab_size, positions):
+    assert chunk_of(option, vocab_size) == positions
 
 
 def test_linear_logprobs_when_bfloat16_then_results_are_fp32_and_near(inputs):

@@ -12,7 +12,7 @@ from burnish.llm.batch import make_batch
 from burnish.llm.config.family import Qwen2
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy, evaluate
-from burnish.llm.packing import lay_out
+from burnish.llm.packing import best_fit, lay_out
 from burnish.llm.policy import policy_of
 from burnish.llm.sequence import TEMPERATURE, make_sample
 from burnish.platform.errors import DataError
@@ -212,3 +212,26 @@ def test_make_batch_when_a_column_has_more_dims_then_they_are_kept():
     batch = make_batch([sample], num_rows=2, length=4, pad_token_id=0, columns=["probabilities"])
     assert batch.columns["probabilities"].shape == (2, 4, 2)
     np.testing.assert_allclose(batch.columns["probabilities"][0, 2], [0.4, 0.6])
+
+
+def test_best_fit_by_hand_and_whatever_the_order():
+    lengths = [3, 7, 5, 4, 1, 6, 4]
+    assert best_fit(lengths, 10) == [[0, 1], [2, 4, 6], [3, 5]]
+    assert best_fit([], 10) == []
+    order = np.random.default_rng(0).permutation(len(lengths))
+    shuffled = best_fit([lengths[i] for i in order], 10)
+    assert sorted(sum(lengths[order[i]] for i in row) for row in shuffled) == [10, 10, 10]
+
+
+def test_best_fit_has_every_sample_once_in_few_rows_that_hold_it():
+    for seed in range(20):
+        lengths = np.random.default_rng(seed).integers(32, 257, 64).tolist()
+        rows = best_fit(lengths, 512)
+        assert sorted(index for row in rows for index in row) == list(range(64))
+        assert max(sum(lengths[index] for index in row) for row in rows) <= 512
+        assert len(rows) <= 11 / 9 * -(-sum(lengths) // 512) + 6 / 9
+
+
+def test_best_fit_of_a_sample_beyond_the_row_is_refused():
+    with pytest.raises(DataError, match="a sample of 11 tokens does not fit a row of 10"):
+        best_fit([3, 11], 10)

@@ -38,6 +38,7 @@ def test_check_rows_when_not_divisible_then_says_what_would_be(
         ),
         (JaxTraining, {"max_grad_norm": 0.0}, r"^max_grad_norm="),
         (JaxTraining, {"logprob_chunk": 0}, r"^logprob_chunk="),
+        (JaxTraining, {"logprob_chunk": "all"}, r"^logprob_chunk:.*auto"),
         (JaxTraining, {"dropout": 1.0}, r"^dropout="),
         (AdamW, {"learning_rate": 0.0}, r"^learning_rate="),
         (AdamW, {"decay_fraction": 1.5}, r"^decay_fraction="),

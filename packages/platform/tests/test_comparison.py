@@ -51,8 +51,9 @@ def test_another_stage_under_a_name_is_refused_though_it_has_not_begun(in_first,
     assert (status, "stages.walk.use: absent -> walk" in err) == (2, True)
 
 
-def test_the_compilation_cache_may_move(in_first):
-    status, _, err = in_first(*in_first.chain, "jax.compilation_cache=elsewhere", LATEST)
+def test_the_compilation_cache_may_move_and_host_memory_be_given_back(in_first):
+    changed = ("jax.compilation_cache=elsewhere", "jax.keep_host_memory=false")
+    status, _, err = in_first(*in_first.chain, *changed, LATEST)
     assert status == 0, err
 
 

@@ -120,7 +120,7 @@ class GPT2LM:
         if noise is not None:
             hidden = noise.at(self.sizes.num_layers).drop(hidden, 0)
         if cache is None:
-            hidden = self._layers.scanned(params["layers"], hidden, span, ((),), noise)
+            hidden = self._layers.forward(params["layers"], hidden, span, ((),), noise)
         else:
             hidden, cache = self._layers.cached(params["layers"], hidden, span, ((),), cache)
         return Output(module.ln_f(hidden), cache)

@@ -26,7 +26,6 @@ from burnish.llm.train_step import (
     Hyper,
     Pending,
     compiled_accumulate,
-    compiled_nothing,
     compiled_step,
     compiled_update,
 )
@@ -93,9 +92,8 @@ class JaxTrainingBackend:
     ) -> Computed:
         """Add a batch's gradient to what the next `optim_step` applies."""
         program = self._program(batch, objective, outputs)
-        pending = compiled_nothing(self._layout)() if self._pending is None else self._pending
         placed = self._place(batch, objective, key_words)
-        self._pending, *computed = compiled_accumulate(program)(self._weights, pending, placed)
+        self._pending, *computed = compiled_accumulate(program)(self._weights, self._pending, placed)
         return Computed(*computed)
 
     def optim_step(self, hyper: Mapping[str, float] | None = None) -> Statistics:

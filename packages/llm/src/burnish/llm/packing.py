@@ -1,4 +1,4 @@
-"""How the samples of one row lie in it: one after another, or as branches of prefixes they share.
+"""Which samples share a row, and how they lie in it: one after another, or as branches of shared prefixes.
 
 In depth-first order one rule covers packing, shared prefixes and tries: key j is seen by query i when
 j <= i < visible_until[j].
@@ -48,6 +48,28 @@ class Row:
     def __len__(self) -> int:
         """Return the tokens of the row; a shared one counts once."""
         return len(self.tokens)
+
+
+def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Return rows of indices whose lengths fit `capacity`: longest first, each where least is left.
+
+    A function of the lengths alone; indices of a row rise, and rows are in the order of their first one. It
+    needs at most 11/9 of the fewest rows, and 6/9 of one. Raises `DataError` for a length
+    beyond the capacity.
+    """
+    rows, room = list[list[int]](), list[int]()
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        if lengths[index] > capacity:
+            raise DataError(f"a sample of {lengths[index]} tokens does not fit a row of {capacity}")
+        fitting = [row for row, left in enumerate(room) if left >= lengths[index]]
+        if not fitting:
+            rows.append([])
+            room.append(capacity)
+            fitting = [len(rows) - 1]
+        chosen = min(fitting, key=room.__getitem__)
+        rows[chosen].append(index)
+        room[chosen] -= lengths[index]
+    return sorted(sorted(row) for row in rows)
 
 
 def lay_out(samples: Sequence[Sample], *, shares_prefixes: bool = False) -> Row:

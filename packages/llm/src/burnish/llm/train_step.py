@@ -57,20 +57,14 @@ class Pending(NamedTuple):
     loss: Float32[Array, ""]
 
 
-def nothing_pending(layout: StateLayout) -> Pending:
-    """Return the gradient of no batch."""
-    trainable, _ = layout.abstract_params()
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), trainable)
-    return Pending(lax.with_sharding_constraint(zeros, layout.param_shardings()[0]), jnp.float32(0))
-
-
 def accumulate(
-    program: GradientProgram, weights: ComputeCopies, pending: Pending, batch: TokenBatch
+    program: GradientProgram, weights: ComputeCopies, pending: Pending | None, batch: TokenBatch
 ) -> tuple[Pending, Statistics, Mapping[str, Array]]:
     """Add a batch's gradients and loss to what is pending, micro-batch by micro-batch.
 
     Returns the batch's statistics, those of the objective below `train/` unless their name has a slash, and
-    the columns [b t] that `program.outputs` names.
+    the columns [b t] that `program.outputs` names. A single micro-batch has no loop, and where nothing is
+    pending its gradient is the sum: nothing is held beside it.
     """
     layout = program.layout
 
@@ -83,18 +77,21 @@ def accumulate(
     def add(total: Any, micro_batch: TokenBatch) -> tuple[Any, Any]:
         rows = with_scalars(micro_batch, batch)
         (loss, others), gradients = jax.value_and_grad(loss_of, has_aux=True)(weights.trainable, rows)
-        total = jax.tree.map(lambda so_far, gradient: so_far + gradient.astype(jnp.float32), total, gradients)
-        return total, (loss, *others)
+        gradients = in_fp32(gradients)
+        return gradients if total is None else jax.tree.map(jnp.add, total, gradients), (loss, *others)
 
-    micro_batches = split_rows(batch, program.micro_batch_rows, layout.mesh)
-    gradients, (losses, statistics, columns) = lax.scan(add, pending.gradients, micro_batches)
+    so_far = None if pending is None else pending.gradients
+    if program.micro_batch_rows == batch.tokens.shape[0]:
+        gradients, others = add(so_far, batch)
+        losses, statistics, columns = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], others)
+    else:
+        micro_batches = split_rows(batch, program.micro_batch_rows, layout.mesh)
+        so_far = _no_gradients(layout) if so_far is None else so_far
+        gradients, (losses, statistics, columns) = lax.scan(add, so_far, micro_batches)
     statistics = {name: _reduce(value) for name, value in statistics.items()}
     own = {"tokens": (jnp.sum(batch.trained), 1.0)}
-    return (
-        Pending(gradients, pending.loss + jnp.sum(losses)),
-        _report({**statistics, **own}),
-        join_rows(columns, layout.mesh),
-    )
+    loss = jnp.sum(losses) if pending is None else pending.loss + jnp.sum(losses)
+    return Pending(gradients, loss), _report({**statistics, **own}), join_rows(columns, layout.mesh)
 
 
 def update(
@@ -132,8 +129,7 @@ def train_step(
     program: GradientProgram, state: State, weights: ComputeCopies, batch: TokenBatch, given: Hyper
 ) -> tuple[State, Any, Statistics, Mapping[str, Array]]:
     """Make one optimizer step on the whole batch: `accumulate`, then `update`, bit for bit."""
-    pending = nothing_pending(program.layout)
-    pending, statistics, columns = accumulate(program, weights, pending, batch)
+    pending, statistics, columns = accumulate(program, weights, None, batch)
     # Fused over this line, sums could be rounded otherwise than in two functions.
     pending = lax.optimization_barrier(pending)
     state, trainable, of_update = update(program.layout, state, pending, given)
@@ -157,7 +153,7 @@ def compiled_step(program: GradientProgram) -> Callable[..., Any]:
 
 @functools.cache
 def compiled_accumulate(program: GradientProgram) -> Callable[..., Any]:
-    """Return the jitted `accumulate`; what is pending is donated."""
+    """Return the jitted `accumulate`; what is pending is donated. Something and nothing are two programs."""
     layout = program.layout
     everywhere = replicated(layout.mesh)
     pending = Pending._make([layout.param_shardings()[0], everywhere])
@@ -169,12 +165,6 @@ def compiled_accumulate(program: GradientProgram) -> Callable[..., Any]:
 
 
 @functools.cache
-def compiled_nothing(layout: StateLayout) -> Callable[[], Pending]:
-    """Return the jitted `nothing_pending`."""
-    return jax.jit(functools.partial(nothing_pending, layout))
-
-
-@functools.cache
 def compiled_update(layout: StateLayout) -> Callable[..., Any]:
     """Return the jitted `update`; the state is donated."""
     shardings = layout.state_shardings()
@@ -183,6 +173,13 @@ def compiled_update(layout: StateLayout) -> Callable[..., Any]:
         donate_argnums=0,
         out_shardings=(shardings, shardings["params"], replicated(layout.mesh)),
     )
+
+
+def _no_gradients(layout: StateLayout) -> Any:
+    """Return zeros like the gradient, where it will lie."""
+    trainable, _ = layout.abstract_params()
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), trainable)
+    return lax.with_sharding_constraint(zeros, layout.param_shardings()[0])
 
 
 def _measured(policy: Policy, batch: TokenBatch) -> Statistics:

@@ -50,8 +50,9 @@ class Tiny:
     remat: Literal["none", "dots", "full"] = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
-    scan_unroll: Count = 2
-    """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
+    scan_unroll: Count | Literal["auto"] = "auto"
+    """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of
+    them run without a loop. `auto` is all of up to 12 layers, and 1 of more."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit together."""
@@ -103,8 +104,9 @@ class Pretrained:
     remat: Literal["none", "dots", "full"] = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
-    scan_unroll: Count = 2
-    """Layers per iteration of the compiled loop over layers; more compiles longer and may run faster."""
+    scan_unroll: Count | Literal["auto"] = "auto"
+    """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of
+    them run without a loop. `auto` is all of up to 12 layers, and 1 of more."""
 
     def __post_init__(self) -> None:
         """Refuse a model without a source."""

@@ -26,8 +26,10 @@ class JaxTraining:
     max_grad_norm: PositiveOrInfinite = 1.0
     """Gradients are scaled down to this global norm; `.inf` leaves them as they are."""
 
-    logprob_chunk: Count = 1024
-    """Positions whose logits exist at one time."""
+    logprob_chunk: Count | Literal["auto"] = "auto"
+    """Positions whose logits exist at one time, at least one per row; the backward pass holds about two
+    arrays of them in fp32. `auto` is as many as fill 256 MiB, but at least 1024. Where that is all positions,
+    their logits are kept for the backward pass rather than computed again, at the same peak."""
 
     dropout: ShareBelowOne = 0.0
     """Probability that an entry of an embedding, or of what an attention or MLP adds to it, is 0 in a step,
@@ -71,12 +73,13 @@ class JaxTraining:
     def build(self, context: TrainingContext) -> TrainingBackend:
         """Return the backend over the context's parameters, with a fresh optimizer."""
         from burnish.llm.jax_training import JaxTrainingBackend
+        from burnish.llm.logprobs import chunk_of
 
         return JaxTrainingBackend(
             context,
             micro_batch_rows=self.micro_batch_rows,
             max_grad_norm=self.max_grad_norm,
-            logprob_chunk=self.logprob_chunk,
+            logprob_chunk=chunk_of(self.logprob_chunk, context.model.vocab_size),
             dropout=self.dropout,
             partition=self._partition(),
         )

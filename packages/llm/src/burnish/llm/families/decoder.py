@@ -98,7 +98,7 @@ class DecoderLM:
         span = Span(positions, segment_ids, visible_until)
         angles = tuple(rotary_angles(positions, kind.rotary) for kind in self.shape.kinds)
         if cache is None:
-            hidden = self._layers.scanned(params["layers"], hidden, span, angles, noise)
+            hidden = self._layers.forward(params["layers"], hidden, span, angles, noise)
         else:
             hidden, cache = self._layers.cached(params["layers"], hidden, span, angles, cache)
         return Output(rms_norm(hidden, params["final_norm"], self.shape.norm), cache)

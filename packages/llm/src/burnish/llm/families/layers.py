@@ -1,7 +1,8 @@
-"""Running a family's layers over hidden states: a scan that is differentiated, or a loop beside a cache."""
+"""Running a family's layers over hidden states: one by one, in a compiled loop, or beside a cache."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import jax
@@ -16,6 +17,8 @@ from burnish.llm.noise import Noise
 Attend = Callable[[QKV], Float[Array, "b t h k"]]
 """What a layer's queries find; who may see whom, and where keys are kept, is settled."""
 Remat = Literal["none", "dots", "full"]
+MAX_UNROLLED = 12
+"""Layers that are compiled one by one unless said otherwise: steps are faster, compiling takes longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +28,13 @@ class Compute:
     remat: Remat = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
-    unroll: int = 1
-    """Layers per iteration of the compiled loop over layers."""
+    unroll: int | Literal["auto"] = "auto"
+    """Layers per iteration of the compiled loop over layers, without a loop where that is all of them; `auto`
+    is all of up to `MAX_UNROLLED` layers, else 1."""
+
+    def unrolls(self, num_layers: int) -> bool:
+        """Say whether a model of so many layers has no loop over them."""
+        return num_layers <= (MAX_UNROLLED if self.unroll == "auto" else self.unroll)
 
 
 class Layer(Protocol):
@@ -61,7 +69,7 @@ class Layers:
     kinds: Kinds
     compute: Compute = field(default_factory=Compute)
 
-    def scanned(
+    def forward(
         self,
         stacked: Any,
         hidden: Float[Array, "b t d"],
@@ -71,16 +79,38 @@ class Layers:
     ) -> Float[Array, "b t d"]:
         """Return the hidden states after all layers, whose tokens attend among themselves."""
 
-        def body(hidden: Any, inputs: Any) -> tuple[Any, None]:
-            index, kind, params = inputs
+        def body(kind: Any, hidden: Any, inputs: Any) -> tuple[Any, None]:
+            index, params = inputs
             here = None if noise is None else noise.at(index)
             return self.layer(params, hidden, *self._of_kind(kind, span, angles), here), None
 
-        numbers = None if noise is None else jnp.arange(len(self.kinds.of_layers))
+        run = self._one_by_one if self.compute.unrolls(len(self.kinds.of_layers)) else self._scanned
+        return run(body, hidden, stacked)
+
+    def _one_by_one(self, body: Any, hidden: Any, stacked: Any) -> Array:
+        """Run the layers as a loop of Python, which slices the parameters at compile time."""
+        kinds = range(len(self.kinds.specs))
+        # Traced once per kind. Beside each other, what is computed again must not be merged with the first.
+        bodies = [
+            jax.jit(_rematerialized(partial(body, kind), self.compute.remat, prevent_cse=True))
+            for kind in kinds
+        ]
+        for index, (kind, params) in enumerate(zip(self.kinds.of_layers, _unstacked(stacked), strict=True)):
+            hidden, _ = bodies[kind](hidden, (jnp.int32(index), params))
+        return hidden
+
+    def _scanned(self, body: Any, hidden: Any, stacked: Any) -> Array:
+        """Run the layers as a compiled loop."""
+
+        def step(hidden: Any, inputs: Any) -> tuple[Any, None]:
+            kind, *rest = inputs
+            return body(kind, hidden, rest)
+
+        numbers = jnp.arange(len(self.kinds.of_layers))
         kinds = None if len(self.kinds.specs) == 1 else jnp.asarray(self.kinds.of_layers, jnp.int32)
-        rematerialized = _rematerialized(body, self.compute.remat)
-        inputs = (numbers, kinds, stacked)
-        return jax.lax.scan(rematerialized, hidden, inputs, unroll=self.compute.unroll)[0]
+        rematerialized = _rematerialized(step, self.compute.remat, prevent_cse=False)
+        unroll = 1 if self.compute.unroll == "auto" else self.compute.unroll
+        return jax.lax.scan(rematerialized, hidden, (kinds, numbers, stacked), unroll=unroll)[0]
 
     def cached(
         self,
@@ -103,26 +133,35 @@ class Layers:
 
             return attend
 
-        for index, kind in enumerate(self.kinds.of_layers):
-            params = jax.tree.map(lambda leaf: leaf[index], stacked)  # noqa: B023 - called at once
+        layers = zip(self.kinds.of_layers, _unstacked(stacked), strict=True)
+        for index, (kind, params) in enumerate(layers):
             attend = attend_at(index, self.kinds.specs[kind])
             hidden = self.layer(params, hidden, angles[kind], attend)
         return hidden, cache
 
     def _of_kind(
-        self, kind: Int[Array, ""] | None, span: Span, angles: tuple[Angles, ...]
+        self, kind: int | Int[Array, ""] | None, span: Span, angles: tuple[Angles, ...]
     ) -> tuple[Angles, Attend]:
         """Return angles and attention of one kind; without a kind there is one, and nothing to switch."""
         specs = self.kinds.specs
-        if kind is None:
-            return angles[0], lambda qkv: attention(qkv, span, specs[0])
+        if kind is None or isinstance(kind, int):
+            known = kind or 0
+            return angles[known], lambda qkv: attention(qkv, span, specs[known])
         branches = [lambda qkv, spec=spec: attention(qkv, span, spec) for spec in specs]
         own = jax.tree.map(lambda *each: jnp.stack(each)[kind], *angles)
         return own, lambda qkv: jax.lax.switch(kind, branches, qkv)
 
 
-def _rematerialized(body: Any, remat: Remat) -> Any:
+def _unstacked(stacked: Any) -> Iterator[Any]:
+    """Return the parameters of each layer; gradients come back as one concatenation."""
+    leaves, structure = jax.tree.flatten(stacked)
+    columns = [jax.lax.split(leaf, [1] * leaf.shape[0]) for leaf in leaves]
+    for parts in zip(*columns, strict=True):
+        yield jax.tree.unflatten(structure, [jnp.squeeze(part, 0) for part in parts])
+
+
+def _rematerialized(body: Any, remat: Remat, *, prevent_cse: bool) -> Any:
     if remat == "none":
         return body
     policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
-    return jax.checkpoint(body, policy=policy, prevent_cse=False)
+    return jax.checkpoint(body, policy=policy, prevent_cse=prevent_cse)

@@ -82,6 +82,10 @@ class JaxConfig:
     compilation_cache: str | None = "~/.cache/burnish/jax"
     """Directory that keeps compiled programs from one process to the next; null keeps none."""
 
+    keep_host_memory: bool = True
+    """Whether host memory that a step frees is kept for the next one rather than returned to the system:
+    steps on a CPU are faster. It takes glibc and holds for the whole process."""
+
     def __post_init__(self) -> None:
         """Refuse number formats that there are not."""
         check_options(self)

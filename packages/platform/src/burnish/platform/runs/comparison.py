@@ -20,6 +20,10 @@ _UNREADABLE = "is damaged: it is not the YAML that was written"
 _WITHOUT_CONFIG = "put it back from a copy, or set another run.name: nothing else says what the run computed"
 
 
+_OF_THE_MACHINE = ("jax.compilation_cache", "jax.keep_host_memory")
+"""Keys that no number depends on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """What differs, a phrase each."""
@@ -43,10 +47,10 @@ class Comparison:
 def compare(config: Config, root: RunDirectory, begun: set[str]) -> Comparison:
     """Hold the config against the one the run began with; `begun` are the stages that keep something.
 
-    Free to change: `checkpoint`, `logging`, `run` except its seed, the compilation cache, every option of a
-    stage that has not begun, the `steps` of one that has not ended, more `steps` of the last one, and where
-    data lies: a checkpoint knows what was in it. `jax.mesh`, the thread count and the versions of libraries
-    may change with a warning.
+    Free to change: `checkpoint`, `logging`, `run` except its seed, compilation cache and host memory, every
+    option of a stage that has not begun, the `steps` of one that has not ended, more `steps` of the last one,
+    and where data lies: a checkpoint knows what was in it. `jax.mesh`, the thread count and the versions of
+    libraries may change with a warning.
     """
     recorded = _saved_config(root)
     saved, asked = flatten(recorded), flatten(config.resolved)
@@ -100,7 +104,7 @@ class _Rules:
     def is_free(self, key: str) -> bool:
         """Whether a key may change without a word."""
         section, *rest = key.split(".")
-        if section in ("checkpoint", "logging") or key == "jax.compilation_cache":
+        if section in ("checkpoint", "logging") or key in _OF_THE_MACHINE:
             return True
         if section == "run":
             return key != "run.seed"

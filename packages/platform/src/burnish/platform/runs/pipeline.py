@@ -14,6 +14,7 @@ from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.conformance import built
 from burnish.platform.configuration.options import options_of
 from burnish.platform.device.accelerator import prepare_jax
+from burnish.platform.device.host_memory import keep_freed_memory
 from burnish.platform.device.mesh import build_mesh
 from burnish.platform.device.processes import is_primary
 from burnish.platform.errors import BurnishError, ConfigError, DiskError, Interrupted, LimitExceeded, placed
@@ -84,6 +85,8 @@ def check(config: Config, *, on_devices: bool = True) -> None:
     Where the run belongs to another process this one leaves the devices alone.
     """
     if on_devices:
+        if config.jax.keep_host_memory:
+            keep_freed_memory()
         prepare_jax(deterministic=config.jax.deterministic, compilation_cache=config.jax.compilation_cache)
         build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
     supply.require_supply(config)
