@@ -16,8 +16,8 @@ from burnish.llm.families.frequencies import rotary_of
 from burnish.llm.families.hf_config import HFConfig
 from burnish.llm.families.parameters import nest
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.family_choice import find_family
 from burnish.llm.logprobs import linear_logprobs
-from burnish.llm.pretrained import find_family
 from burnish.llm.weights import (
     from_huggingface,
     huggingface_shape,
@@ -32,7 +32,7 @@ LENGTH = 17
 
 
 def build(config):
-    return find_family(config, GOLDEN).build(FamilyContext(hf_config=config))
+    return find_family(config, GOLDEN).component.build(FamilyContext(hf_config=config))
 
 
 def at(tree, path):
