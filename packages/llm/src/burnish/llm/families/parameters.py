@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from burnish.llm.families.protocol import TensorName
+from burnish.llm.families.tensor_name import TensorName
 
 Path = tuple[str, ...]
 
@@ -39,10 +39,11 @@ def declare(
     template: str,
     *,
     num_input_dims: int | None = None,
+    rows: tuple[int, int] | None = None,
     initial: float | None = None,
 ) -> nnx.Param[Any]:
     """Return a parameter without a value that carries its declaration."""
-    declaration = Parameter(shape, axes, TensorName(template, num_input_dims), initial)
+    declaration = Parameter(shape, axes, TensorName(template, num_input_dims, rows=rows), initial)
     return nnx.Param(jax.ShapeDtypeStruct(shape, np.float32), declaration=declaration)
 
 
