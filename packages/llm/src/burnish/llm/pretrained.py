@@ -1,5 +1,6 @@
 """A model from files: its family found by its `config.json`, its parameters read when they are asked for."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,8 +26,12 @@ def pretrained_bundle(
     trust_remote_code: bool,
     compute: Compute,
     family: str = AUTO,
+    head: Callable[[CausalLM], CausalLM] | None = None,
 ) -> Bundle:
-    """Return the model of these files, with the tokenizer beside it; `family` names one, or `auto`."""
+    """Return the model of these files, with the tokenizer beside it.
+
+    `family` names one, or `auto`; `head` gives the model another head, as `scalar_head` does.
+    """
     hf_config = read_object(source.directory / "config.json")
     found = find_family(hf_config, source.directory, family)
     family_context = FamilyContext(
@@ -37,6 +42,7 @@ def pretrained_bundle(
     )
     with placed(f"model.name_or_path={source.directory}"):
         model = built("family", found.component, CausalLM, family_context)
+    model = model if head is None else head(model)
     tokenizer_context = TokenizerContext(
         directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
     )
