@@ -132,6 +132,8 @@ def test_a_hand_over_keeps_the_choice(directory, wheel):
     wheel()
     chosen = Pretrained(name_or_path="elsewhere", family="theirs").handed_over(str(directory))
     assert origin(load_bundle(chosen, ModelContext(tokenizer=AutoTokenizer())))[1] == "theirs"
+    fresh = load_bundle(Tiny(), ModelContext(tokenizer=AutoTokenizer()))
+    assert origin(fresh) == ("family", "qwen2", "burnish-llm", "0.1.0")
     tiny = Tiny().handed_over(str(directory))
     assert origin(load_bundle(tiny, ModelContext(tokenizer=AutoTokenizer())))[1] == "qwen2"
 

@@ -36,7 +36,7 @@ def find_family(hf_config: Mapping[str, Any], directory: Path, chosen: str = AUT
     if chosen == AUTO:
         return _only_match(hf_config, directory)
     try:
-        family = Family(_component(chosen), _provider(chosen))
+        family = Family(_component(chosen), provider_of(chosen))
         is_match = _matches(family.component, hf_config)
     except BurnishError as error:
         raise ComponentError(f"model.family={chosen}: {error}") from error
@@ -45,6 +45,12 @@ def find_family(hf_config: Mapping[str, Any], directory: Path, chosen: str = AUT
             f"model.family={chosen} does not match {_named(hf_config, directory)}; set model.family={AUTO}"
         )
     return family
+
+
+def provider_of(word: str) -> Provider:
+    """Return who provides what a word names, also where that is the import path of an installed one."""
+    paths = {one.value: one for one in _installed().values()}
+    return paths[word] if word in paths else provider("family", word)
 
 
 def _only_match(hf_config: Mapping[str, Any], directory: Path) -> Family:
@@ -75,12 +81,6 @@ def _installed() -> dict[str, Provider]:
     named = claims("family").values()
     words = {one.name if len(every) == 1 else one.value: one for every in named for one in every}
     return dict(sorted(words.items()))
-
-
-def _provider(word: str) -> Provider:
-    """Return who provides what a word names, also where that is the import path of an installed one."""
-    paths = {one.value: one for one in _installed().values()}
-    return paths[word] if word in paths else provider("family", word)
 
 
 def _component(word: str) -> FamilyComponent:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from burnish.llm.bundle import Bundle, ModelContext
 
 
-_QWEN2 = "burnish.llm.config.family:Qwen2"
+QWEN2 = "burnish.llm.config.family:Qwen2"
 """What the tiny model is, whatever else is installed that matches its `config.json`."""
 
 
@@ -69,7 +69,7 @@ class Tiny:
     def handed_over(self, directory: str) -> Pretrained:
         """Return the model that an earlier stage left in `directory`, computed with the options of this."""
         return Pretrained(
-            name_or_path=directory, family=_QWEN2, remat=self.remat, scan_unroll=self.scan_unroll
+            name_or_path=directory, family=QWEN2, remat=self.remat, scan_unroll=self.scan_unroll
         )
 
     def build(self, context: ModelContext) -> Bundle:
