@@ -23,6 +23,9 @@ from burnish.llm.sequence import make_sample
 from burnish.llm.testing import tiny_qwen2_config
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import load_huggingface, save_huggingface
+from burnish.platform.checkpoint.backend import CheckpointContext
+from burnish.platform.checkpoint.config import Msgpack
+from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import CheckpointError
 
@@ -129,6 +132,22 @@ def test_a_directory_with_a_score_is_a_bundle_and_so_is_its_export(base, directo
     assert json.loads((export / "config.json").read_text())["architectures"] == [
         "Qwen2ForSequenceClassification"
     ]
+
+
+@pytest.mark.fast
+def test_a_checkpoint_with_a_score_is_a_bundle(base, scaled_params, tmp_path):
+    model, step = scalar_head(base), tmp_path / "step_5"
+    step.mkdir()
+    params = scaled_params(model)
+    backend = Msgpack().build(CheckpointContext())
+    backend.save(step / "params", params)
+    backend.wait()
+    (step / "config.json").write_text(json.dumps(model.hf_config))
+    save_tokenizer(Bytes(), step)
+    write_manifest(step, {"kind": "checkpoint", "step": 5, "backend": "msgpack", "trees": ["params"]})
+    loaded = bundle_of(step)
+    assert loaded.model.hf_config == model.hf_config
+    assert jax.tree.all(jax.tree.map(np.array_equal, loaded.params, params))
 
 
 @pytest.mark.fast

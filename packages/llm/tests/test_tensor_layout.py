@@ -207,7 +207,8 @@ def test_what_a_family_ignores_is_not_read_and_all_else_is_unexpected(tmp_path, 
         check_huggingface(tmp_path, llama)
 
 
-NORM, QKV = ("even", "attention_norm"), ("even", "attention", "qkv")
+NORM, QKV, DOWN = ("even", "attention_norm"), ("even", "attention", "qkv"), ("even", "mlp", "down")
+QUERY = "model.layers.{layer}.self_attn.q_proj.weight"
 WRONG = {
     "rows that do not follow each other from 0: 1 to 33": (NORM, {"rows": (1, 33)}),
     "`even/attention_norm` rows (0, 31), which are not as many": (NORM, {"rows": (0, 31)}),
@@ -215,6 +216,11 @@ WRONG = {
     "rows that do not follow each other from 0: all, all": (NORM, {"layers": (1, 3)}),
     "`even/attention/qkv` tensors of different kinds": (QKV, {"num_input_dims": 0}),
     "`even/attention/qkv` tensors that do not make it up": (QKV, {"rows": (0, 72)}),
+    "`even/attention/qkv` tensors that do not make it up;": (QKV, {"rows": (0, 64)}),
+    "`model.layers.0.self_attn.q_proj.weight` parts of different widths": (
+        DOWN,
+        {"template": QUERY, "rows": (32, 64)},
+    ),
     "`model.layers.0.self_attn.q_proj.weight` rows that do not follow": (QKV, {"rows": (8, 40)}),
 }
 """What is told where the first name of a leaf is changed."""

@@ -112,7 +112,7 @@ def _pieces(
 
 def _check_kinds(parts: tuple[TensorName, ...], shape: Shape, where: str) -> None:
     """Refuse tensors of one leaf that have not the same dims, and layers that are not the leaf's."""
-    if len({(part.num_stacked, part.num_input_dims) for part in parts}) > 1:
+    if len({(part.num_stacked, part.num_input_dims) for part in parts}) != 1:
         raise ValueError(f"gives {where} tensors of different kinds")
     for part in parts:
         num_layers = shape[0] if "{layer}" in part.template else 0
@@ -122,13 +122,16 @@ def _check_kinds(parts: tuple[TensorName, ...], shape: Shape, where: str) -> Non
 
 def _sizes(parts: tuple[TensorName, ...], one: Shape, where: str) -> list[int]:
     """Return how much of the first output dim of a leaf each of its tensors has."""
-    dim = parts[0].num_input_dims
+    dim = parts[0].num_input_dims or 0
     if len(parts) == 1:
         return [0]
-    rows_each = 1 if dim is None else math.prod(one[dim + 1 :])
+    if dim >= len(one):
+        raise ValueError(f"gives {where}, which has no output dim, several tensors")
+    rows_each = 1 if parts[0].num_input_dims is None else math.prod(one[dim + 1 :])
     given = [None if part.rows is None else (part.rows[1] - part.rows[0]) // rows_each for part in parts]
-    left, shares = one[dim or 0] - sum(size or 0 for size in given), given.count(None)
-    if left and (left < 0 or not shares or left % shares):
+    left, shares = one[dim] - sum(size or 0 for size in given), given.count(None)
+    fits = left == 0 if shares == 0 else left > 0 and left % shares == 0
+    if not fits:
         raise ValueError(f"gives {where} tensors that do not make it up")
     return [left // shares if size is None else size for size in given]
 
