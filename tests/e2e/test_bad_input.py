@@ -8,9 +8,7 @@ import subprocess
 
 import pytest
 
-from burnish.llm.config.family import Qwen2
-from burnish.llm.families.protocol import FamilyContext
-from burnish.llm.testing import tiny_qwen2_config
+from burnish.llm.testing import tiny_qwen2
 from burnish.llm.weights import save_huggingface
 
 
@@ -225,7 +223,7 @@ def test_a_name_whose_run_was_refused_before_its_first_row_is_free(command, refu
 
 
 def test_weights_that_are_no_numbers_are_refused_as_they_are_read(refused, tmp_path, one_stage):
-    model = Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size=260)))
+    model = tiny_qwen2(vocab_size=260)
     params = model.init(0)
     params["embed"][7] = float("nan")
     save_huggingface(tmp_path, model, params, "float32")

@@ -17,9 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from burnish.llm.config.family import Qwen2
-from burnish.llm.families.protocol import FamilyContext
-from burnish.llm.testing import tiny_qwen2_config
+from burnish.llm.testing import tiny_qwen2, tiny_qwen2_config
 from burnish.llm.weights import save_huggingface
 from burnish.platform.configuration.config import Sections
 from burnish.platform.configuration.options import options_of
@@ -219,7 +217,7 @@ def whole(tmp_path_factory):
     """Return a directory with a model of bytes that nothing is wrong with."""
     directory = tmp_path_factory.mktemp("model")
     shape = {"hidden_size": 8, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 8}
-    model = Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size=260, **shape)))
+    model = tiny_qwen2(vocab_size=260, **shape)
     save_huggingface(directory, model, model.init(0), "float32")
     return directory
 

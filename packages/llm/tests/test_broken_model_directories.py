@@ -12,7 +12,7 @@ from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
-from burnish.llm.testing import tiny_qwen2_config
+from burnish.llm.testing import tiny_qwen2
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform.errors import CheckpointError, ConfigError
@@ -25,10 +25,8 @@ NORM = "model.norm.weight"
 @pytest.fixture
 def directory(tmp_path):
     """Return a directory with a model of bytes that is whole."""
-    from burnish.llm.config.family import Qwen2
-    from burnish.llm.families.protocol import FamilyContext
 
-    model = Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size=260)))
+    model = tiny_qwen2(vocab_size=260)
     save_huggingface(tmp_path, model, model.init(0), "float32")
     return tmp_path
 

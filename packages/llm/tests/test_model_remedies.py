@@ -9,13 +9,11 @@ from safetensors.numpy import load_file, save_file
 
 from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.byte_tokenizer import ByteTokenizer as Bytes
-from burnish.llm.config.family import Qwen2
 from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import AutoTokenizer, ByteTokenizer
-from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.micro_batches import check_rows
 from burnish.llm.partition import Partition
-from burnish.llm.testing import tiny_qwen2_config
+from burnish.llm.testing import tiny_qwen2
 from burnish.llm.tokenizer_files import load_tokenizer, save_tokenizer
 from burnish.llm.weights import HEAD, save_huggingface
 from burnish.platform.errors import CheckpointError, ConfigError, DataError
@@ -30,7 +28,7 @@ INDEX = "model.safetensors.index.json"
 
 def model_in(directory, **config):
     directory.mkdir()
-    model = Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(**{"vocab_size": 260, **config})))
+    model = tiny_qwen2(**{"vocab_size": 260, **config})
     save_huggingface(directory, model, model.init(0), "float32")
     save_tokenizer(Bytes(), directory)
     return directory
@@ -115,6 +113,21 @@ def test_weights_are_saved_as_they_are_asked_for(directory, tensor, remedy):
     load(directory)
 
 
+def test_a_quantized_model_is_saved_unquantized(directory):
+    change_config(directory, quantization_config={"quant_method": "gptq"})
+    said = said_of(load, directory)
+    change_config(directory, **{named(said, r"support (\w+) \(save the weights unquantized\)"): None})
+    load(directory)
+
+
+def test_each_layer_is_given_one_of_the_kinds_that_are_named(directory):
+    change_config(directory, layer_types=["linear_attention"] * 2, sliding_window=8)
+    said = said_of(load, directory)
+    for kind in re.findall("'(\\w+)'", named(said, r"give each layer (.*)$")):
+        change_config(directory, layer_types=[kind] * 2)
+        load(directory)
+
+
 @pytest.mark.parametrize("dtype", ["F64", "F32", "F16", "BF16"])
 def test_a_listed_type_of_weights_is_taken(directory, dtype):
     import ml_dtypes
@@ -153,23 +166,15 @@ def test_a_head_that_is_not_the_embedding(directory, choice):
 @pytest.mark.parametrize(
     ("changes", "remedy"),
     [
-        ({"use_sliding_window": True}, r"\(set (\w+) to (false)\)$"),
-        ({"layer_types": ["sliding_attention"] * 2}, r"\(set each of (\w+) to '(\w+)'\)$"),
-        ({"rope_scaling": {"rope_type": "yarn"}}, r"(rope_type)='yarn' \(only '(\w+)'\)$"),
+        ({"rope_scaling": {"rope_type": "longrope"}}, r"(rope_type)='longrope' \(only '(\w+)'"),
         ({"hidden_act": "gelu"}, r"(hidden_act)='gelu' \(only '(\w+)'\)$"),
-        (
-            {"quantization_config": {"bits": 4}},
-            r"(quantization_config) \((save) the weights unquantized first\)$",
-        ),
     ],
 )
 def test_a_feature_that_is_not_there(directory, changes, remedy):
     change_config(directory, **changes)
     option, value = re.search(remedy, said_of(load, directory)).groups()
-    meant = {"layer_types": [value] * 2, "rope_type": value, "hidden_act": value}.get(option)
-    change_config(
-        directory, **({"rope_scaling": {option: meant}} if option == "rope_type" else {option: meant})
-    )
+    meant = {option: value}
+    change_config(directory, **({"rope_scaling": meant} if option == "rope_type" else meant))
     load(directory)
 
 

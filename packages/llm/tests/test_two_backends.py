@@ -8,10 +8,8 @@ import pytest
 
 from burnish.llm import testing
 from burnish.llm.batch import make_batch
-from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
-from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
@@ -26,7 +24,7 @@ STEPS = 6
 
 def pair():
     """A policy, and a critic in which the embedding is frozen."""
-    model = Qwen2().build(FamilyContext(hf_config=testing.tiny_qwen2_config(vocab_size=61)))
+    model = testing.tiny_qwen2(vocab_size=61)
     context = TrainingContext(
         model=model,
         load_params=lambda: testing.scaled_params(model),

@@ -9,8 +9,6 @@ import pytest
 
 from burnish.llm import testing
 from burnish.llm.batch import make_batch
-from burnish.llm.config.family import Qwen2
-from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import columns_for, evaluate, scalars_of
 from burnish.llm.policy import policy_of
 from burnish.llm.sequence import TEMPERATURE, make_sample
@@ -19,7 +17,7 @@ from burnish.rl.objectives.mismatch import MeasuredObjective
 from burnish.rl.objectives.policy_gradient import PolicyGradientObjective
 
 OBJECTIVES = [PolicyGradientObjective(), MeasuredObjective(ClippedPolicyGradientObjective(0.2, 0.28))]
-MODEL = Qwen2().build(FamilyContext(hf_config=testing.tiny_qwen2_config(vocab_size=61)))
+MODEL = testing.tiny_qwen2(vocab_size=61)
 
 
 def groups():

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.testing import logits_of, scaled_params, tiny_qwen2_config
+from burnish.llm.testing import logits_of, scaled_params, tiny_qwen2
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.testing import make_mesh as make_mesh
 from burnish.platform.testing import use_virtual_devices
@@ -21,10 +21,8 @@ EOS = 40
 @pytest.fixture(scope="session")
 def model():
     """Return a tiny Qwen2 of 41 tokens, the last of which ends a completion."""
-    from burnish.llm.config.family import Qwen2
-    from burnish.llm.families.protocol import FamilyContext
 
-    return Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size=41)))
+    return tiny_qwen2(vocab_size=41)
 
 
 @pytest.fixture(scope="session")

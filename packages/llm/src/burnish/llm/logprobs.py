@@ -119,7 +119,9 @@ def _chunked_forward(hidden: Any, head: Any, targets: Any, inverse_temperature: 
     return _chunked(*inputs), inputs
 
 
-def _chunked_backward(inputs: tuple[Array, ...], cotangents: tuple[Any, ...]) -> tuple[Any, ...]:
+def _chunked_backward(
+    inputs: tuple[Array, Head, Array, Array], cotangents: tuple[Any, ...]
+) -> tuple[Any, ...]:
     r"""Recompute the logits z of each chunk and pull the cotangents back through them.
 
     d log p(y) / dz = onehot(y) - p, dH / dz = -p (log p + H), and of the log normalizer p.

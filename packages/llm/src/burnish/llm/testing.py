@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from burnish.llm.config.family import Qwen2
 from burnish.llm.config.model import Tiny
-from burnish.llm.families.protocol import CausalLM
+from burnish.llm.families.protocol import CausalLM, FamilyContext
 
 SMALL_MODEL = Tiny(hidden_size=32, num_heads=2, num_kv_heads=1, intermediate_size=48, scan_unroll=1)
 """A model that compiles and trains within seconds."""
@@ -31,6 +32,11 @@ def tiny_qwen2_config(vocab_size: int, **changes: Any) -> dict[str, Any]:
         "tie_word_embeddings": True,
         **changes,
     }
+
+
+def tiny_qwen2(vocab_size: int, **changes: Any) -> CausalLM:
+    """Return the model of `tiny_qwen2_config`."""
+    return Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size, **changes)))
 
 
 def scaled_params(model: CausalLM, seed: int = 0, scale: float = 0.3) -> dict[str, Any]:

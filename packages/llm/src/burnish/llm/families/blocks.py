@@ -54,7 +54,7 @@ class GatedMLP(nnx.Module):
     """down(activation(gate(x)) * up(x))."""
 
     def __init__(self, shape: Architecture) -> None:
-        self.activation = shape.activation
+        self.activation = ACTIVATIONS[shape.activation]
         width, inner = (shape.hidden_size, "embed"), (shape.intermediate_size, "mlp")
         gate, up = of_mlp(shape)
         self.gate, self.gate_bias = _matrix(shape, width, inner, gate)
@@ -63,7 +63,7 @@ class GatedMLP(nnx.Module):
 
     def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         """Return the MLP of each position."""
-        gate = ACTIVATIONS[self.activation](linear(hidden, self.gate, self.gate_bias))
+        gate = self.activation(linear(hidden, self.gate, self.gate_bias))
         return linear(gate * linear(hidden, self.up, self.up_bias), self.down, self.down_bias)
 
 
@@ -153,7 +153,7 @@ def _head_norm(shape: Architecture, heads: int, axis: str, name: str) -> Any:
 def _matrix(
     shape: Architecture, inputs: tuple[int, str], outputs: tuple[int, str], stored: Projection
 ) -> tuple[Any, Any]:
-    sizes, axes = zip(inputs, outputs, strict=True)
+    sizes, axes = (inputs[0], outputs[0]), (inputs[1], outputs[1])
     template = f"{LAYER}.mlp.{stored.name}.weight"
     weight = declare(sizes, axes, template, num_input_dims=1, rows=stored.rows)
     bias = _bias(outputs[0], f"mlp.{stored.name}", outputs[1], stored.rows) if shape.mlp_bias else None

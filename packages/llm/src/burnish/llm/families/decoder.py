@@ -117,7 +117,9 @@ class DecoderLM:
     def _layers(self) -> Layers:
         shape, graph = self.shape, _block_graph(self.shape)
         return Layers(
-            layer=lambda params, *inputs: nnx.merge(graph, params)(*inputs),
+            layer=lambda params, hidden, angles, attend, noise=None: nnx.merge(graph, params)(
+                hidden, angles, attend, noise
+            ),
             kinds=Kinds(specs=tuple(kind.spec for kind in shape.kinds), of_layers=shape.kind_of_layers),
             compute=self.compute,
         )

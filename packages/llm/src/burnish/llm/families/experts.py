@@ -17,7 +17,7 @@ class SparseMLP(nnx.Module):
     """The sum of gated MLPs, down(activation(gate(x)) * up(x)), by the shares that the router gives them."""
 
     def __init__(self, shape: Architecture, experts: Experts) -> None:
-        self.activation, self.experts = shape.activation, experts
+        self.activation, self.experts = ACTIVATIONS[shape.activation], experts
         width, inner = (shape.hidden_size, "embed"), (experts.intermediate_size, "mlp")
         gate, up, down = experts.names
         self.router = declare(
@@ -38,7 +38,7 @@ class SparseMLP(nnx.Module):
         order = jnp.argsort(chosen.reshape(-1), stable=True)
         sizes = jnp.bincount(chosen.reshape(-1), length=self.experts.count)
         rows = flat[order // per_token]
-        gate = ACTIVATIONS[self.activation](grouped_matmul(rows, self.gate[...], sizes))
+        gate = self.activation(grouped_matmul(rows, self.gate[...], sizes))
         made = grouped_matmul(gate * grouped_matmul(rows, self.up[...], sizes), self.down[...], sizes)
         back = jnp.zeros_like(made).at[order].set(made).reshape(-1, per_token, hidden.shape[-1])
         weighted = back.astype(jnp.float32) * shares[..., None]

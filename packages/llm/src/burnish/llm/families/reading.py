@@ -24,7 +24,6 @@ def decoder(context: FamilyContext, family: str, read: Callable[[HFConfig], Arch
     config = HFConfig(context.hf_config, family)
     try:
         shape = read(config)
-        _refuse_misfit(shape)
     except ConfigError as error:
         raise ConfigError(f"config.json of the model: {error}") from error
     return DecoderLM(shape, context.compute, json.dumps(dict(context.hf_config), sort_keys=True))
@@ -33,14 +32,10 @@ def decoder(context: FamilyContext, family: str, read: Callable[[HFConfig], Arch
 def sizes(config: HFConfig, *, head_dim: int | None = None, ties: bool = False) -> dict[str, Any]:
     """Return the fields of an `Architecture` that every `config.json` has; the defaults are the family's."""
     if config.get("quantization_config"):
-        config.refuse("quantization_config", "save the weights unquantized first")
-    heads, width = config.number("num_attention_heads", Count), config.number("hidden_size", Count)
+        config.refuse("quantization_config", "save the weights unquantized")
     return {
+        **_heads(config, head_dim),
         "vocab_size": config.number("vocab_size", Count),
-        "hidden_size": width,
-        "num_heads": heads,
-        "num_kv_heads": config.number("num_key_value_heads", Count, heads),
-        "head_dim": config.number("head_dim", Count, head_dim or width // heads),
         "intermediate_size": config.number("intermediate_size", Count),
         "tie_word_embeddings": config.flag("tie_word_embeddings", default=ties),
         "initializer_range": config.number("initializer_range", NotNegative, 0.02),
@@ -63,8 +58,9 @@ def layer_types(config: HFConfig, default: Callable[[int], str]) -> tuple[str, .
     """Return the kind of each layer, as the config lists them or by the family's own rule."""
     count = config.number("num_hidden_layers", SmallCount)
     types = config.number("layer_types", list[str], []) or [default(index) for index in range(count)]
-    if len(types) != count or (unknown := sorted({*types} - {FULL, SLIDING})):
-        said = f"has {len(types)} entries for {count} layers" if len(types) != count else f"names {unknown}"
+    unknown = sorted({*types} - {FULL, SLIDING})
+    if len(types) != count or unknown:
+        said = f"names {unknown}" if unknown else f"has {len(types)} entries for {count} layers"
         raise ConfigError(f"layer_types {said}; give each layer {FULL!r} or {SLIDING!r}")
     return tuple(types)
 
@@ -98,12 +94,13 @@ def max_positions(config: HFConfig) -> int:
     return config.number("max_position_embeddings", NotNegative, 0.0)
 
 
-def _refuse_misfit(shape: Architecture) -> None:
-    """Refuse heads that cannot be rotated or shared."""
-    if shape.head_dim < 2 or shape.head_dim % 2:
-        raise ConfigError(f"head_dim={shape.head_dim}, or hidden_size / num_attention_heads, must be even")
-    if shape.num_heads % shape.num_kv_heads:
-        raise ConfigError(
-            f"num_attention_heads={shape.num_heads} must be a multiple of "
-            f"num_key_value_heads={shape.num_kv_heads}"
-        )
+def _heads(config: HFConfig, default: int | None) -> dict[str, int]:
+    """Return the numbers of the attention's heads; ConfigError where they cannot be rotated or shared."""
+    heads, width = config.number("num_attention_heads", Count), config.number("hidden_size", Count)
+    kv_heads = config.number("num_key_value_heads", Count, heads)
+    head_dim = config.number("head_dim", Count, default or width // heads)
+    if head_dim < 2 or head_dim % 2:
+        raise ConfigError(f"head_dim={head_dim}, or hidden_size / num_attention_heads, must be even")
+    if heads % kv_heads:
+        raise ConfigError(f"num_attention_heads={heads} must be a multiple of num_key_value_heads={kv_heads}")
+    return {"hidden_size": width, "num_heads": heads, "num_kv_heads": kv_heads, "head_dim": head_dim}
