@@ -62,7 +62,7 @@ def _only_match(hf_config: Mapping[str, Any], directory: Path) -> Family:
             if _matches(component, hf_config):
                 matching[word] = Family(component, found)
         except BurnishError as error:
-            unusable.append(f"{found.origin}: {error}")
+            unusable.append(f"'{word}' ({found.origin}): {error}")
     if len(matching) == 1:
         return next(iter(matching.values()))
     what = _named(hf_config, directory)
