@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from burnish.llm.attention import QKV, AttentionSpec, Span, attention, masked_attention, span_mask
-from burnish.llm.families.rotary import rotary_angles, rotate
+from burnish.llm.families.frequencies import rotary_of
+from burnish.llm.families.hf_config import HFConfig
+from burnish.llm.families.rotary import Rotary, rotary_angles, rotate
 from burnish.llm.kv_cache import cache_mask, empty_cache
 
 
@@ -86,7 +88,7 @@ def test_a_row_that_may_attend_to_nothing_is_finite_with_finite_gradients():
 def test_rotation_turns_each_pair_by_position_times_frequency():
     positions = jnp.array([[0, 3]])
     values = jnp.array([1.0, 2.0, 3.0, 4.0])[None, None, None].repeat(2, axis=1)
-    turned = rotate(values, *rotary_angles(positions, 4, 100.0))
+    turned = rotate(values, *rotary_angles(positions, Rotary((1.0, 0.1))))
     assert np.allclose(turned[0, 0], values[0, 0])
     for pair, frequency in ((0, 1.0), (1, 0.1)):
         expected = (values[0, 1, 0, pair] + 1j * values[0, 1, 0, pair + 2]) * np.exp(3j * frequency)
@@ -100,7 +102,8 @@ def test_angles_far_out_are_those_of_transformers(theta, head_dim):
     position = 30_000
     exponents = torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim
     theirs = position * (1.0 / theta**exponents)
-    cosine, sine = rotary_angles(jnp.array([[position]]), head_dim, theta)
+    rotary = rotary_of(HFConfig({}, "qwen2"), theta=theta, head_dim=head_dim, max_positions=0)
+    cosine, sine = rotary_angles(jnp.array([[position]]), rotary)
     half = head_dim // 2
     assert np.abs(np.asarray(cosine[0, 0, 0, :half]) - torch.cos(theirs).numpy()).max() < 5e-6
     assert np.abs(np.asarray(sine[0, 0, 0, :half]) - torch.sin(theirs).numpy()).max() < 5e-6

@@ -36,7 +36,7 @@ def load(path):
 
 def test_the_tiny_model_has_the_tokenizers_vocabulary_and_the_configured_sizes(bundle):
     assert bundle.model.vocab_size == 260
-    assert bundle.model.shape.rope_theta == TINY.rope_theta
+    assert bundle.model.hf_config["rope_theta"] == TINY.rope_theta
     assert bundle.params["layers"]["mlp"]["up"].shape == (2, 32, 48)
 
 

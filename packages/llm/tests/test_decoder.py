@@ -12,6 +12,8 @@ from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyContext
 from burnish.platform.errors import ConfigError
 
+STRETCHED = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 64}
+
 
 def test_a_head_dim_of_its_own_is_used(hf_config):
     shape = (
@@ -39,6 +41,12 @@ def test_bfloat16_parameters_give_bfloat16_hidden_states(qwen2):
         ({"rope_scaling": {"type": "longrope"}}, "longrope"),
         ({"rope_scaling": {"type": "yarn", "factor": -1}}, "factor=-1"),
         ({"rope_parameters": {"rope_type": "linear"}}, "'factor' is missing"),
+        (
+            {"rope_scaling": {"rope_type": "yarn"}, "max_position_embeddings": None},
+            "'original_max_position_embeddings' is missing",
+        ),
+        ({"rope_scaling": STRETCHED, "rope_theta": 1.0}, "rope_theta=1 with 'yarn'"),
+        ({"rope_scaling": {**STRETCHED, "mscale": -10.0}}, "mscale=-10"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ({"hidden_act": "gelu"}, "gelu"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from burnish.llm.families.hf_config import HFConfig
 from burnish.llm.families.rotary import Rotary
-from burnish.platform.configuration.ranges import Positive
+from burnish.platform.configuration.ranges import NotNegative, Positive
 
 Frequencies = Float32[np.ndarray, " k"]
 
@@ -27,6 +27,11 @@ class _Request:
     theta: float
     head_dim: int
     max_positions: int
+
+    @property
+    def trained(self) -> float:
+        """The positions that the model knew before it was stretched."""
+        return self.rope.number("original_max_position_embeddings", Positive, self.max_positions or None)
 
     @property
     def exponents(self) -> Frequencies:
@@ -74,7 +79,7 @@ def _llama3(request: _Request) -> tuple[Frequencies, float]:
     factor, low, high = (
         np.float32(rope.number(name, Positive)) for name in ("factor", "low_freq_factor", "high_freq_factor")
     )
-    trained = rope.number("original_max_position_embeddings", Positive, float(request.max_positions))
+    trained = request.trained
     waves = np.float32(2 * math.pi) / plain
     share = (np.float32(trained) / waves - low) / (high - low)
     blended = (1 - share) * plain / factor + share * plain
@@ -85,10 +90,12 @@ def _llama3(request: _Request) -> tuple[Frequencies, float]:
 def _yarn(request: _Request) -> tuple[Frequencies, float]:
     """Frequencies that turn seldom within the trained length divided by a factor: https://arxiv.org/abs/2309.00071."""
     rope, dims = request.rope, request.head_dim
-    trained = rope.number("original_max_position_embeddings", Positive, float(request.max_positions))
+    trained = request.trained
     factor = rope.number("factor", Positive, request.max_positions / trained)
 
     def dim_that_turns(times: float) -> float:
+        if request.theta == 1.0:
+            rope.refuse("rope_theta=1 with 'yarn'", "every pair of dims would turn alike")
         return dims * math.log(trained / (times * 2 * math.pi)) / (2 * math.log(request.theta))
 
     low = dim_that_turns(rope.number("beta_fast", Positive, 32.0))
@@ -108,7 +115,7 @@ def _yarn_scale(rope: HFConfig, factor: float) -> float:
     def of(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
 
-    above, below = rope.number("mscale", float, 0.0), rope.number("mscale_all_dim", float, 0.0)
+    above, below = rope.number("mscale", NotNegative, 0.0), rope.number("mscale_all_dim", NotNegative, 0.0)
     return rope.number("attention_factor", Positive, of(above) / of(below) if above and below else of(1.0))
 
 
