@@ -1,15 +1,19 @@
 import pytest
 
-from burnish.llm.limits import SKIPPED, SkippedUpdates
+from burnish.llm.batch import make_batch
+from burnish.llm.limits import SKIPPED, SkippedUpdates, Update
+from burnish.llm.sequence import make_sample
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.rl.limits import Limits
 from burnish.rl.mismatch_limit import MismatchLimit
 
 pytestmark = pytest.mark.fast
 
+BATCH = make_batch([make_sample([1], [2])], num_rows=1, length=8, pad_token_id=0)
+
 
 def update(skipped=0.0):
-    return {SKIPPED: (skipped, 1)}
+    return Update("step_1_update_1", {SKIPPED: (skipped, 1)}, BATCH)
 
 
 def limits():

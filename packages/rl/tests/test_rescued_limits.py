@@ -2,12 +2,16 @@
 
 import pytest
 
-from burnish.llm.limits import SKIPPED, SkippedUpdates
+from burnish.llm.batch import make_batch
+from burnish.llm.limits import SKIPPED, SkippedUpdates, Update
+from burnish.llm.sequence import make_sample
 from burnish.platform.checkpoint.manifest import verify
 from burnish.platform.statistics.tracker import StatsTracker
 from burnish.platform.testing import KeptRows, make_run
 from burnish.rl.mismatch_limit import MismatchLimit
 from burnish.rl.objectives.mismatch import ABSOLUTE
+
+BATCH = make_batch([make_sample([1], [2])], num_rows=1, length=8, pad_token_id=0)
 
 
 class Known:
@@ -26,7 +30,7 @@ def run_until_it_breaks(run, limits):
     for step in run.steps(5, skipped=skipped, mismatch=mismatch):
         if step == 2:
             raise ValueError("broken")
-        run.stop_if(skipped.exceeded, {SKIPPED: (1, 1)})
+        run.stop_if(skipped.exceeded, Update("step_1_update_1", {SKIPPED: (1, 1)}, BATCH))
         run.stop_if(mismatch.exceeded, {ABSOLUTE: (0.005 * 50, 50)}, None, None)
         run.commit(step, StatsTracker())
 

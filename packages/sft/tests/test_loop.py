@@ -218,8 +218,15 @@ def test_a_run_whose_updates_are_not_finite_stops(run, shared):
     diverging = replace(
         OPTIONS, optimizer=AdamW(learning_rate=1e30, schedule="constant"), max_skipped_updates=2
     )
-    with pytest.raises(LimitExceeded, match="2 updates in a row were not finite"):
+    with pytest.raises(LimitExceeded, match="2 updates in a row were not finite") as end:
         diverging.build(run, **shared).run(Artifacts())
+    directory = run.stage_directory / "not_finite"
+    skipped = [row["step"] for row in run.rows if row.get("train/skipped")]
+    assert sorted(file.name for file in directory.iterdir()) == [f"step_{step}.npz" for step in skipped]
+    assert str(directory) in str(end.value)
+    with np.load(directory / f"step_{skipped[0]}.npz") as file:
+        assert np.count_nonzero(file["columns/weights"]) == run.rows[skipped[0]]["train/tokens"]
+        assert not np.isfinite(file["statistics/train/loss"][0])
 
 
 def test_an_objective_of_another_stage_is_refused_by_the_column_it_misses(run, shared):

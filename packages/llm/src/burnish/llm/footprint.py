@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from burnish.llm.jax_training import layout_of
 from burnish.llm.micro_batches import check_rows, row_shards
+from burnish.llm.partition import Partition
 from burnish.llm.train_state import StateLayout, compute_copy
 from burnish.llm.training import TrainingContext
 
@@ -17,14 +18,14 @@ from burnish.llm.training import TrainingContext
 def training_plan(
     context: TrainingContext,
     *,
-    frozen: Sequence[str],
+    partition: Partition,
     micro_batch_rows: int | str,
     num_rows: int,
     length: int,
     num_columns: int,
 ) -> Mapping[str, int | float | str]:
     """Return the arithmetic of one update's batch and the memory that it and the state take, in words."""
-    layout = layout_of(context, frozen)
+    layout = layout_of(context, partition)
     shards = row_shards(context.mesh)
     micro = check_rows(num_rows, micro_batch_rows, shards)
     footprint = training_footprint(layout, num_rows=num_rows, length=length, num_columns=num_columns)

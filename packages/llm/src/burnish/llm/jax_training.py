@@ -18,6 +18,7 @@ from burnish.llm.micro_batches import check_rows, place, row_shards
 from burnish.llm.objective import Objective, Statistics, scalars_of
 from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
+from burnish.llm.sharding import parameter_shardings
 from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, start
 from burnish.llm.train_step import (
     ComputeCopies,
@@ -50,7 +51,7 @@ class JaxTrainingBackend:
         max_grad_norm: float,
         logprob_chunk: int,
         dropout: float,
-        frozen: Sequence[str],
+        partition: Partition,
     ) -> None:
         """Place the parameters on the mesh, those that are trained as masters, with a fresh optimizer."""
         self.weight_version = 0
@@ -58,7 +59,7 @@ class JaxTrainingBackend:
         self._micro_batch_rows = micro_batch_rows
         self._logprob_chunk = logprob_chunk
         self._dropout = dropout
-        self._layout = layout_of(context, frozen)
+        self._layout = layout_of(context, partition)
         names = self._layout.optimize().names()
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
         self._shardings = self._layout.state_shardings()
@@ -131,7 +132,7 @@ class JaxTrainingBackend:
 
     def weights(self) -> Weights:
         """Return the copies in the compute dtype that the next step will read; they are never overwritten."""
-        tree = self._layout.partition.merge(*self._weights)
+        tree = self._layout.whole(*self._weights)
         return Weights(self.weight_version, tree, self._write, self._written)
 
     def load_weights(self, params: Any) -> None:
@@ -156,7 +157,7 @@ class JaxTrainingBackend:
             files |= context.tokenizer.files()
         # A checkpoint is a model, so the frozen parameters are in it, in the masters' dtype, which is exact.
         frozen = jax.tree.map(lambda leaf: leaf.astype(self._layout.param_dtype), self._weights.frozen)
-        params = self._layout.partition.merge(self._state["params"], frozen)
+        params = self._layout.whole(self._state["params"], frozen)
         return Snapshot(
             trees={"params": params, "optimizer": _flatten(_rest_of(self._state))},
             json={"weight_version": self.weight_version},
@@ -168,7 +169,7 @@ class JaxTrainingBackend:
         layout = self._layout
         abstract = jax.tree.map(_with_sharding, layout.abstract_state(), self._shardings)
         whole = layout.model.abstract(layout.param_dtype)
-        shardings = layout.partition.merge(*layout.param_shardings())
+        shardings = parameter_shardings(layout.model, layout.mesh)
         params = restored.tree("params", jax.tree.map(_with_sharding, whole, shardings))
         rest = _rest_of(abstract)
         leaves = restored.tree("optimizer", _flatten(rest))
@@ -225,9 +226,8 @@ class JaxTrainingBackend:
         return write_weights(directory, tree, context.model, context.tokenizer, context.jax.compute_dtype)
 
 
-def layout_of(context: TrainingContext, frozen: Sequence[str]) -> StateLayout:
-    """Return the layout of the state; ConfigError for a pattern of `frozen` that makes no sense."""
-    partition = Partition(tuple(frozen))
+def layout_of(context: TrainingContext, partition: Partition) -> StateLayout:
+    """Return the layout of the state; ConfigError for a pattern that makes no sense."""
     partition.check(context.model.abstract("float32"))
     return StateLayout(
         model=context.model,

@@ -1,16 +1,19 @@
-"""Masters in bfloat16: arithmetic in fp32, and rounding by chance, so that small updates count on average.
+"""Masters and moments in bfloat16: arithmetic in fp32, and rounding by chance, right on average.
 
 Rounded to the nearest, an update below a five-hundredth of a parameter is lost, however often it comes.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, BFloat16, Float32, Int32, Key
 
-_SEED = 0x6D617374
+Rounded = Literal["masters", "moments"]
+
+_SEEDS: Mapping[Rounded, int] = {"masters": 0x6D617374, "moments": 0x6D6F6D65}
 """Of the keys that rounding draws from; what is drawn depends on step and parameter, not on the run."""
 
 
@@ -23,8 +26,13 @@ def masters_of(params: Any, dtype: str, step: Int32[Array, ""]) -> Any:
     """Return an fp32 tree in the masters' dtype; bfloat16 is rounded by keys of the step."""
     if dtype == "float32":
         return params
-    leaves, structure = jax.tree.flatten(params)
-    step_key = jax.random.fold_in(jax.random.key(_SEED), step)
+    return in_bfloat16(params, step, "masters")
+
+
+def in_bfloat16(tree: Any, step: Int32[Array, ""], what: Rounded) -> Any:
+    """Return an fp32 tree rounded by keys of the step, others for masters than for moments."""
+    leaves, structure = jax.tree.flatten(tree)
+    step_key = jax.random.fold_in(jax.random.key(_SEEDS[what]), step)
     keys = [jax.random.fold_in(step_key, number) for number in range(len(leaves))]
     return jax.tree.unflatten(structure, [round_by_chance(*pair) for pair in zip(keys, leaves, strict=True)])
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int
 
-from burnish.llm.families.protocol import CausalLM, Output
+from burnish.llm.families.protocol import CausalLM, MatrixDims, Output, Path
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.noise import Noise
@@ -66,9 +66,14 @@ class ScalarHead:
         return {**self.base.logical_axes, HEAD: ("scores", "embed")}
 
     @property
-    def parameter_names(self) -> Mapping[tuple[str, ...], TensorName | tuple[TensorName, ...]]:
+    def parameter_names(self) -> Mapping[Path, TensorName | tuple[TensorName, ...]]:
         """Path of each leaf to its name in a Hugging Face checkpoint."""
         return {**self.base.parameter_names, (HEAD,): TensorName(self.name)}
+
+    @property
+    def matrices(self) -> Mapping[Path, MatrixDims]:
+        """Path of each leaf that holds matrices to their dims; the head is one too."""
+        return {**self.base.matrices, (HEAD,): MatrixDims((1,), (0,))}
 
     @property
     def ignored_names(self) -> tuple[str, ...]:

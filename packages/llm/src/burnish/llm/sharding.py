@@ -43,9 +43,13 @@ def partition_spec(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) ->
 
 def parameter_shardings(model: CausalLM, mesh: Mesh) -> dict[str, Any]:
     """Return the tree of shardings of a model's parameters."""
-    abstract = model.abstract("float32")
+    return shardings_of(model.abstract("float32"), model.logical_axes, mesh)
+
+
+def shardings_of(abstract: Any, logical_axes: Any, mesh: Mesh) -> dict[str, Any]:
+    """Return the tree of shardings of arrays of these shapes and logical axes."""
     leaves, structure = jax.tree.flatten(abstract)
-    axes = structure.flatten_up_to(model.logical_axes)
+    axes = structure.flatten_up_to(logical_axes)
     shardings = [
         NamedSharding(mesh, partition_spec(names, leaf.shape, mesh))
         for names, leaf in zip(axes, leaves, strict=True)

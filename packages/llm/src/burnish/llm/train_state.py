@@ -9,14 +9,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.sharding import Mesh
 
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, traced
 from burnish.llm.partition import Partition
 from burnish.llm.rounding import in_fp32
-from burnish.llm.sharding import parameter_shardings, replicated
+from burnish.llm.sharding import parameter_shardings, replicated, shardings_of
+from burnish.llm.state_sharding import optimizer_shardings
 from burnish.platform.configuration.artifacts import Artifacts
 
 State = dict[str, Any]
@@ -50,7 +50,17 @@ class StateLayout:
 
     def param_shardings(self) -> tuple[Any, Any]:
         """Return the shardings of the trainable and of the frozen parameters."""
-        return self.partition.split(parameter_shardings(self.model, self.mesh))
+        axes = self.partition.split(self.model.logical_axes, cut=lambda names, _: names)
+        parts = zip(self.abstract_params(), axes, strict=True)
+        trainable, frozen = (shardings_of(abstract, names, self.mesh) for abstract, names in parts)
+        return trainable, frozen
+
+    def whole(self, trainable: Any, frozen: Any) -> Any:
+        """Return the tree of all parameters, each on its devices; no leaf is copied but those cut by rows."""
+        merged = self.partition.merge(trainable, frozen)
+        if not self.partition.rows:
+            return merged
+        return jax.device_put(merged, parameter_shardings(self.model, self.mesh))
 
     def abstract_state(self) -> State:
         """Return the shapes and dtypes of the state without allocating any of it."""
@@ -65,14 +75,8 @@ class StateLayout:
     def state_shardings(self) -> State:
         """Return the sharding of each array of the state; moments lie as the parameters they belong to."""
         params, _ = self.param_shardings()
-        everywhere = replicated(self.mesh)
-        opt_state = optax.tree_utils.tree_map_params(
-            self.optimize().blank(),
-            lambda _, sharding: sharding,
-            self.abstract_state()["opt_state"],
-            params,
-            transform_non_params=lambda _: everywhere,
-        )
+        everywhere, state = replicated(self.mesh), self.abstract_state()
+        opt_state = optimizer_shardings(state["opt_state"], state["params"], params, self.mesh)
         return {"params": params, "opt_state": opt_state, "step": everywhere, "skipped": everywhere}
 
 

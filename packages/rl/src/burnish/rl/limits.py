@@ -1,10 +1,9 @@
 """What ends a run that has gone wrong, before it wastes the night."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from burnish.llm.limits import SkippedUpdates
+from burnish.llm.limits import SkippedUpdates, Update
 from burnish.rl.mismatch_limit import MismatchLimit
 
 
@@ -15,6 +14,6 @@ class Limits:
     mismatch: MismatchLimit
     skipped: SkippedUpdates
 
-    def skipped_too_often(self, updates: Sequence[Mapping[str, Any]]) -> str | None:
+    def skipped_too_often(self, updates: Sequence[Update]) -> str | None:
         """Look at all updates of a rollout, which waits for them: were too many in a row not finite?"""
         return next((reason for update in updates if (reason := self.skipped.exceeded(update))), None)

@@ -5,8 +5,7 @@ A step: roll out, reward, keep, compare, update, sync, evaluate, commit.
 
 from collections.abc import Sequence
 
-from burnish.llm.batch import TokenBatch
-from burnish.llm.objective import Statistics
+from burnish.llm.limits import Update
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
@@ -71,24 +70,24 @@ def run_rl(
 
 def learn(
     run: StageRun, training: TrainingBackend, algorithm: Algorithm, groups: Sequence[Group], step: int
-) -> tuple[list[Statistics], str | None]:
-    """Make the updates of one rollout; return their statistics, and a reason to stop after the first one.
+) -> tuple[list[Update], str | None]:
+    """Make the updates of one rollout; return them, and a reason to stop after the first one.
 
     The first update is waited for, once the batch of the second is made: where it shows that the engine
     sampled from another policy, no other update and no other rollout may follow.
     """
-    updates: list[Statistics] = []
-    first: TokenBatch | None = None
+    updates: list[Update] = []
     objective, advantages = algorithm.objective, estimate(algorithm.advantage, groups)
     sampled_with, exceeded = training.weights().tree, algorithm.limits.mismatch.exceeded
     for batch in make_batches(algorithm.layout, groups, advantages, objective):
-        if first is not None and len(updates) == 1 and (reason := exceeded(updates[0], sampled_with, first)):
+        if len(updates) == 1 and (reason := exceeded(updates[0].statistics, sampled_with, updates[0].batch)):
             return updates, reason
-        words = key_words(run.seed, run.index, step, Purpose.TRAINING, len(updates))
-        updates.append(training.step(batch, objective, key_words=words).statistics)
-        first = batch if first is None else first
-    if first is not None and len(updates) == 1:
-        return updates, exceeded(updates[0], sampled_with, first)
+        number = len(updates)
+        words = key_words(run.seed, run.index, step, Purpose.TRAINING, number)
+        statistics = training.step(batch, objective, key_words=words).statistics
+        updates.append(Update(f"step_{step}_update_{number + 1}", statistics, batch))
+    if len(updates) == 1:
+        return updates, exceeded(updates[0].statistics, sampled_with, updates[0].batch)
     return updates, None
 
 
@@ -101,14 +100,14 @@ def require_rewards(run: StageRun, step: int, groups: Sequence[Group], reason: s
     raise end
 
 
-def report(updates: Sequence[Statistics], stats: StatsTracker) -> None:
+def report(updates: Sequence[Update], stats: StatsTracker) -> None:
     """Add the updates of one rollout to the step's statistics: means over them, and all their tokens.
 
     The loss has a name of its own, so that no curve goes on where one of imitation ends.
     """
     stats.scalar("rollout/updates", len(updates))
-    for number, statistics in enumerate(updates):
-        kept = only_first(number, statistics)
+    for number, update in enumerate(updates):
+        kept = only_first(number, update.statistics)
         stats.sum(TOKENS, kept[TOKENS][0])
         named = {LOSS.name if name == OBJECTIVE else name: value for name, value in kept.items()}
         stats += {name: value for name, value in named.items() if name != TOKENS}

@@ -163,7 +163,7 @@ class RLStage:
                     run.jax.compute_dtype,
                     NoiseFloor(model=bench.received.bundle.model, mesh=run.mesh),
                 ),
-                skipped=SkippedUpdates(limit=config.max_skipped_updates),
+                skipped=SkippedUpdates.of(run, config.max_skipped_updates),
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from burnish.llm.aggregation import Aggregation
 from burnish.llm.batch import TokenBatch, make_batch
-from burnish.llm.limits import SkippedUpdates
+from burnish.llm.limits import SkippedUpdates, Update
 from burnish.llm.objective import Objective, Statistics, columns_for
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
@@ -47,7 +47,7 @@ def run_sft(
                     columns=columns_for(objective, samples),
                 )
                 statistics = learn(run, training, objective, batch, step)
-            run.stop_if(skipped.exceeded, statistics)
+            run.stop_if(skipped.exceeded, Update(f"step_{step}", statistics, batch))
             stats += statistics
         if evaluation.due(step, run.last_step):
             engine.update_weights(training.weights())

@@ -50,7 +50,7 @@ class SFTStage:
             pad_token_id=received.bundle.tokenizer.pad_token_id,
             aggregation=config.aggregation,
             max_length=config.max_length,
-            skipped=SkippedUpdates(limit=config.max_skipped_updates),
+            skipped=SkippedUpdates.of(run, config.max_skipped_updates),
         )
         return received.hand_over(training)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from burnish.platform.configuration.option_types import check_options
@@ -11,6 +11,7 @@ from burnish.platform.configuration.ranges import Count, PositiveOrInfinite, Sha
 
 if TYPE_CHECKING:
     from burnish.llm.families.protocol import CausalLM
+    from burnish.llm.partition import Partition
     from burnish.llm.training import TrainingBackend, TrainingContext
     from burnish.platform.configuration.config import MeshConfig
 
@@ -36,6 +37,10 @@ class JaxTraining:
     """Parameters that stay as they are, by patterns of their paths: `embed`, `layers/mlp`, `layers/*/query*`.
     They have no gradient, no moments and no masters."""
 
+    trainable_rows: Mapping[str, Count] = field(default_factory=dict[str, int])
+    """First row that is trained of the parameters that a pattern matches; those before it stay as they are.
+    `{embed: 151936}` trains the rows of new tokens alone; of `layers` a row is a layer."""
+
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         check_options(self)
@@ -43,11 +48,10 @@ class JaxTraining:
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
         from burnish.llm.micro_batches import check_rows
-        from burnish.llm.partition import Partition
 
         check_rows(num_rows, self.micro_batch_rows, mesh.dp * mesh.fsdp)
-        if self.frozen and model is not None:
-            Partition(self.frozen).check(model().abstract("float32"))
+        if (self.frozen or self.trainable_rows) and model is not None:
+            self._partition().check(model().abstract("float32"))
 
     def plan(
         self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
@@ -57,7 +61,7 @@ class JaxTraining:
 
         return training_plan(
             context,
-            frozen=self.frozen,
+            partition=self._partition(),
             micro_batch_rows=self.micro_batch_rows,
             num_rows=num_rows,
             length=length,
@@ -74,5 +78,10 @@ class JaxTraining:
             max_grad_norm=self.max_grad_norm,
             logprob_chunk=self.logprob_chunk,
             dropout=self.dropout,
-            frozen=self.frozen,
+            partition=self._partition(),
         )
+
+    def _partition(self) -> Partition:
+        from burnish.llm.partition import Partition
+
+        return Partition(tuple(self.frozen), tuple(self.trainable_rows.items()))

@@ -98,7 +98,7 @@ class Ends(nnx.Module):
 
     def __init__(self, shape: Architecture) -> None:
         table = ((shape.vocab_size, shape.hidden_size), ("vocab", "embed"))
-        self.embed = declare(*table, "model.embed_tokens.weight")
+        self.embed = declare(*table, "model.embed_tokens.weight", is_lookup=True)
         self.final_norm = norm_scale(shape, "model.norm.weight")
         if not shape.tie_word_embeddings:
             self.head = declare(*table, "lm_head.weight")

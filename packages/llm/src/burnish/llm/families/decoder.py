@@ -17,8 +17,8 @@ from burnish.llm.families.architecture import Architecture
 from burnish.llm.families.blocks import Block, Ends
 from burnish.llm.families.layers import Compute, Kinds, Layers
 from burnish.llm.families.operations import rms_norm
-from burnish.llm.families.parameters import Parameter, Path, declarations, initial_value, nest
-from burnish.llm.families.protocol import Output
+from burnish.llm.families.parameters import Parameter, declarations, initial_value, nest
+from burnish.llm.families.protocol import MatrixDims, Output, Path
 from burnish.llm.families.rotary import rotary_angles
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
@@ -64,6 +64,12 @@ class DecoderLM:
         """Patterns of tensors that are not read: older frequencies, and a copy of the embedding as head."""
         copies = ("lm_head.weight",) if self.shape.tie_word_embeddings else ()
         return ("*rotary_emb.inv_freq", *copies)
+
+    @property
+    def matrices(self) -> Mapping[Path, MatrixDims]:
+        """Path of each leaf that holds matrices to their dims, as indices of the leaf's shape."""
+        leaves = _parameters(self.shape).items()
+        return {path: leaf.matrix for path, leaf in leaves if leaf.matrix is not None}
 
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""

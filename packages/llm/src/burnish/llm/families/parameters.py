@@ -7,16 +7,15 @@ tree of logical axes, the table of names and fresh numpy parameters.
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
+from burnish.llm.families.protocol import MatrixDims, Path
 from burnish.llm.families.tensor_name import TensorName
-
-Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,24 @@ class Parameter:
     axes: tuple[str, ...]
     name: TensorName
     initial: float | None
+    is_lookup: bool = False
+    """Whether it is a table whose rows are looked up, so that its first dim is the input."""
+
+    @property
+    def matrix(self) -> MatrixDims | None:
+        """The dims of its matrices; None where it holds vectors."""
+        first = self.name.num_stacked
+        dims = tuple(range(first, len(self.shape)))
+        num_input_dims = self.name.num_input_dims
+        if len(dims) < 2 or num_input_dims == 0:
+            return None
+        if num_input_dims is None:  # as Hugging Face stores it, outputs first
+            return MatrixDims(dims[:1], dims[1:]) if self.is_lookup else MatrixDims(dims[1:], dims[:1])
+        return MatrixDims(dims[:num_input_dims], dims[num_input_dims:])
 
     def stacked(self, num_layers: int) -> "Parameter":
         """Return the leaf that holds this parameter of every layer."""
-        return Parameter((num_layers, *self.shape), ("layers", *self.axes), self.name, self.initial)
+        return replace(self, shape=(num_layers, *self.shape), axes=("layers", *self.axes))
 
 
 def declare(
@@ -41,9 +54,11 @@ def declare(
     num_input_dims: int | None = None,
     rows: tuple[int, int] | None = None,
     initial: float | None = None,
+    is_lookup: bool = False,
 ) -> nnx.Param[Any]:
     """Return a parameter without a value that carries its declaration."""
-    declaration = Parameter(shape, axes, TensorName(template, num_input_dims, rows=rows), initial)
+    name = TensorName(template, num_input_dims, rows=rows)
+    declaration = Parameter(shape, axes, name, initial, is_lookup)
     return nnx.Param(jax.ShapeDtypeStruct(shape, np.float32), declaration=declaration)
 
 

@@ -13,6 +13,16 @@ from burnish.llm.noise import Noise
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 
+Path = tuple[str, ...]
+"""Where a leaf lies in the tree of parameters."""
+
+
+class MatrixDims(NamedTuple):
+    """Which dims of a leaf are the input and which the output of its matrices; the others count matrices."""
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
 
 class Output(NamedTuple):
     """What a forward pass gives."""
@@ -53,13 +63,24 @@ class CausalLM(Protocol):
         ...
 
     @property
-    def parameter_names(self) -> Mapping[tuple[str, ...], TensorName | tuple[TensorName, ...]]:
+    def parameter_names(self) -> Mapping[Path, TensorName | tuple[TensorName, ...]]:
         """Path of each leaf to its name in a Hugging Face checkpoint, or to those of what it is joined of."""
         ...
 
     @property
     def ignored_names(self) -> tuple[str, ...]:
         """Patterns (`fnmatch`) of the tensors that a checkpoint may hold beside these; they are not read."""
+        ...
+
+    @property
+    def matrices(self) -> Mapping[Path, MatrixDims]:
+        """Path of each leaf that holds matrices to their dims, as indices of the leaf's shape.
+
+        A leaf `layers/attention/query [l d h k]` holds a matrix from d to h k per layer: `((1,), (2, 3))`.
+        One of experts, `[l e d f]`, holds a matrix per layer and expert: `((2,), (3,))`. What is not in it
+        is a vector: norms and biases, their heads apart or not. Optimizers decay what is in it. Those below
+        `layers` are hidden matrices, the others embeddings and heads, which Muon leaves to AdamW.
+        """
         ...
 
     def abstract(self, dtype: Any) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The optimizers of this package, one per file, and what they share."""

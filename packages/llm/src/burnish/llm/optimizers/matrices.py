@@ -1,0 +1,83 @@
+"""What optimizers ask of a model's matrices: which leaves decay, and which dims are one matrix."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from burnish.llm.families.protocol import CausalLM, MatrixDims, Path
+
+LAYERS = "layers"
+"""Where the leaves of all layers lie, stacked."""
+
+
+def path_of(keys: tuple[Any, ...]) -> Path:
+    """Return the path of a leaf as a model names it."""
+    return tuple(str(getattr(key, "key", key)) for key in keys)
+
+
+def decay_mask(model: CausalLM) -> Callable[[Any], Any]:
+    """Return a function from parameters to a tree of booleans: True for matrices, embedding and head too.
+
+    Norms, biases and other vectors do not decay.
+    """
+    matrices = model.matrices
+    return lambda params: jax.tree_util.tree_map_with_path(lambda keys, _: path_of(keys) in matrices, params)
+
+
+def hidden_matrices(model: CausalLM) -> dict[Path, MatrixDims]:
+    """Return the matrices of the layers, which are neither embedding nor head."""
+    return {path: dims for path, dims in model.matrices.items() if path[0] == LAYERS}
+
+
+def dims_of_one(model: CausalLM, path: Path, num_dims: int) -> tuple[int, ...]:
+    """Return the dims of one matrix or vector of a leaf; the others count layers and experts."""
+    if path in model.matrices:
+        inputs, outputs = model.matrices[path]
+        return (*inputs, *outputs)
+    return tuple(range(path[0] == LAYERS, num_dims))
+
+
+def as_matrices(inner: optax.GradientTransformation, model: CausalLM) -> optax.GradientTransformation:
+    """Return `inner` over leaves in which each matrix has two dims, those that count matrices first."""
+    matrices = model.matrices
+
+    def flat(tree: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda keys, leaf: _flat(leaf, matrices.get(path_of(keys))), tree
+        )
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        found, state = inner.update(flat(updates), state, None if params is None else flat(params))
+        return jax.tree_util.tree_map_with_path(
+            lambda keys, leaf, like: _folded(leaf, like.shape, matrices.get(path_of(keys))), found, updates
+        ), state
+
+    return optax.GradientTransformation(lambda params: inner.init(flat(params)), update)
+
+
+def _order(num_dims: int, dims: MatrixDims) -> tuple[int, ...]:
+    of_one = (*dims.inputs, *dims.outputs)
+    return (*(dim for dim in range(num_dims) if dim not in of_one), *of_one)
+
+
+def _flat(leaf: Array, dims: MatrixDims | None) -> Array:
+    if dims is None:
+        return leaf
+    sides = [math.prod(leaf.shape[dim] for dim in side) for side in dims]
+    ordered = jnp.transpose(leaf, _order(leaf.ndim, dims))
+    return ordered.reshape(*ordered.shape[: leaf.ndim - sum(map(len, dims))], *sides)
+
+
+def _folded(leaf: Array, shape: tuple[int, ...], dims: MatrixDims | None) -> Array:
+    """Return what `_flat` has made flat in its own shape."""
+    if dims is None:
+        return leaf
+    order = _order(len(shape), dims)
+    return jnp.transpose(
+        leaf.reshape([shape[dim] for dim in order]), [order.index(dim) for dim in range(len(shape))]
+    )
