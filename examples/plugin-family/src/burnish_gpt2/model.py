@@ -12,7 +12,8 @@ from flax import nnx
 
 from burnish.llm.attention import AttentionSpec, Span
 from burnish.llm.families.layers import Compute, Kinds, Layers
-from burnish.llm.families.protocol import Output, TensorName
+from burnish.llm.families.protocol import Output
+from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.kv_cache import KVCache, empty_cache
 from burnish_gpt2.modules import Block, GPT2Module
@@ -75,6 +76,11 @@ class GPT2LM:
     def parameter_names(self) -> Mapping[Path, TensorName]:
         """Path of each leaf to its name in a checkpoint."""
         return {path: TensorName(name) for path, (name, _) in LEAVES.items()}
+
+    @property
+    def ignored_names(self) -> tuple[str, ...]:
+        """Patterns of tensors that are not read: causal masks, which older files hold."""
+        return ("transformer.h.*.attn.bias", "transformer.h.*.attn.masked_bias")
 
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
