@@ -41,8 +41,8 @@ class TokenLimit:
 
 def positions_of(model: CausalLM) -> int | None:
     """Return the tokens that a model has positions for; None where its config does not say."""
-    positions = model.hf_config.get("max_position_embeddings")
-    return positions if isinstance(positions, int) else None
+    found = (model.hf_config.get(name) for name in ("max_position_embeddings", "n_positions"))
+    return next((positions for positions in found if isinstance(positions, int)), None)
 
 
 def token_limit(

@@ -126,8 +126,8 @@ def _opened(
             found = file.get_tensor(name) if rows is None else file.get_slice(name)[slice(*rows)]
             return _finite(directory, name, found)
 
-        if ("head",) not in model.parameter_names and HEAD in files:
-            embedding = [name for name, tensor in stored.items() if tensor.pieces[0].path == ("embed",)]
+        embedding = [name for name, tensor in stored.items() if tensor.pieces[0].path == ("embed",)]
+        if embedding and ("head",) not in model.parameter_names and HEAD in files:
             tables = [opened[files[name]].get_tensor(name) for name in embedding]
             _require_tied(directory, embedding[0], opened[files[HEAD]].get_tensor(HEAD), tables)
         yield read
