@@ -1,7 +1,7 @@
 """The table from logical axes to mesh axes, and the shardings that follow from it.
 
 The mesh has three axes: `dp` repeats the parameters, `fsdp` splits them and the batch, `tp` splits heads, MLP
-and vocabulary. A dim that its mesh axes do not divide stays whole.
+and vocabulary. Experts are split over both. A dim that its mesh axes do not divide stays whole.
 """
 
 import math
@@ -21,6 +21,7 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "vocab": ("tp",),
         "heads": ("tp",),
         "kv_heads": ("tp",),
+        "experts": ("fsdp", "tp"),
         "mlp": ("tp",),
     }
 )
