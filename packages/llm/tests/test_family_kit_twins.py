@@ -81,6 +81,7 @@ def with_gate_and_up_swapped(names):
 VALUES = {
     "parameter_names": with_two_of_one_name,
     "init": lambda init: lambda seed: init(0),  # noqa: ARG005 - the fault
+    "matrices": lambda dims: dict(dims) | {("final_norm",): ((), (0,))},
     "logical_axes": lambda axes: axes | {"final_norm": ()},
 }
 """What a fault makes of a member."""
@@ -179,6 +180,11 @@ def test_twin_a_leaf_that_is_not_felt():
 def test_twin_axes_of_another_rank():
     with pytest.raises(AssertionError):
         KIT.test_trees_of_a_model_have_the_same_leaves(Faulty(MODEL, "logical_axes"))
+
+
+def test_twin_a_norm_among_the_matrices():
+    with pytest.raises(AssertionError):
+        KIT.test_matrices_are_the_tensors_of_two_dims(Faulty(MODEL, "matrices"))
 
 
 def test_twin_parameters_that_ignore_the_seed():

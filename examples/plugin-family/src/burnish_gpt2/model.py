@@ -12,7 +12,7 @@ from flax import nnx
 
 from burnish.llm.attention import AttentionSpec, Span
 from burnish.llm.families.layers import Compute, Kinds, Layers
-from burnish.llm.families.protocol import Output
+from burnish.llm.families.protocol import MatrixDims, Output
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.kv_cache import KVCache, empty_cache
@@ -81,6 +81,12 @@ class GPT2LM:
     def ignored_names(self) -> tuple[str, ...]:
         """Patterns of tensors that are not read: causal masks, which older files hold."""
         return ("transformer.h.*.attn.bias", "transformer.h.*.attn.masked_bias")
+
+    @property
+    def matrices(self) -> Mapping[Path, MatrixDims]:
+        """Path of each leaf that holds matrices to the dims of inputs and outputs; layers come first."""
+        tables = {("wte", "embedding"): MatrixDims((0,), (1,)), ("wpe", "embedding"): MatrixDims((0,), (1,))}
+        return tables | {path: MatrixDims((1,), (2,)) for path in LEAVES if path[-1] == "kernel"}
 
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""

@@ -9,6 +9,7 @@ can. A `conftest.py` calls `use_virtual_devices()` of `burnish.platform.testing`
 """
 
 import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -27,6 +28,7 @@ from burnish.llm.micro_batches import place
 from burnish.llm.policy import policy_of
 from burnish.llm.sequence import make_sample
 from burnish.llm.sharding import parameter_shardings
+from burnish.llm.tensor_layout import huggingface_shape
 from burnish.llm.testing import logits_of, scaled_params
 from burnish.llm.weights import load_huggingface, save_huggingface
 from burnish.platform.device.mesh import build_mesh
@@ -104,6 +106,17 @@ class ModelFamilyTests:
         }
         assert {leaf.dtype for leaf in fresh.values()} == {np.dtype("float32")}
         assert all(len(axes[path]) == len(leaf.shape) for path, leaf in shapes.items())
+
+    def test_matrices_are_the_tensors_of_two_dims(self, model: CausalLM) -> None:
+        """The dims of its matrices are those of the checkpoint's tensors; what is stored flat has none."""
+        leaves, matrices = _by_path(model.abstract("float32")), model.matrices
+        for path, names in model.parameter_names.items():
+            name = names[0] if isinstance(names, tuple) else names
+            shape = leaves[path].shape
+            stored = huggingface_shape(name, shape[name.num_stacked :])
+            assert (path in matrices) == (len(stored) == 2), path
+            sides = [math.prod(shape[dim] for dim in dims) for dims in matrices.get(path, ())]
+            assert not sides or sorted(sides) == sorted(stored), path
 
     def test_fresh_parameters_are_a_function_of_the_seed(self, model: CausalLM) -> None:
         """The same seed gives the same, another one others."""
