@@ -10,12 +10,15 @@ import pytest
 
 pytestmark = pytest.mark.fast
 
-PACKAGES = ("llm", "minionerec", "platform", "rl", "sample", "sft")
-BLOCK = re.compile(r"^```python\b[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PACKAGES = ("llm", "llm.families", "minionerec", "platform", "rl", "sample", "sft")
+BLOCK = re.compile(r"^```python\b([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TEST = 'title="test_'
+"""What marks a block as a file of tests."""
+
 PROMISED = {
     f"burnish.{package}": set(importlib.import_module(f"burnish.{package}").__all__) for package in PACKAGES
 }
-OF_TESTS = {f"burnish.{package}.testing" for package in PACKAGES}
+OF_TESTS = {f"burnish.{package}.testing" for package in PACKAGES} | {"burnish.llm.testing_family"}
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
@@ -47,9 +50,11 @@ def sources(root: Path) -> dict[str, str]:
     readmes = [root / "README.md", *root.glob("packages/*/README.md"), *root.glob("examples/**/README.md")]
     readmes += root.glob("docs/**/*.md")
     files = {str(file.relative_to(root)): file.read_text("utf-8") for file in root.glob("examples/**/*.py")}
-    texts = {
-        str(file.relative_to(root)): "\n".join(BLOCK.findall(file.read_text("utf-8"))) for file in readmes
-    }
+    blocks = {str(file.relative_to(root)): BLOCK.findall(file.read_text("utf-8")) for file in readmes}
+    texts: dict[str, str] = {}
+    for where, found in blocks.items():
+        texts[where] = "\n".join(text for info, text in found if TEST not in info)
+        texts[f"{where}/tests/"] = "\n".join(text for info, text in found if TEST in info)
     return files | texts
 
 

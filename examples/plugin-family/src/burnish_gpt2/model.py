@@ -10,12 +10,19 @@ import jax
 import numpy as np
 from flax import nnx
 
-from burnish.llm.attention import AttentionSpec, Span
-from burnish.llm.families.layers import Compute, Kinds, Layers
-from burnish.llm.families.protocol import MatrixDims, Output
-from burnish.llm.families.tensor_name import TensorName
-from burnish.llm.head import Head
-from burnish.llm.kv_cache import KVCache, empty_cache
+from burnish.llm.families import (
+    AttentionSpec,
+    Compute,
+    Head,
+    Kinds,
+    KVCache,
+    Layers,
+    MatrixDims,
+    Output,
+    Span,
+    TensorName,
+    empty_cache,
+)
 from burnish_gpt2.modules import Block, GPT2Module
 from burnish_gpt2.sizes import Sizes
 

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from burnish.llm.attention import QKV
-from burnish.llm.noise import Noise
+from burnish.llm.families import QKV, Noise
 from burnish_gpt2.sizes import Sizes
 
 

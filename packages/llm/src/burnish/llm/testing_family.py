@@ -8,6 +8,7 @@ Two or three layers of a few dozen dims are enough, with a vocabulary of 64 and 
 can. A `conftest.py` calls `use_virtual_devices()` of `burnish.platform.testing`. For tests alone.
 """
 
+import importlib
 import importlib.util
 import math
 from collections.abc import Mapping
@@ -45,11 +46,12 @@ LAYOUTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Ways to lay the same samples out, beside one to a row."""
 
-MESHES: Mapping[str, Mapping[str, int]] = {
-    "two devices": {"tp": 2},
-    "four devices": {"dp": 2, "fsdp": 2},
-    "eight devices": {"dp": 2, "fsdp": 2, "tp": 2},
+MESHES: Mapping[str, tuple[int, int, int]] = {
+    "two devices": (1, 1, 2),
+    "four devices": (2, 2, 1),
+    "eight devices": (2, 2, 2),
 }
+"""Sizes of `dp`, `fsdp` and `tp`."""
 
 
 class ModelFamilyTests:
@@ -151,7 +153,7 @@ class ModelFamilyTests:
     @pytest.mark.parametrize("mesh", MESHES)
     def test_devices_give_one_loss(self, model: CausalLM, params: Any, scored: Any, mesh: str) -> None:
         """Loss, logprobs and gradients are those of one device."""
-        devices = build_mesh(**{"dp": 1, "fsdp": 1, "tp": 1, **MESHES[mesh]})
+        devices = build_mesh(*MESHES[mesh])
         placed = jax.device_put(params, parameter_shardings(model, devices))
         assert_same_scores(score(model, placed, place(laid_out(), devices)), scored)
 
@@ -214,8 +216,7 @@ class ModelFamilyTests:
         """Where torch is there, and for families that transformers knows."""
         if importlib.util.find_spec("torch") is None:
             pytest.skip("torch is not installed")
-        import torch
-        import transformers
+        torch, transformers = (importlib.import_module(name) for name in ("torch", "transformers"))
 
         if model.hf_config["model_type"] not in transformers.CONFIG_MAPPING:
             pytest.skip("transformers does not know the family")
@@ -266,7 +267,7 @@ def decoded(model: CausalLM, params: Any, tokens: np.ndarray, lengths: tuple[int
 
 def assert_same_logits(actual: np.ndarray, expected: np.ndarray) -> None:
     """Hold logits that vary by 1 at least to 1e-5 * max(1, max |logit|)."""
-    assert np.std(expected) >= 1, "the logits are too small to show a difference: raise `scale`"
+    assert np.std(expected) >= 1, "the logits vary too little to show a difference: `scale` is too small"
     assert np.abs(actual - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 

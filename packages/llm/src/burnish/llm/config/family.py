@@ -21,9 +21,9 @@ class Qwen2:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.qwen import read_qwen2
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "qwen2", read_qwen2)
+        return decoder_of(context, "qwen2", read_qwen2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class Qwen3:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.qwen import read_qwen3
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "qwen3", read_qwen3)
+        return decoder_of(context, "qwen3", read_qwen3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,9 @@ class Llama:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.llama import read_llama
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "llama", read_llama)
+        return decoder_of(context, "llama", read_llama)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,9 @@ class Mistral:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.llama import read_mistral
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "mistral", read_mistral)
+        return decoder_of(context, "mistral", read_mistral)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +85,9 @@ class Gemma2:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.gemma import read_gemma2
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "gemma2", read_gemma2)
+        return decoder_of(context, "gemma2", read_gemma2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +101,9 @@ class Gemma3:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.gemma import read_gemma3
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "gemma3", read_gemma3)
+        return decoder_of(context, "gemma3", read_gemma3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +117,9 @@ class Olmo2:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.olmo import read_olmo2
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "olmo2", read_olmo2)
+        return decoder_of(context, "olmo2", read_olmo2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +133,9 @@ class Phi3:
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
         from burnish.llm.families.phi import read_phi3
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
 
-        return decoder(context, "phi3", read_phi3)
+        return decoder_of(context, "phi3", read_phi3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +148,10 @@ class Mixtral:
 
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
         from burnish.llm.families.sparse import read_mixtral
 
-        return decoder(context, "mixtral", read_mixtral)
+        return decoder_of(context, "mixtral", read_mixtral)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +164,7 @@ class Qwen3MoE:
 
     def build(self, context: FamilyContext) -> CausalLM:
         """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
-        from burnish.llm.families.reading import decoder
+        from burnish.llm.families.reading import decoder_of
         from burnish.llm.families.sparse import read_qwen3_moe
 
-        return decoder(context, "qwen3_moe", read_qwen3_moe)
+        return decoder_of(context, "qwen3_moe", read_qwen3_moe)

@@ -17,7 +17,7 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 """What transformers calls the kinds of layers."""
 
 
-def decoder(context: FamilyContext, family: str, read: Callable[[HFConfig], Architecture]) -> DecoderLM:
+def decoder_of(context: FamilyContext, family: str, read: Callable[[HFConfig], Architecture]) -> DecoderLM:
     """Return the model of a context's `config.json`; a ConfigError names what it lacks or cannot have."""
     import json
 
