@@ -11,7 +11,7 @@ from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.families.protocol import FamilyContext
-from burnish.llm.pretrained import find_family
+from burnish.llm.family_choice import find_family
 from burnish.llm.testing import logits_of
 from burnish.llm.weights import save_huggingface
 
@@ -27,7 +27,7 @@ def directory(request, tmp_path):
     with np.load(GOLDEN) as arrays:
         config = json.loads(str(arrays[f"{request.param} config"])) | {"vocab_size": 260}
     (made := tmp_path / "model").mkdir()
-    model = find_family(config, made).build(FamilyContext(hf_config=config))
+    model = find_family(config, made).component.build(FamilyContext(hf_config=config))
     save_huggingface(made, model, model.init(0), "float32")
     return made
 

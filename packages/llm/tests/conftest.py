@@ -15,6 +15,7 @@ from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
 from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.testing import distribution as distribution
 from burnish.platform.testing import make_mesh, use_virtual_devices
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -11,8 +11,8 @@ from burnish.llm.config.tokenizer import AutoTokenizer, ByteTokenizer
 from burnish.llm.export import HuggingFaceWriter, export_facts
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.family_choice import find_family
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
-from burnish.llm.pretrained import find_family
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform.checkpoint.backend import CheckpointContext

@@ -11,20 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from burnish.llm.families.frequencies import rotary_of
 from burnish.llm.families.hf_config import HFConfig
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.parameters import nest
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.family_choice import find_family
 from burnish.llm.logprobs import linear_logprobs
-from burnish.llm.pretrained import find_family
-from burnish.llm.weights import (
-    from_huggingface,
-    huggingface_shape,
-    load_huggingface,
-    to_huggingface,
-)
+from burnish.llm.tensor_layout import leaf_at, stored_tensors
+from burnish.llm.weights import load_huggingface, save_huggingface
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "families.json").read_text())["cases"]
@@ -33,32 +30,14 @@ LENGTH = 17
 
 
 def build(config):
-    return find_family(config, GOLDEN).build(FamilyContext(hf_config=config))
+    return find_family(config, GOLDEN).component.build(FamilyContext(hf_config=config))
 
 
-def at(tree, path):
-    for key in path:
-        tree = tree[key]
-    return tree
-
-
-def leaves_of(model):
-    """Each leaf's path and name, and the shape of one of its tensors."""
-    for path, name in model.parameter_names.items():
-        shape = at(model.abstract("float32"), path).shape
-        yield path, name, shape, shape[name.num_stacked :]
-
-
-def golden_params(model):
-    """Parameters that are a function of their names."""
-    leaves = {}
-    for path, name, shape, one in leaves_of(model):
-        tensors = [
-            golden_weights(tensor, huggingface_shape(name, one), model) for tensor in name.tensors(shape)
-        ]
-        made = [from_huggingface(tensor, name, one) for tensor in tensors]
-        leaves[path] = np.stack(made).reshape(shape)
-    return nest(leaves)
+def golden_params(model, directory):
+    """Parameters that are a function of the names of their tensors."""
+    made = {name: golden_weights(name, stored.shape, model) for name, stored in stored_tensors(model).items()}
+    save_file(made, directory / "model.safetensors")
+    return load_huggingface(directory, model)
 
 
 def golden_weights(name, shape, model):
@@ -68,13 +47,13 @@ def golden_weights(name, shape, model):
 
 
 @pytest.fixture(scope="module", params=CASES)
-def golden(request):
+def golden(request, tmp_path_factory):
     """Model, parameters, tokens and logits that transformers has given."""
     with np.load(GOLDEN / "families.npz") as arrays:
         config = json.loads(str(arrays[f"{request.param} config"]))
         tokens, logits = arrays["tokens"], arrays[f"{request.param} logits"]
     model = build(config)
-    return model, golden_params(model), tokens, logits
+    return model, golden_params(model, tmp_path_factory.mktemp("golden")), tokens, logits
 
 
 def test_logits_are_the_recorded_ones(golden, logits_of, assert_same_logits):
@@ -147,8 +126,8 @@ def test_twin_without_any_one_feature_logits_are_others(golden, logits_of, asser
 def test_twin_with_any_one_leaf_changed_logits_are_others(golden, logits_of, assert_same_logits):
     model, params, tokens, expected = golden
     generator = np.random.default_rng(0)
-    for path, *_ in leaves_of(model):
-        flat = {other: at(params, other) for other, *_ in leaves_of(model)}
+    for path in model.parameter_names:
+        flat = {other: leaf_at(params, other) for other in model.parameter_names}
         flat[path] = flat[path] * generator.uniform(0.9, 1.1, flat[path].shape).astype(np.float32)
         with pytest.raises(AssertionError):
             assert_same_logits(logits_of(model, nest(flat), tokens), expected)
@@ -215,7 +194,7 @@ def fused(stored):
     return found
 
 
-def test_logits_and_gradients_are_those_of_transformers(live, assert_same_logits):
+def test_logits_and_gradients_are_those_of_transformers(live, assert_same_logits, tmp_path):
     directory, tokens, expected, gradients = live
     model = build(json.loads((directory / "config.json").read_text()))
     ids = jnp.asarray(tokens, jnp.int32)
@@ -227,13 +206,8 @@ def test_logits_and_gradients_are_those_of_transformers(live, assert_same_logits
 
     found, logits = jax.jit(jax.grad(loss, has_aux=True))(load_huggingface(directory, model))
     assert_same_logits(np.asarray(logits), expected)
-    named = {}
-    for path, name, shape, _ in leaves_of(model):
-        leaf = np.asarray(at(found, path))
-        layers = leaf.reshape(-1, *shape[name.num_stacked :])
-        for tensor, layer in zip(name.tensors(shape), layers, strict=True):
-            named[tensor] = to_huggingface(layer, name)
-    named = fused(named)
+    save_huggingface(tmp_path, model, found, "float32")
+    named = fused(load_file(tmp_path / "model.safetensors"))
     assert set(named) == set(gradients)
     for name, gradient in gradients.items():
         assert np.linalg.norm(named[name] - gradient) <= 1e-4 * np.linalg.norm(gradient), name

@@ -12,6 +12,7 @@ from burnish.llm.config.family import (
     Mistral,
     Mixtral,
     Olmo2,
+    Phi3,
     Qwen2,
     Qwen3,
     Qwen3MoE,
@@ -60,6 +61,11 @@ class TestGemma3(ModelFamilyTests):
 class TestOlmo2(ModelFamilyTests):
     family = Olmo2()
     configs = configs("olmo2")
+
+
+class TestPhi3(ModelFamilyTests):
+    family = Phi3()
+    configs = configs("phi3", "phi3 tied with windows")
 
 
 class TestMixtral(ModelFamilyTests):

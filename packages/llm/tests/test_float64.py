@@ -4,18 +4,21 @@ The oracle is a Qwen2 written out in float64; transformers' would round norms an
 """
 
 import json
+import tempfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from burnish.llm.config.family import Qwen2
 from burnish.llm.families import operations
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.logprobs import linear_logprobs
 from burnish.llm.testing import tiny_qwen2_config
-from burnish.llm.weights import load_huggingface, to_huggingface
+from burnish.llm.weights import load_huggingface, save_huggingface
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -105,14 +108,9 @@ def ours(model, params, tokens, positions):
         return -jnp.mean(logprobs), model.head(params).logits(hidden)
 
     gradients, logits = jax.jit(jax.grad(loss, has_aux=True))(params)
-    named = {}
-    for path, name in model.parameter_names.items():
-        leaf = gradients
-        for key in path:
-            leaf = leaf[key]
-        layers = np.asarray(leaf).reshape(-1, *leaf.shape[name.num_stacked :])
-        for tensor, layer in zip(name.tensors(leaf.shape), layers, strict=True):
-            named[tensor] = to_huggingface(layer, name)
+    with tempfile.TemporaryDirectory() as directory:
+        save_huggingface(Path(directory), model, gradients, "float32")
+        named = load_file(Path(directory) / "model.safetensors")
     return np.asarray(logits), named
 
 

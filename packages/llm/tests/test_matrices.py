@@ -9,9 +9,9 @@ import pytest
 
 from burnish.llm.config.family import Qwen2
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.family_choice import find_family
 from burnish.llm.optimizers.matrices import decay_mask, dims_of_one, hidden_matrices
-from burnish.llm.pretrained import find_family
-from burnish.llm.weights import huggingface_shape
+from burnish.llm.tensor_layout import huggingface_shape
 
 pytestmark = pytest.mark.fast
 
@@ -22,7 +22,7 @@ CASES = json.loads((GOLDEN / "families.json").read_text())["cases"]
 def model_of(case):
     with np.load(GOLDEN / "families.npz") as arrays:
         config = json.loads(str(arrays[f"{case} config"]))
-    return find_family(config, GOLDEN).build(FamilyContext(hf_config=config))
+    return find_family(config, GOLDEN).component.build(FamilyContext(hf_config=config))
 
 
 def shape_of(model, path):

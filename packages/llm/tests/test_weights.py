@@ -7,14 +7,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from burnish.llm.config.family import Qwen2
-from burnish.llm.families.protocol import FamilyContext, TensorName
-from burnish.llm.weights import (
-    from_huggingface,
-    huggingface_shape,
-    load_huggingface,
-    save_huggingface,
-    to_huggingface,
-)
+from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.families.tensor_name import TensorName
+from burnish.llm.tensor_layout import from_huggingface, huggingface_shape, to_huggingface
+from burnish.llm.weights import load_huggingface, save_huggingface
 from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.fast

@@ -85,6 +85,11 @@ class GPT2LM:
         return {path: TensorName(name) for path, (name, _) in LEAVES.items()}
 
     @property
+    def ignored_names(self) -> tuple[str, ...]:
+        """Patterns of tensors that are not read: causal masks, which older files hold."""
+        return ("transformer.h.*.attn.bias", "transformer.h.*.attn.masked_bias")
+
+    @property
     def matrices(self) -> Mapping[Path, MatrixDims]:
         """Path of each leaf that holds matrices to the dims of inputs and outputs; layers come first."""
         tables = {("wte", "embedding"): MatrixDims((0,), (1,)), ("wpe", "embedding"): MatrixDims((0,), (1,))}

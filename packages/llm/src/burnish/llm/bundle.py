@@ -11,6 +11,7 @@ from burnish.llm.tokenizer import Tokenizer, TokenizerComponent
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.configuration.conformance import built, conforming
+from burnish.platform.configuration.registry import Provider
 from burnish.platform.errors import ConfigError
 
 
@@ -27,6 +28,9 @@ class Bundle:
 
     check_params: Callable[[], None] = field(default=lambda: None, repr=False)
     """Raises what can be known of `load_params` before a run begins, without reading the parameters."""
+
+    components: tuple[Provider, ...] = ()
+    """What is found for the model and no config names, such as its family, for the record of a run."""
 
     @property
     def params(self) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A model from files: its family found by its `config.json`, its parameters read when they are asked for."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,14 +8,14 @@ import jax
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.export import export_facts
 from burnish.llm.families.layers import Compute
-from burnish.llm.families.protocol import CausalLM, FamilyComponent, FamilyContext
+from burnish.llm.families.protocol import CausalLM, FamilyContext
+from burnish.llm.family_choice import AUTO, find_family
 from burnish.llm.json_object import read_object
 from burnish.llm.model_source import ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 from burnish.llm.weights import check_huggingface, load_huggingface
 from burnish.platform.checkpoint.step_directory import read_tree
-from burnish.platform.configuration.conformance import built, conforming
-from burnish.platform.configuration.registry import available, resolve
+from burnish.platform.configuration.conformance import built
 from burnish.platform.errors import CheckpointError, ConfigError, placed
 
 
@@ -26,10 +25,15 @@ def pretrained_bundle(
     *,
     trust_remote_code: bool,
     compute: Compute,
+    family: str = AUTO,
+    head: Callable[[CausalLM], CausalLM] | None = None,
 ) -> Bundle:
-    """Return the model of these files, with the tokenizer beside it."""
+    """Return the model of these files, with the tokenizer beside it.
+
+    `family` names one, or `auto`; `head` gives the model another head, as `scalar_head` does.
+    """
     hf_config = read_object(source.directory / "config.json")
-    family = find_family(hf_config, source.directory)
+    found = find_family(hf_config, source.directory, family)
     family_context = FamilyContext(
         hf_config=hf_config,
         jax=context.jax,
@@ -37,7 +41,8 @@ def pretrained_bundle(
         artifacts=context.artifacts,
     )
     with placed(f"model.name_or_path={source.directory}"):
-        model = built("family", family, CausalLM, family_context)
+        model = built("family", found.component, CausalLM, family_context)
+    model = model if head is None else head(model)
     tokenizer_context = TokenizerContext(
         directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
     )
@@ -49,22 +54,8 @@ def pretrained_bundle(
         str(source.directory),
         load_params=lambda: _load_params(source, model),
         check_params=lambda: _check_params(source, model),
+        components=(found.provider,),
     )
-
-
-def find_family(hf_config: Mapping[str, Any], directory: Path) -> FamilyComponent:
-    """Return the one installed family that matches; `ConfigError` lists what is installed."""
-    families = {name: resolve("family", name)() for name in available("family")}
-    for family in families.values():
-        conforming("family", family, family, FamilyComponent)
-    matching = {name: family for name, family in families.items() if family.match(hf_config)}
-    if len(matching) != 1:
-        found = f"the families {sorted(matching)} all match" if matching else "no installed family matches"
-        raise ConfigError(
-            f"model.name_or_path: {found} model_type={hf_config.get('model_type')!r} in {directory}; "
-            f"installed: {', '.join(sorted(families))}"
-        )
-    return next(iter(matching.values()))
 
 
 def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:

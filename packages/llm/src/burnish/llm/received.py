@@ -21,6 +21,7 @@ from burnish.platform.activity import busy
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.errors import placed
+from burnish.platform.runs.found_components import record_found
 from burnish.platform.runs.stage import CheckContext
 from burnish.platform.runs.stage_run import StageRun
 
@@ -78,7 +79,9 @@ class ReceivedModel:
         context = ModelContext(
             tokenizer=self.tokenizer, jax=self.run.jax, seed=self.run.seed, artifacts=self.artifacts
         )
-        return load_bundle(model, context)
+        bundle = load_bundle(model, context)
+        record_found(self.run.root, self.run.name, bundle.components)
+        return bundle
 
     def describe(self) -> str:
         """Return where the model comes from and how large it is."""

@@ -29,8 +29,9 @@ from burnish.llm.micro_batches import place
 from burnish.llm.policy import policy_of
 from burnish.llm.sequence import make_sample
 from burnish.llm.sharding import parameter_shardings
+from burnish.llm.tensor_layout import huggingface_shape
 from burnish.llm.testing import logits_of, scaled_params
-from burnish.llm.weights import huggingface_shape, load_huggingface, save_huggingface
+from burnish.llm.weights import load_huggingface, save_huggingface
 from burnish.platform.device.mesh import build_mesh
 
 VOCAB, LENGTH = 60, 17
@@ -111,7 +112,8 @@ class ModelFamilyTests:
     def test_matrices_are_the_tensors_of_two_dims(self, model: CausalLM) -> None:
         """The dims of its matrices are those of the checkpoint's tensors; what is stored flat has none."""
         leaves, matrices = _by_path(model.abstract("float32")), model.matrices
-        for path, name in model.parameter_names.items():
+        for path, names in model.parameter_names.items():
+            name = names[0] if isinstance(names, tuple) else names
             shape = leaves[path].shape
             stored = huggingface_shape(name, shape[name.num_stacked :])
             assert (path in matrices) == (len(stored) == 2), path

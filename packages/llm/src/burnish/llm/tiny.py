@@ -4,8 +4,10 @@ from typing import Any
 
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.config.family import Qwen2
+from burnish.llm.config.model import QWEN2
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.family_choice import provider_of
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 
 
@@ -13,7 +15,13 @@ def tiny_bundle(context: ModelContext, compute: Compute, **sizes: Any) -> Bundle
     """Return a model of these sizes, by their names in `config.json`, over the tokenizer's vocabulary."""
     tokenizer = build_tokenizer(context.tokenizer, TokenizerContext(artifacts=context.artifacts))
     model = Qwen2().build(FamilyContext(hf_config=tiny_hf_config(tokenizer, **sizes), compute=compute))
-    return Bundle(model, tokenizer, f"tiny(seed={context.seed})", lambda: model.init(context.seed))
+    return Bundle(
+        model,
+        tokenizer,
+        f"tiny(seed={context.seed})",
+        load_params=lambda: model.init(context.seed),
+        components=(provider_of(QWEN2),),
+    )
 
 
 def tiny_hf_config(tokenizer: Tokenizer, **sizes: Any) -> dict[str, Any]:

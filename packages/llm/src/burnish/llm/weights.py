@@ -1,13 +1,14 @@
 """Parameters in and out of Hugging Face directories: safetensors, whole or sharded by an index.
 
-Names and layouts come from `CausalLM.parameter_names`. Reading holds one tensor besides the result, writing
-one shard.
+Names and layouts come from `CausalLM.parameter_names`, by way of `tensor_layout`. Reading holds one tensor
+besides the result, writing one shard.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,17 @@ from jax.numpy import dtype as dtype_of
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from burnish.llm.families.protocol import CausalLM, TensorName
+from burnish.llm.families.parameters import nest
+from burnish.llm.families.protocol import CausalLM
 from burnish.llm.json_object import read_object
+from burnish.llm.tensor_layout import (
+    StoredTensor,
+    from_huggingface,
+    leaf_at,
+    leaf_shapes,
+    stored_tensors,
+    to_huggingface,
+)
 from burnish.platform import atomic
 from burnish.platform.errors import CheckpointError
 
@@ -34,21 +44,19 @@ def load_huggingface(directory: Path, model: CausalLM, dtype: str = "float32") -
     `CheckpointError` names missing and unexpected tensors and wrong shapes, and a head of its own in the
     files of a model whose config ties it to the embedding: transformers would take that head.
     """
-    with _opened(directory, model) as tensors:
-        leaves = _leaves(model)
-        tree: dict[str, Any] = {}
-        for path, (name, shape) in leaves.items():
-            array = np.empty(shape, dtype_of(dtype))
-            slices = array.reshape(-1, *shape[name.num_stacked :])
-            for index, tensor_name in enumerate(name.tensors(shape)):
-                slices[index] = from_huggingface(tensors(tensor_name), name, slices.shape[1:])
-            _insert(tree, path, array)
-    return tree
+    stored = stored_tensors(model)
+    with _opened(directory, model, stored) as read:
+        leaves = {path: np.empty(shape, dtype_of(dtype)) for path, shape in leaf_shapes(model).items()}
+        for tensor, content in stored.items():
+            for piece in content.pieces:
+                rows = read(tensor, piece.name.rows)
+                leaves[piece.path][piece.index] = from_huggingface(rows, piece.name, piece.shape)
+    return nest(leaves)
 
 
 def check_huggingface(directory: Path, model: CausalLM) -> None:
     """Raise the `CheckpointError` that loading would for names, shapes and types, which headers tell."""
-    with _opened(directory, model):
+    with _opened(directory, model, stored_tensors(model)):
         pass
 
 
@@ -60,20 +68,20 @@ def save_huggingface(
     One file up to `max_shard_bytes`; beyond it, shards and their index.
     """
     target = dtype_of(dtype)
-    shards: list[list[tuple[str, Any]]] = [[]]
+    shards: list[list[tuple[str, StoredTensor]]] = [[]]
     sizes = [0]
-    for name, slice_of, size in _tensors(model, params):
-        num_bytes = size * target.itemsize
+    for name, stored in _storing(model, params).items():
+        num_bytes = math.prod(stored.shape) * target.itemsize
         if shards[-1] and sizes[-1] + num_bytes > max_shard_bytes:
             shards.append([])
             sizes.append(0)
-        shards[-1].append((name, slice_of))
+        shards[-1].append((name, stored))
         sizes[-1] += num_bytes
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         file = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         # safetensors writes the buffer of a transposed view as it lies, so each array is made contiguous.
-        arrays = {name: np.ascontiguousarray(slice_of().astype(target)) for name, slice_of in shard}
+        arrays = {name: np.ascontiguousarray(_made(stored, params).astype(target)) for name, stored in shard}
         with atomic.naming(directory / file):
             save_file(arrays, directory / file, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(arrays, file)
@@ -83,74 +91,45 @@ def save_huggingface(
     _write_json(directory / "config.json", {**model.hf_config, "dtype": str(target)})
 
 
-def huggingface_shape(name: TensorName, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape in which one tensor of a leaf is stored."""
-    if name.num_input_dims is None:
-        return shape
-    outputs = math.prod(shape[name.num_input_dims :])
-    return (outputs, math.prod(shape[: name.num_input_dims])) if name.num_input_dims else (outputs,)
+def _storing(model: CausalLM, params: Mapping[str, Any]) -> dict[str, StoredTensor]:
+    """Return the tensors that parameters are stored in; CheckpointError where these are of another model."""
+    for path, shape in leaf_shapes(model).items():
+        found = tuple(leaf_at(params, path).shape)
+        if found != shape:
+            raise CheckpointError(f"parameter {'/'.join(path)} is {found}, the model needs {shape}")
+    return stored_tensors(model)
 
 
-def to_huggingface(array: np.ndarray, name: TensorName) -> np.ndarray:
-    """Return one tensor of a leaf as it is stored: a matrix as a view `[out, in]`."""
-    return (
-        array.reshape(huggingface_shape(name, array.shape)[::-1]).T
-        if name.num_input_dims is not None
-        else array
-    )
-
-
-def from_huggingface(tensor: np.ndarray, name: TensorName, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a stored tensor as the part of `shape` of a leaf."""
-    return tensor.T.reshape(shape) if name.num_input_dims is not None else tensor
-
-
-def _leaves(model: CausalLM) -> dict[tuple[str, ...], tuple[TensorName, tuple[int, ...]]]:
-    """Return name and shape of every leaf by its path."""
-    abstract = model.abstract("float32")
-    return {path: (name, _at(abstract, path).shape) for path, name in model.parameter_names.items()}
-
-
-def _tensors(model: CausalLM, params: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
-    """Yield each tensor's name, a function that makes it, and its number of elements."""
-    for path, (name, shape) in _leaves(model).items():
-        leaf = _at(params, path)
-        if tuple(leaf.shape) != shape:
-            raise CheckpointError(
-                f"parameter {'/'.join(path)} is {tuple(leaf.shape)}, the model needs {shape}"
-            )
-        counts, one = shape[: name.num_stacked], shape[name.num_stacked :]
-        for index, tensor_name in zip(np.ndindex(counts), name.tensors(shape), strict=True):
-            yield tensor_name, _maker(leaf, name, index), math.prod(one)
-
-
-def _maker(leaf: Any, name: TensorName, index: tuple[int, ...]) -> Any:
-    return lambda: to_huggingface(np.asarray(leaf[index]), name)
+def _made(stored: StoredTensor, params: Mapping[str, Any]) -> np.ndarray:
+    """Return a tensor as it is stored, made of its pieces."""
+    made = [
+        to_huggingface(np.asarray(leaf_at(params, piece.path)[piece.index]), piece.name)
+        for piece in stored.pieces
+    ]
+    return made[0] if len(made) == 1 else np.concatenate(made)
 
 
 @contextmanager
-def _opened(directory: Path, model: CausalLM) -> Iterator[Callable[[str], np.ndarray]]:
-    """Give a function that reads a tensor by its name; all names and shapes are compared before the first."""
+def _opened(
+    directory: Path, model: CausalLM, stored: Mapping[str, StoredTensor]
+) -> Iterator[Callable[[str, tuple[int, int] | None], np.ndarray]]:
+    """Give a function that reads rows of a tensor; all names and shapes are compared before the first."""
     files = _tensor_files(directory)
-    leaves = _leaves(model)
-    shapes = {
-        tensor: huggingface_shape(name, shape[name.num_stacked :])
-        for name, shape in leaves.values()
-        for tensor in name.tensors(shape)
-    }
-    is_tied = ("head",) not in leaves
-    _compare_names(directory, set(shapes), set(files), is_tied=is_tied)
+    _compare_names(directory, set(stored), set(files), model.ignored_names)
     with ExitStack() as stack:
         opened = {file: stack.enter_context(_open(directory / file)) for file in sorted(set(files.values()))}
-        for name, shape in shapes.items():
-            _check_stored(directory / files[name], opened[files[name]], name, shape)
+        for name, content in stored.items():
+            _check_stored(directory / files[name], opened[files[name]], name, content.shape)
 
-        def read(name: str) -> np.ndarray:
-            return _finite(directory, name, opened[files[name]].get_tensor(name))
+        def read(name: str, rows: tuple[int, int] | None) -> np.ndarray:
+            file = opened[files[name]]
+            found = file.get_tensor(name) if rows is None else file.get_slice(name)[slice(*rows)]
+            return _finite(directory, name, found)
 
-        if is_tied and HEAD in files:
-            embedding = leaves[("embed",)][0].template
-            _require_tied(directory, embedding, opened[files[HEAD]], opened[files[embedding]])
+        embedding = [name for name, tensor in stored.items() if tensor.pieces[0].path == ("embed",)]
+        if embedding and ("head",) not in model.parameter_names and HEAD in files:
+            tables = [opened[files[name]].get_tensor(name) for name in embedding]
+            _require_tied(directory, embedding[0], opened[files[HEAD]].get_tensor(HEAD), tables)
         yield read
 
 
@@ -208,10 +187,9 @@ def _finite(directory: Path, name: str, tensor: np.ndarray) -> np.ndarray:
     return tensor
 
 
-def _compare_names(directory: Path, expected: set[str], found: set[str], *, is_tied: bool) -> None:
-    ignored = {name for name in found if name.endswith("rotary_emb.inv_freq")}
-    ignored |= {HEAD} if is_tied else set()
-    missing, unexpected = sorted(expected - found), sorted(found - expected - ignored)
+def _compare_names(directory: Path, expected: set[str], found: set[str], ignored: Sequence[str]) -> None:
+    others = {name for name in found - expected if not any(fnmatchcase(name, each) for each in ignored)}
+    missing, unexpected = sorted(expected - found), sorted(others)
     if missing or unexpected:
         raise CheckpointError(
             f"{directory}: the weights do not fit config.json: missing {_listing(missing)}; "
@@ -219,8 +197,8 @@ def _compare_names(directory: Path, expected: set[str], found: set[str], *, is_t
         )
 
 
-def _require_tied(directory: Path, embedding: str, of_head: Any, of_embedding: Any) -> None:
-    if not np.array_equal(of_head.get_tensor(HEAD), of_embedding.get_tensor(embedding)):
+def _require_tied(directory: Path, embedding: str, head: np.ndarray, tables: list[np.ndarray]) -> None:
+    if not np.array_equal(head, np.concatenate(tables)):
         raise CheckpointError(
             f"{directory}: `{HEAD}` differs from `{embedding}`, and config.json ties them: set "
             "tie_word_embeddings to false there, or take that tensor out"
@@ -230,18 +208,6 @@ def _require_tied(directory: Path, embedding: str, of_head: Any, of_embedding: A
 def _listing(names: list[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(f"`{name}`" for name in names[:4]) + more if names else "nothing"
-
-
-def _at(tree: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        tree = tree[key]
-    return tree
-
-
-def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: Any) -> None:
-    for key in path[:-1]:
-        tree = tree.setdefault(key, {})
-    tree[path[-1]] = leaf
 
 
 def _write_json(path: Path, content: Any) -> None:

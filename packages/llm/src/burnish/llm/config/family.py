@@ -123,6 +123,22 @@ class Olmo2:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Phi3:
+    """The Phi-3 models of short context."""
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == "phi3"
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.phi import read_phi3
+        from burnish.llm.families.reading import decoder_of
+
+        return decoder_of(context, "phi3", read_phi3)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mixtral:
     """The Mixtral models, with experts."""
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from burnish.llm.bundle import Bundle, ModelContext
 
 
+QWEN2 = "burnish.llm.config.family:Qwen2"
+"""What the tiny model is, whatever else is installed that matches its `config.json`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tiny:
     """A freshly initialized Qwen2 that trains within seconds on a laptop and needs no download."""
@@ -65,7 +69,9 @@ class Tiny:
 
     def handed_over(self, directory: str) -> Pretrained:
         """Return the model that an earlier stage left in `directory`, computed with the options of this."""
-        return Pretrained(name_or_path=directory, remat=self.remat, scan_unroll=self.scan_unroll)
+        return Pretrained(
+            name_or_path=directory, family=QWEN2, remat=self.remat, scan_unroll=self.scan_unroll
+        )
 
     def build(self, context: ModelContext) -> Bundle:
         """Return the model with its tokenizer; the parameters are a function of the seed alone."""
@@ -97,6 +103,9 @@ class Pretrained:
 
     revision: str = "main"
     """Branch, tag or commit of a hub name; without meaning for a directory."""
+
+    family: str = "auto"
+    """The family of the model: a name, an import path, or `auto` for the only one that matches."""
 
     trust_remote_code: bool = False
     """Whether a tokenizer may run code that its repository brings along."""
@@ -131,5 +140,6 @@ class Pretrained:
             locate(self.name_or_path, self.revision),
             context,
             trust_remote_code=self.trust_remote_code,
+            family=self.family,
             compute=Compute(remat=self.remat, unroll=self.scan_unroll),
         )

@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from burnish.llm.families.architecture import Architecture
     from burnish.llm.families.layers import Compute, Kinds, Layers
     from burnish.llm.families.llama import read_llama
-    from burnish.llm.families.protocol import CausalLM, MatrixDims, Output, TensorName
+    from burnish.llm.families.protocol import CausalLM, MatrixDims, Output
     from burnish.llm.families.qwen import read_qwen2, read_qwen3
     from burnish.llm.families.reading import decoder_of
+    from burnish.llm.families.tensor_name import TensorName
     from burnish.llm.head import Head
     from burnish.llm.kv_cache import KVCache, empty_cache
     from burnish.llm.noise import Noise
@@ -55,7 +56,7 @@ if not TYPE_CHECKING:
             "Output": "families.protocol",
             "QKV": "attention",
             "Span": "attention",
-            "TensorName": "families.protocol",
+            "TensorName": "families.tensor_name",
             "decoder_of": "families.reading",
             "empty_cache": "kv_cache",
             "read_llama": "families.llama",

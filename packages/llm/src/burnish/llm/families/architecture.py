@@ -72,6 +72,8 @@ class Architecture:
     qkv_bias: bool = False
     out_bias: bool = False
     mlp_bias: bool = False
+    is_fused: bool = False
+    """Whether the checkpoint stores the matrices of a layer that have the same input as one."""
     embedding_scale: float | None = None
     """What embeddings are multiplied by, rounded to their dtype."""
     logit_softcap: float | None = None

@@ -11,6 +11,7 @@ from burnish.llm.families.experts import SparseMLP
 from burnish.llm.families.layers import Attend
 from burnish.llm.families.operations import ACTIVATIONS, LAYER, linear, rms_norm
 from burnish.llm.families.parameters import declare
+from burnish.llm.families.projections import Projection, of_attention, of_mlp
 from burnish.llm.families.rotary import Angles, rotate
 from burnish.llm.noise import Noise
 
@@ -20,10 +21,11 @@ class Attention(nnx.Module):
 
     def __init__(self, shape: Architecture) -> None:
         heads, kv_heads = (shape.num_heads, "heads"), (shape.num_kv_heads, "kv_heads")
+        query, key, value = of_attention(shape)
         self.norm = shape.norm
-        self.query, self.query_bias = _heads(shape, *heads, "q_proj")
-        self.key, self.key_bias = _heads(shape, *kv_heads, "k_proj")
-        self.value, self.value_bias = _heads(shape, *kv_heads, "v_proj")
+        self.query, self.query_bias = _heads(shape, *heads, query)
+        self.key, self.key_bias = _heads(shape, *kv_heads, key)
+        self.value, self.value_bias = _heads(shape, *kv_heads, value)
         self.query_norm = _head_norm(shape, *heads, "q_norm")
         self.key_norm = _head_norm(shape, *kv_heads, "k_norm")
         self.out = declare(
@@ -54,9 +56,10 @@ class GatedMLP(nnx.Module):
     def __init__(self, shape: Architecture) -> None:
         self.activation = ACTIVATIONS[shape.activation]
         width, inner = (shape.hidden_size, "embed"), (shape.intermediate_size, "mlp")
-        self.gate, self.gate_bias = _matrix(shape, width, inner, "gate_proj")
-        self.up, self.up_bias = _matrix(shape, width, inner, "up_proj")
-        self.down, self.down_bias = _matrix(shape, inner, width, "down_proj")
+        gate, up = of_mlp(shape)
+        self.gate, self.gate_bias = _matrix(shape, width, inner, gate)
+        self.up, self.up_bias = _matrix(shape, width, inner, up)
+        self.down, self.down_bias = _matrix(shape, inner, width, Projection("down_proj"))
 
     def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
         """Return the MLP of each position."""
@@ -114,17 +117,25 @@ def _named_norm(shape: Architecture, name: str | None) -> Any:
     return None if name is None else norm_scale(shape, f"{LAYER}.{name}.weight")
 
 
-def _heads(shape: Architecture, heads: int, axis: str, name: str) -> tuple[Any, Any]:
-    template, head_dim = f"{LAYER}.self_attn.{name}", shape.head_dim
+def _heads(shape: Architecture, heads: int, axis: str, stored: Projection) -> tuple[Any, Any]:
+    template, head_dim = f"{LAYER}.self_attn.{stored.name}", shape.head_dim
     weight = declare(
         (shape.hidden_size, heads, head_dim),
         ("embed", axis, "head_dim"),
         f"{template}.weight",
         num_input_dims=1,
+        rows=stored.rows,
     )
     if not shape.qkv_bias:
         return weight, None
-    bias = declare((heads, head_dim), (axis, "head_dim"), f"{template}.bias", num_input_dims=0, initial=0.0)
+    bias = declare(
+        (heads, head_dim),
+        (axis, "head_dim"),
+        f"{template}.bias",
+        num_input_dims=0,
+        rows=stored.rows,
+        initial=0.0,
+    )
     return weight, bias
 
 
@@ -140,13 +151,14 @@ def _head_norm(shape: Architecture, heads: int, axis: str, name: str) -> Any:
 
 
 def _matrix(
-    shape: Architecture, inputs: tuple[int, str], outputs: tuple[int, str], name: str
+    shape: Architecture, inputs: tuple[int, str], outputs: tuple[int, str], stored: Projection
 ) -> tuple[Any, Any]:
     sizes, axes = (inputs[0], outputs[0]), (inputs[1], outputs[1])
-    weight = declare(sizes, axes, f"{LAYER}.mlp.{name}.weight", num_input_dims=1)
-    bias = _bias(outputs[0], f"mlp.{name}", outputs[1]) if shape.mlp_bias else None
+    template = f"{LAYER}.mlp.{stored.name}.weight"
+    weight = declare(sizes, axes, template, num_input_dims=1, rows=stored.rows)
+    bias = _bias(outputs[0], f"mlp.{stored.name}", outputs[1], stored.rows) if shape.mlp_bias else None
     return weight, bias
 
 
-def _bias(size: int, name: str, axis: str = "embed") -> Any:
-    return declare((size,), (axis,), f"{LAYER}.{name}.bias", initial=0.0)
+def _bias(size: int, name: str, axis: str = "embed", rows: tuple[int, int] | None = None) -> Any:
+    return declare((size,), (axis,), f"{LAYER}.{name}.bias", rows=rows, initial=0.0)

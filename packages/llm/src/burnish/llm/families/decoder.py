@@ -18,8 +18,9 @@ from burnish.llm.families.blocks import Block, Ends
 from burnish.llm.families.layers import Compute, Kinds, Layers
 from burnish.llm.families.operations import rms_norm
 from burnish.llm.families.parameters import Parameter, declarations, initial_value, nest
-from burnish.llm.families.protocol import MatrixDims, Output, Path, TensorName
+from burnish.llm.families.protocol import MatrixDims, Output, Path
 from burnish.llm.families.rotary import rotary_angles
+from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.kv_cache import KVCache, empty_cache
 from burnish.llm.noise import Noise
@@ -57,6 +58,12 @@ class DecoderLM:
     def parameter_names(self) -> Mapping[Path, TensorName]:
         """Path of each leaf to its name in a Hugging Face checkpoint."""
         return {path: leaf.name for path, leaf in _parameters(self.shape).items()}
+
+    @property
+    def ignored_names(self) -> tuple[str, ...]:
+        """Patterns of tensors that are not read: older frequencies, and a copy of the embedding as head."""
+        copies = ("lm_head.weight",) if self.shape.tie_word_embeddings else ()
+        return ("*rotary_emb.inv_freq", *copies)
 
     @property
     def matrices(self) -> Mapping[Path, MatrixDims]:

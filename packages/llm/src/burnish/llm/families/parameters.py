@@ -14,7 +14,8 @@ import jax
 import numpy as np
 from flax import nnx
 
-from burnish.llm.families.protocol import MatrixDims, Path, TensorName
+from burnish.llm.families.protocol import MatrixDims, Path
+from burnish.llm.families.tensor_name import TensorName
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ def declare(
     template: str,
     *,
     num_input_dims: int | None = None,
+    rows: tuple[int, int] | None = None,
     initial: float | None = None,
     is_lookup: bool = False,
 ) -> nnx.Param[Any]:
     """Return a parameter without a value that carries its declaration."""
-    declaration = Parameter(shape, axes, TensorName(template, num_input_dims), initial, is_lookup)
+    name = TensorName(template, num_input_dims, rows=rows)
+    declaration = Parameter(shape, axes, name, initial, is_lookup)
     return nnx.Param(jax.ShapeDtypeStruct(shape, np.float32), declaration=declaration)
 
 

@@ -4,39 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.families.layers import Compute
+from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.noise import Noise
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
-
-
-@dataclass(frozen=True)
-class TensorName:
-    """Where a parameter lives in a Hugging Face checkpoint, and in which shape.
-
-    `{layer}` and `{expert}` in the `template` stand for the leaf's first dims, in this order. Hugging Face
-    stores a matrix as `[out, in]`: the first `num_input_dims` of our other dims are flattened to `in` and the
-    rest to `out`. Without input dims (0) the tensor is a flat vector; with None it is stored as it is.
-    """
-
-    template: str
-    num_input_dims: int | None = None
-
-    @property
-    def num_stacked(self) -> int:
-        """Number of the leaf's first dims that count its tensors."""
-        return ("{layer}" in self.template) + ("{expert}" in self.template)
-
-    def tensors(self, shape: tuple[int, ...]) -> list[str]:
-        """Return the names of the tensors of a leaf of this shape, in the order of its first dims."""
-        keys = [key for key in ("layer", "expert") if f"{{{key}}}" in self.template]
-        counts = np.ndindex(shape[: self.num_stacked])
-        return [self.template.format(**dict(zip(keys, index, strict=True))) for index in counts]
-
 
 Path = tuple[str, ...]
 """Where a leaf lies in the tree of parameters."""
@@ -69,7 +44,7 @@ class CausalLM(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """Rows of the head."""
+        """Number of token ids that it reads, and of the logits that its head gives of tokens."""
         ...
 
     @property
@@ -88,8 +63,13 @@ class CausalLM(Protocol):
         ...
 
     @property
-    def parameter_names(self) -> Mapping[Path, TensorName]:
-        """Path of each leaf to its name in a Hugging Face checkpoint."""
+    def parameter_names(self) -> Mapping[Path, TensorName | tuple[TensorName, ...]]:
+        """Path of each leaf to its name in a Hugging Face checkpoint, or to those of what it is joined of."""
+        ...
+
+    @property
+    def ignored_names(self) -> tuple[str, ...]:
+        """Patterns (`fnmatch`) of the tensors that a checkpoint may hold beside these; they are not read."""
         ...
 
     @property

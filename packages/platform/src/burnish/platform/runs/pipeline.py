@@ -67,7 +67,7 @@ def execute(config: Config, *, overrides: Sequence[str] = ()) -> RunResult:
 def plan(config: Config) -> dict[str, Mapping[str, int | float | str]]:
     """Build every stage as far as shapes go and return its plan; writes nothing (`--dry-run`)."""
     check(config)
-    chain = _Chain(config, RunDirectory(locate(config)), FRESH)
+    chain = _Chain(config, RunDirectory(locate(config), is_primary=False), FRESH)
     plans: dict[str, Mapping[str, int | float | str]] = {}
     for index, name in enumerate(config.stages, 1):
         if awaited := supply.awaited(config, name):
