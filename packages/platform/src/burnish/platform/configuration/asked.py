@@ -103,7 +103,18 @@ def _options(kind: Any) -> Mapping[str, Option]:
 
 
 def _not_there(composed: DictConfig, path: str) -> Iterator[str]:
-    """Yield what a path that leads nowhere is about: another component's option, whole paths, a slot."""
+    """Yield what a path that leads nowhere is about: whole paths, or else other components', and a slot."""
+    whole = paths_that_end_in(path, composed)[:SHOWN]
+    for meant in whole:
+        yield from _there(composed, meant)
+    if not whole:
+        yield from _not_chosen(composed, path)
+    if path in known_slots():
+        yield from describe_slot(path)
+
+
+def _not_chosen(composed: DictConfig, path: str) -> Iterator[str]:
+    """Yield what a path is as an option of components that are not chosen."""
     name = path.rpartition(".")[2]
     for word, other in _elsewhere(composed, path).items():
         place = word.partition("=")[0]
@@ -112,10 +123,6 @@ def _not_there(composed: DictConfig, path: str) -> Iterator[str]:
         yield from describe_option(kind, name, f"{place}.{name}", MISSING if default is None else default())
         now = chosen_components(composed)[place].name
         yield f"    An option of {word}, while {place}={now} is chosen: train {word} {place}.{name}=..."
-    for meant in paths_that_end_in(path, composed)[:SHOWN]:
-        yield from _there(composed, meant)
-    if path in known_slots():
-        yield from describe_slot(path)
 
 
 def _elsewhere(composed: DictConfig, path: str) -> dict[str, Chosen]:
