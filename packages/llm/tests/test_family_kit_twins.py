@@ -10,7 +10,8 @@ import pytest
 from burnish.llm.config.family import Qwen2
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.testing import scaled_params, tiny_qwen2_config
-from burnish.llm.testing_family import ModelFamilyTests, laid_out, score
+from burnish.llm.testing_family import ModelFamilyTests
+from burnish.llm.testing_scores import laid_out, score
 from burnish.platform.errors import ComponentError
 
 CONFIG = tiny_qwen2_config(vocab_size=64, num_hidden_layers=1)
@@ -116,6 +117,7 @@ class Kit(ModelFamilyTests):
     configs = types.MappingProxyType({"tiny": CONFIG})
 
 
+BRANCHES = "branches, padded on the left"
 KIT, PARAMS = Kit(), scaled_params(MODEL)
 
 
@@ -126,7 +128,7 @@ def scored():
 
 @pytest.mark.parametrize(
     ("fault", "layout"),
-    [("segments", "packed"), ("positions", "branches of a prompt"), ("branches", "branches of a prompt")],
+    [("segments", "packed"), ("positions", BRANCHES), ("branches", BRANCHES)],
 )
 def test_twin_a_model_that_mixes_the_samples_of_a_row(scored, fault, layout):
     with pytest.raises(AssertionError):

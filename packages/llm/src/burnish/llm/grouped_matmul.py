@@ -1,9 +1,11 @@
 """Products of sorted rows with a matrix per group, in which each row is computed once.
 
 `jax.lax.ragged_dot` does it where the platform has a kernel. On a CPU XLA computes every group for every row:
-there the rows are laid in blocks of one group each, and each block is one product.
+there the rows are laid in blocks of one group each, and each block is one product. The backward pass keeps
+the arguments alone: what a choice of platforms is differentiated through would be kept for every layer.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,6 +19,7 @@ BLOCK = 32
 """Rows of a block on a CPU: more waste at the ends of groups, fewer read a matrix too often."""
 
 
+@jax.custom_vjp
 def grouped_matmul(
     rows: Float[Array, "m d"], weights: Float[Array, "e d f"], sizes: Int[Array, " e"]
 ) -> Float[Array, "m f"]:
@@ -25,6 +28,25 @@ def grouped_matmul(
     `sizes` sum to m.
     """
     return lax.platform_dependent(rows, weights, sizes, cpu=_in_blocks, default=_ragged)
+
+
+def _forward(rows: Array, weights: Array, sizes: Array) -> tuple[Array, Any]:
+    return grouped_matmul(rows, weights, sizes), (rows, weights, sizes)
+
+
+def _backward(kept: Any, cotangent: Array) -> tuple[Array, Array, None]:
+    pulled = lax.platform_dependent(
+        *kept, cotangent, cpu=partial(_pulled, _in_blocks), default=partial(_pulled, _ragged)
+    )
+    return (*pulled, None)
+
+
+def _pulled(product: Any, rows: Array, weights: Array, sizes: Array, cotangent: Array) -> Any:
+    _, pull = jax.vjp(lambda *both: product(*both, sizes), rows, weights)
+    return pull(cotangent)
+
+
+grouped_matmul.defvjp(_forward, _backward)
 
 
 def _ragged(rows: Array, weights: Array, sizes: Array) -> Array:

@@ -63,6 +63,7 @@ class JaxTrainingBackend:
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
         self._shardings = self._layout.state_shardings()
         self._pending: Pending | None = None
+        self._whole: tuple[ComputeCopies, Any] | None = None
         self._written: set[Path] = set()
         masters = self._adopt(context.load_params())
         self._state: State = start(self._layout)(masters)
@@ -130,8 +131,9 @@ class JaxTrainingBackend:
 
     def weights(self) -> Weights:
         """Return the copies in the compute dtype that the next step will read; they are never overwritten."""
-        tree = self._layout.whole(*self._weights)
-        return Weights(self.weight_version, tree, self._write, self._written)
+        if self._whole is None or self._whole[0] is not self._weights:
+            self._whole = (self._weights, self._layout.whole(*self._weights))
+        return Weights(self.weight_version, self._whole[1], self._write, self._written)
 
     def load_weights(self, params: Any) -> None:
         """Train on from `params`, a tree of arrays; moments and schedule stay where they are.

@@ -12,8 +12,6 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,29 +20,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyComponent, FamilyContext
 from burnish.llm.micro_batches import place
-from burnish.llm.policy import policy_of
-from burnish.llm.sequence import make_sample
 from burnish.llm.sharding import parameter_shardings
 from burnish.llm.tensor_layout import huggingface_shape
 from burnish.llm.testing import logits_of, scaled_params
+from burnish.llm.testing_scores import (
+    LAYOUTS,
+    LENGTH,
+    VOCAB,
+    WORDS,
+    assert_same_scores,
+    by_path,
+    laid_out,
+    score,
+    tokens_of,
+)
 from burnish.llm.weights import load_huggingface, save_huggingface
 from burnish.platform.device.mesh import build_mesh
-
-VOCAB, LENGTH = 60, 17
-WORDS = np.array([1, 2, 3, 4, 5], np.uint32)
-"""The name of some step's noise."""
-
-LAYOUTS: Mapping[str, Mapping[str, Any]] = {
-    "padded on the left": {"padding_side": "left"},
-    "packed": {"per_row": 3},
-    "branches of a prompt": {"per_row": 3, "shares_prefixes": True},
-    "branches, padded on the left": {"per_row": 3, "shares_prefixes": True, "padding_side": "left"},
-}
-"""Ways to lay the same samples out, beside one to a row."""
 
 MESHES: Mapping[str, tuple[int, int, int]] = {
     "two devices": (1, 1, 2),
@@ -73,7 +67,12 @@ class ModelFamilyTests:
     @classmethod
     def model(cls, config: Mapping[str, Any]) -> CausalLM:
         """Return the model of a config."""
-        return cls.family.build(FamilyContext(hf_config=config))
+        return cls.built(config)
+
+    @classmethod
+    def built(cls, config: Mapping[str, Any], **compute: Any) -> CausalLM:
+        """Return the model of a config; in a compiled loop over layers, unless it is said otherwise."""
+        return cls.family.build(FamilyContext(hf_config=config, compute=Compute(**{"unroll": 1, **compute})))
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -94,14 +93,14 @@ class ModelFamilyTests:
         assert self.family.match(config)
         assert not self.family.match({**config, "model_type": "of nobody"})
         assert model.hf_config == config
-        again = self.family.build(FamilyContext(hf_config=config))
+        again = self.built(config)
         assert (again, hash(again)) == (model, hash(model))
 
     def test_trees_of_a_model_have_the_same_leaves(self, model: CausalLM) -> None:
         """Shapes, fresh parameters, axes and names speak of the same leaves."""
-        shapes = _by_path(model.abstract("float32"))
-        fresh = _by_path(model.init(0))
-        axes = _by_path(model.logical_axes, is_leaf=lambda node: isinstance(node, tuple))
+        shapes = by_path(model.abstract("float32"))
+        fresh = by_path(model.init(0))
+        axes = by_path(model.logical_axes, is_leaf=lambda node: isinstance(node, tuple))
         assert shapes.keys() == fresh.keys() == axes.keys() == set(model.parameter_names)
         assert {path: leaf.shape for path, leaf in shapes.items()} == {
             path: leaf.shape for path, leaf in fresh.items()
@@ -111,7 +110,7 @@ class ModelFamilyTests:
 
     def test_matrices_are_the_tensors_of_two_dims(self, model: CausalLM) -> None:
         """The dims of its matrices are those of the checkpoint's tensors; what is stored flat has none."""
-        leaves, matrices = _by_path(model.abstract("float32")), model.matrices
+        leaves, matrices = by_path(model.abstract("float32")), model.matrices
         for path, names in model.parameter_names.items():
             name = names[0] if isinstance(names, tuple) else names
             shape = leaves[path].shape
@@ -157,12 +156,12 @@ class ModelFamilyTests:
         placed = jax.device_put(params, parameter_shardings(model, devices))
         assert_same_scores(score(model, placed, place(laid_out(), devices)), scored)
 
-    @pytest.mark.parametrize("compute", [{"remat": "full"}, {"remat": "dots", "unroll": 1}], ids=str)
+    @pytest.mark.parametrize("compute", [{"remat": "full"}, {"remat": "dots", "unroll": "auto"}], ids=str)
     def test_rematerialization_and_unrolling_give_one_loss(
         self, config: Mapping[str, Any], params: Any, scored: Any, compute: Any
     ) -> None:
         """Loss, logprobs and gradients do not depend on how they are computed."""
-        model = self.family.build(FamilyContext(hf_config=config, compute=Compute(**compute)))
+        model = self.built(config, **compute)
         assert_same_scores(score(model, params, laid_out()), scored)
 
     def test_dropout_is_a_function_of_the_step_and_the_sample(self, model: CausalLM, params: Any) -> None:
@@ -230,28 +229,6 @@ class ModelFamilyTests:
         assert_same_logits(logits_of(model, params, tokens), expected)
 
 
-def tokens_of(rows: int) -> np.ndarray:
-    """Return rows of `LENGTH` tokens."""
-    return np.random.default_rng(7).integers(0, VOCAB, (rows, LENGTH))
-
-
-def laid_out(*, per_row: int = 1, words: Any = None, **layout: Any) -> TokenBatch:
-    """Return a batch of eight rows with twelve samples, three to each of four prompts."""
-    generator, samples = np.random.default_rng(3), []
-    for length in (4, 6, 3, 5):
-        prompt = generator.integers(0, VOCAB, length)
-        samples += [make_sample(prompt, generator.integers(0, VOCAB, 2 + 3 * number)) for number in range(3)]
-    numbered = [replace(sample, sample_id=number) for number, sample in enumerate(samples)]
-    rows = [numbered[start : start + per_row] for start in range(0, len(numbered), per_row)]
-    batch = make_batch(rows, num_rows=16, length=40, pad_token_id=0, **layout)
-    return replace(batch, noise_words=words)
-
-
-def score(model: CausalLM, params: Any, batch: TokenBatch, dropout: float = 0.0) -> Any:
-    """Return loss, summed logprobs of each sample, and the gradients."""
-    return jax.tree.map(np.asarray, _scores(model, dropout)(params, batch))
-
-
 def decoded(model: CausalLM, params: Any, tokens: np.ndarray, lengths: tuple[int, ...]) -> np.ndarray:
     """Return the logits by a cached pass of 5 tokens, one of 4, and then one by one."""
     step, cache = jax.jit(model.forward), model.init_cache(len(tokens), LENGTH + 2, jnp.float32)
@@ -269,31 +246,3 @@ def assert_same_logits(actual: np.ndarray, expected: np.ndarray) -> None:
     """Hold logits that vary by 1 at least to 1e-5 * max(1, max |logit|)."""
     assert np.std(expected) >= 1, "the logits vary too little to show a difference: `scale` is too small"
     assert np.abs(actual - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
-
-
-def assert_same_scores(actual: Any, expected: Any) -> None:
-    """Hold loss and logprobs to 1e-5, and each gradient leaf to 1e-4 of its norm."""
-    np.testing.assert_allclose(actual[0], expected[0], rtol=1e-5)
-    np.testing.assert_allclose(actual[1], expected[1], rtol=1e-5, atol=1e-4)
-    for path, leaf in _by_path(expected[2]).items():
-        ours = _by_path(actual[2])[path]
-        assert np.linalg.norm(ours - leaf) <= 1e-4 * np.linalg.norm(leaf), path
-
-
-def _by_path(tree: Any, is_leaf: Any = None) -> dict[tuple[str, ...], Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_leaf)
-    return {tuple(entry.key for entry in path): leaf for path, leaf in leaves}
-
-
-@cache
-def _scores(model: CausalLM, dropout: float) -> Any:
-    def loss(params: Any, batch: TokenBatch) -> tuple[Any, Any]:
-        logprobs = policy_of(model, params, batch, dropout=dropout).logprobs()
-        of_samples = jnp.zeros(12).at[batch.sample_ids].add(jnp.where(batch.weights > 0, logprobs, 0))
-        return -jnp.sum(logprobs * batch.weights), of_samples
-
-    def scores(params: Any, batch: TokenBatch) -> tuple[Any, Any, Any]:
-        (total, of_samples), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch)
-        return total, of_samples, gradients
-
-    return jax.jit(scores)

@@ -27,9 +27,9 @@ class JaxTraining:
     """Gradients are scaled down to this global norm; `.inf` leaves them as they are."""
 
     logprob_chunk: Count | Literal["auto"] = "auto"
-    """Positions whose logits exist at one time, at least one per row; the backward pass holds about two
-    arrays of them in fp32. `auto` is as many as fill 256 MiB, but at least 1024. Where that is all positions,
-    their logits are kept for the backward pass rather than computed again, at the same peak."""
+    """Positions whose logits exist at one time on a device, at least one per row; the backward pass holds
+    about two arrays of them in fp32. `auto` is as many as fill 256 MiB, but at least 1024. Where that is all
+    positions, their logits are kept for the backward pass rather than computed again, at the same peak."""
 
     dropout: ShareBelowOne = 0.0
     """Probability that an entry of an embedding, or of what an attention or MLP adds to it, is 0 in a step,
@@ -41,7 +41,8 @@ class JaxTraining:
 
     trainable_rows: Mapping[str, Count] = field(default_factory=dict[str, int])
     """First row that is trained of the parameters that a pattern matches; those before it stay as they are.
-    `{embed: 151936}` trains the rows of new tokens alone; of `layers` a row is a layer."""
+    With `{embed: 151936}` only the rows of new tokens of that leaf are trained and have masters and moments;
+    other leaves are trained unless `frozen` names them. Of `layers` a row is a layer."""
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
@@ -74,12 +75,13 @@ class JaxTraining:
         """Return the backend over the context's parameters, with a fresh optimizer."""
         from burnish.llm.jax_training import JaxTrainingBackend
         from burnish.llm.logprobs import chunk_of
+        from burnish.llm.micro_batches import row_shards
 
         return JaxTrainingBackend(
             context,
             micro_batch_rows=self.micro_batch_rows,
             max_grad_norm=self.max_grad_norm,
-            logprob_chunk=chunk_of(self.logprob_chunk, context.model.vocab_size),
+            logprob_chunk=chunk_of(self.logprob_chunk, context.model.vocab_size) * row_shards(context.mesh),
             dropout=self.dropout,
             partition=self._partition(),
         )

@@ -75,9 +75,8 @@ def _rotaries(config: HFConfig, head_dim: int) -> dict[str, Rotary]:
     """Return the rotary embedding of each kind of layer, as transformers 4 or 5 writes them."""
     rope = config.part("rope_parameters")
     local, whole = rope.part(SLIDING), rope.part(FULL)
-    if not (local.values or whole.values):
-        whole = config.part("rope_scaling")
-        whole = whole if whole.values else HFConfig({}, config.family)
+    scaling = config.part("rope_scaling")  # of the whole attention alone, on top of what the newer name says
+    whole = HFConfig({**whole.values, **scaling.values}, config.family)
     older = {
         FULL: config.number("rope_theta", Positive, 1_000_000.0),
         SLIDING: config.number("rope_local_base_freq", Positive, 10_000.0),

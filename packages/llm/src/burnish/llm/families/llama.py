@@ -11,6 +11,7 @@ from burnish.llm.families.reading import (
     require_activation,
     rotary,
     sizes,
+    window_of,
 )
 
 
@@ -36,10 +37,12 @@ def read_llama(config: HFConfig) -> Architecture:
 def read_mistral(config: HFConfig) -> Architecture:
     """Return the architecture of a Mistral."""
     require_activation(config, ("silu",), "hidden_act")
-    made, window = sizes(config), config.get("sliding_window")
+    made, window = sizes(config), window_of(config, 4096)
     types = layer_types(config, lambda _: FULL if window is None else SLIDING)
     return Architecture(
         **made,
-        **layers(config, types, rotary(config, made["head_dim"]), scale=made["head_dim"] ** -0.5),
+        **layers(
+            config, types, rotary(config, made["head_dim"]), window=window, scale=made["head_dim"] ** -0.5
+        ),
         norm=NormSpec(eps=epsilon(config)),
     )

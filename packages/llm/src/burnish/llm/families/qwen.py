@@ -47,6 +47,9 @@ def read_qwen3(config: HFConfig) -> Architecture:
 
 def _upper_layers_slide(config: HFConfig) -> Callable[[int], str]:
     """Return the kind of a layer by its index: with a window, those above `max_window_layers` have it."""
-    slides = config.flag("use_sliding_window", default=False) and config.get("sliding_window") is not None
+    slides = (
+        config.flag("use_sliding_window", default=False)
+        and config.values.get("sliding_window", 0) is not None
+    )
     first = config.number("max_window_layers", NotNegative, 28.0)
     return lambda index: SLIDING if slides and index >= first else FULL

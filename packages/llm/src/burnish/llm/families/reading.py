@@ -66,14 +66,22 @@ def layer_types(config: HFConfig, default: Callable[[int], str]) -> tuple[str, .
 
 
 def layers(
-    config: HFConfig, types: Sequence[str], rotaries: Mapping[str, Rotary], **spec: Any
+    config: HFConfig,
+    types: Sequence[str],
+    rotaries: Mapping[str, Rotary],
+    *,
+    window: int | None = None,
+    **spec: Any,
 ) -> dict[str, Any]:
     """Return the fields of an `Architecture` that say of what kind each layer is.
 
-    `rotaries` has one for each of the types; the other arguments are those of an `AttentionSpec`.
+    `rotaries` has one for each of the types, and `window` is that of the sliding ones where it is not the
+    config's; the other arguments are those of an `AttentionSpec`.
     """
     names = sorted(set(types))
-    windows = {name: config.number("sliding_window", Count) if name == SLIDING else None for name in names}
+    windows: dict[str, int | None] = {FULL: None}
+    if SLIDING in names:
+        windows[SLIDING] = window or config.number("sliding_window", Count)
     kinds = [
         LayerKind(spec=AttentionSpec(window=windows[name], **spec), rotary=rotaries[name]) for name in names
     ]
@@ -87,6 +95,13 @@ def rotary(config: HFConfig, head_dim: int, theta: float = 10_000.0) -> dict[str
     base = rope.number("rope_theta", Positive, config.number("rope_theta", Positive, theta))
     made = rotary_of(rope, theta=base, head_dim=head_dim, max_positions=max_positions(config))
     return {FULL: made, SLIDING: made}
+
+
+def window_of(config: HFConfig, default: int | None) -> int | None:
+    """Return the window of attention; null takes it away, and its absence stands for the family's own."""
+    if "sliding_window" not in config.values:
+        return default
+    return None if config.get("sliding_window") is None else config.number("sliding_window", Count)
 
 
 def max_positions(config: HFConfig) -> int:

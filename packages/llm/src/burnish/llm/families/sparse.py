@@ -18,11 +18,14 @@ from burnish.platform.configuration.ranges import Count
 def read_mixtral(config: HFConfig) -> Architecture:
     """Return the architecture of a Mixtral."""
     require_activation(config, ("silu",), "hidden_act")
+    _refuse_balance(config)
     made, window = sizes(config), config.get("sliding_window")
     types = layer_types(config, lambda _: FULL if window is None else SLIDING)
     return Architecture(
         **made,
-        **layers(config, types, rotary(config, made["head_dim"]), scale=made["head_dim"] ** -0.5),
+        **layers(
+            config, types, rotary(config, made["head_dim"], 1_000_000.0), scale=made["head_dim"] ** -0.5
+        ),
         norm=NormSpec(eps=epsilon(config, 1e-5)),
         experts=Experts(
             count=config.number("num_local_experts", Count, 8),
@@ -38,10 +41,14 @@ def read_mixtral(config: HFConfig) -> Architecture:
 def read_qwen3_moe(config: HFConfig) -> Architecture:
     """Return the architecture of a Qwen3 with experts in every layer."""
     require_activation(config, ("silu",), "hidden_act")
+    _refuse_balance(config)
     if config.get("mlp_only_layers") or config.number("decoder_sparse_step", Count, 1) != 1:
         config.refuse("layers without experts", "only mlp_only_layers=[] and decoder_sparse_step=1")
     made, biased = sizes(config), config.flag("attention_bias", default=False)
-    slides = config.flag("use_sliding_window", default=False) and config.get("sliding_window") is not None
+    slides = (
+        config.flag("use_sliding_window", default=False)
+        and config.values.get("sliding_window", 0) is not None
+    )
     types = layer_types(config, lambda _: SLIDING if slides else FULL)
     return Architecture(
         **made,
@@ -58,3 +65,9 @@ def read_qwen3_moe(config: HFConfig) -> Architecture:
             prefix="mlp",
         ),
     )
+
+
+def _refuse_balance(config: HFConfig) -> None:
+    """Refuse a balance loss, which transformers adds with this option and nothing here does."""
+    if config.get("output_router_logits"):
+        config.refuse("output_router_logits", "only false: there is no balance loss of experts")

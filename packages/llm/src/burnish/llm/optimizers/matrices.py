@@ -43,7 +43,10 @@ def dims_of_one(model: CausalLM, path: Path, num_dims: int) -> tuple[int, ...]:
 
 
 def as_matrices(inner: optax.GradientTransformation, model: CausalLM) -> optax.GradientTransformation:
-    """Return `inner` over leaves in which each matrix has two dims, those that count matrices first."""
+    """Return `inner` over leaves in which each matrix has two dims, those that count matrices first.
+
+    Vectors of all layers are one, so that none is taken for a matrix.
+    """
     matrices = model.matrices
 
     def flat(tree: Any) -> Any:
@@ -67,7 +70,7 @@ def _order(num_dims: int, dims: MatrixDims) -> tuple[int, ...]:
 
 def _flat(leaf: Array, dims: MatrixDims | None) -> Array:
     if dims is None:
-        return leaf
+        return leaf.reshape(-1)
     sides = [math.prod(leaf.shape[dim] for dim in side) for side in dims]
     ordered = jnp.transpose(leaf, _order(leaf.ndim, dims))
     return ordered.reshape(*ordered.shape[: leaf.ndim - sum(map(len, dims))], *sides)
@@ -76,7 +79,7 @@ def _flat(leaf: Array, dims: MatrixDims | None) -> Array:
 def _folded(leaf: Array, shape: tuple[int, ...], dims: MatrixDims | None) -> Array:
     """Return what `_flat` has made flat in its own shape."""
     if dims is None:
-        return leaf
+        return leaf.reshape(shape)
     order = _order(len(shape), dims)
     return jnp.transpose(
         leaf.reshape([shape[dim] for dim in order]), [order.index(dim) for dim in range(len(shape))]

@@ -13,11 +13,13 @@ _SETTINGS = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1, _M_ARENA_MAX: 1}
 
 
 def keep_freed_memory() -> None:
-    """Keep what this process frees from here on, for good; do nothing where the C library is not glibc.
+    """Keep what this process frees from here on, for good, where jax computes on a CPU and with glibc.
 
-    The resident size stays at its peak, which is what the largest step needs with or without this.
+    The resident size stays at its peak. Beside an accelerator that would be what loading needs, for nothing.
     """
-    if platform.libc_ver()[0] != "glibc":
+    import jax
+
+    if jax.default_backend() != "cpu" or platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
     for parameter, value in _SETTINGS.items():

@@ -85,10 +85,10 @@ def check(config: Config, *, on_devices: bool = True) -> None:
     Where the run belongs to another process this one leaves the devices alone.
     """
     if on_devices:
-        if config.jax.keep_host_memory:
-            keep_freed_memory()
         prepare_jax(deterministic=config.jax.deterministic, compilation_cache=config.jax.compilation_cache)
         build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
+        if config.jax.keep_host_memory:
+            keep_freed_memory()
     supply.require_supply(config)
     require_backend(cast("CheckpointComponent", config.checkpoint.backend))
     require_own_places(cast("Mapping[str, SinkComponent]", config.logging.sinks))
