@@ -37,7 +37,15 @@ SLOTS = {
 }
 """Where a component of each slot is chosen."""
 
-NEEDED = {("data", "jsonl"): ["data.path=a.jsonl"], ("model", "pretrained"): ["model.name_or_path=model"]}
+OF_RECIPE = ["~stages.sft.optimizer.b2"]
+"""What the tiny model's recipe says of AdamW, and some other optimizers have not."""
+
+NEEDED = {
+    ("data", "jsonl"): ["data.path=a.jsonl"],
+    ("model", "pretrained"): ["model.name_or_path=model"],
+    ("optimizer", "adafactor"): OF_RECIPE,
+    ("optimizer", "sgd"): OF_RECIPE,
+}
 """Options that a component does not do without."""
 
 
