@@ -37,15 +37,7 @@ SLOTS = {
 }
 """Where a component of each slot is chosen."""
 
-OF_RECIPE = ["~stages.sft.optimizer.b2"]
-"""What the tiny model's recipe says of AdamW, and some other optimizers have not."""
-
-NEEDED = {
-    ("data", "jsonl"): ["data.path=a.jsonl"],
-    ("model", "pretrained"): ["model.name_or_path=model"],
-    ("optimizer", "adafactor"): OF_RECIPE,
-    ("optimizer", "sgd"): OF_RECIPE,
-}
+NEEDED = {("data", "jsonl"): ["data.path=a.jsonl"], ("model", "pretrained"): ["model.name_or_path=model"]}
 """Options that a component does not do without."""
 
 

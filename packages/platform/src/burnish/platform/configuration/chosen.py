@@ -1,6 +1,6 @@
 """Which component stands where in a composition, and which others there are that could stand there."""
 
-from collections.abc import Collection
+from collections.abc import Set
 from typing import NamedTuple
 
 from omegaconf import DictConfig
@@ -16,13 +16,13 @@ class Chosen(NamedTuple):
     slot: str
     name: str
 
-    def options(self) -> Collection[str]:
+    def options(self) -> Set[str]:
         """Return the names of its options; none of a function, and of what fails to import."""
         try:
             found = resolve(self.slot, self.name)
         except ComponentError:
-            return ()
-        return options_of(found) if isinstance(found, type) else ()
+            return frozenset()
+        return options_of(found).keys() if isinstance(found, type) else frozenset()
 
 
 def chosen_components(composed: DictConfig) -> dict[str, Chosen]:

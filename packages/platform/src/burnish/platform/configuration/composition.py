@@ -16,6 +16,7 @@ from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.config_source import register
 from burnish.platform.configuration.explain import explain, is_refusal
 from burnish.platform.configuration.file_lines import in_file
+from burnish.platform.configuration.leftovers import drop_leftovers
 from burnish.platform.configuration.options import options_of
 from burnish.platform.configuration.presets import PRIMARY
 from burnish.platform.configuration.registry import resolve
@@ -140,6 +141,7 @@ def settle(composed: DictConfig) -> DictConfig:
             if isinstance(own, DictConfig) and isinstance(top, DictConfig):
                 component: Any = resolve(slot, str(own.get("use", choice)))
                 _drop_inherited(own, top, component, f"{slot}.", typed_overrides(composed))
+    drop_leftovers(composed, typed_overrides(composed))
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
 
 
