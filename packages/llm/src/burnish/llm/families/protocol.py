@@ -37,9 +37,9 @@ class Output(NamedTuple):
 class CausalLM(Protocol):
     """A causal language model; hashable and equal when the computation is, so it can be a static argument.
 
-    The parameters are a nested dict: `embed [v d]`, `layers` (every leaf stacked `[l ...]`), `final_norm`,
-    and `head [v d]` unless it is tied to `embed`. The computation runs in the dtype of the parameters, norms
-    and softmax in fp32.
+    The parameters are a nested dict, whose leaves below `layers` are stacked `[l ...]`; what stands beside
+    `layers` has the names that the family gives it. The computation runs in the dtype of the parameters,
+    norms and softmax in fp32.
     """
 
     @property
