@@ -18,7 +18,7 @@ from burnish.llm.objective import Objective, Statistics, as_trained
 from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
 from burnish.llm.sharding import parameter_shardings
-from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, start
+from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, load_params, start
 from burnish.llm.train_step import (
     ComputeCopies,
     GradientProgram,
@@ -64,7 +64,8 @@ class JaxTrainingBackend:
         self._pending: Pending | None = None
         self._whole: tuple[ComputeCopies, Any] | None = None
         self._written: set[Path] = set()
-        masters = self._adopt(context.load_params())
+        masters, *weights = load_params(self._layout, context.load)
+        self._weights = ComputeCopies(*weights)
         self._state: State = start(self._layout)(masters)
 
     @property
