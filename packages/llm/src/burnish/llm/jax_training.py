@@ -49,6 +49,7 @@ class JaxTrainingBackend:
         max_grad_norm: float,
         logprob_chunk: int,
         dropout: float,
+        balance_coefficient: float,
         partition: Partition,
     ) -> None:
         """Place the parameters on the mesh, those that are trained as masters, with a fresh optimizer."""
@@ -57,6 +58,7 @@ class JaxTrainingBackend:
         self._micro_batch_rows = micro_batch_rows
         self._logprob_chunk = logprob_chunk
         self._dropout = dropout
+        self._balance_coefficient = balance_coefficient
         self._layout = layout_of(context, partition)
         names = self._layout.optimize().names()
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
@@ -203,6 +205,7 @@ class JaxTrainingBackend:
             micro_batch_rows=check_rows(batch.tokens.shape[0], self._micro_batch_rows, shards),
             logprob_chunk=self._logprob_chunk,
             dropout=self._dropout,
+            balance_coefficient=self._balance_coefficient,
             outputs=tuple(outputs),
         )
 

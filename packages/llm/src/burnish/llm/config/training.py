@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from burnish.platform.configuration.option_types import check_options
-from burnish.platform.configuration.ranges import Count, PositiveOrInfinite, ShareBelowOne
+from burnish.platform.configuration.ranges import Count, NotNegative, PositiveOrInfinite, ShareBelowOne
 
 if TYPE_CHECKING:
     from burnish.llm.families.protocol import CausalLM
@@ -35,6 +35,11 @@ class JaxTraining:
     """Probability that an entry of an embedding, or of what an attention or MLP adds to it, is 0 in a step,
     as in GPT-2. Evaluation and engines drop nothing: `rl` measures it as mismatch."""
 
+    balance_coefficient: NotNegative | Literal["auto"] = "auto"
+    """Factor of the loss that keeps the experts of a model evenly taken; `auto` is `router_aux_loss_coef` of
+    a `config.json` with `output_router_logits`, else 0. With several micro-batches it takes a forward pass
+    more: how often an expert is taken is counted over the whole batch."""
+
     frozen: tuple[str, ...] = ()
     """Parameters that stay as they are, by patterns of their paths: `embed`, `layers/mlp`, `layers/*/query*`.
     They have no gradient, no moments and no masters."""
@@ -50,11 +55,14 @@ class JaxTraining:
 
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
+        from burnish.llm.balance import coefficient_of
         from burnish.llm.micro_batches import check_rows
 
         check_rows(num_rows, self.micro_batch_rows, mesh.dp * mesh.fsdp)
         if (self.frozen or self.trainable_rows) and model is not None:
             self._partition().check(model().abstract("float32"))
+        if self.balance_coefficient not in (0, "auto") and model is not None:
+            coefficient_of(self.balance_coefficient, model())
 
     def plan(
         self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
@@ -73,6 +81,7 @@ class JaxTraining:
 
     def build(self, context: TrainingContext) -> TrainingBackend:
         """Return the backend over the context's parameters, with a fresh optimizer."""
+        from burnish.llm.balance import coefficient_of
         from burnish.llm.jax_training import JaxTrainingBackend
         from burnish.llm.logprobs import chunk_of
         from burnish.llm.micro_batches import row_shards
@@ -83,6 +92,7 @@ class JaxTraining:
             max_grad_norm=self.max_grad_norm,
             logprob_chunk=chunk_of(self.logprob_chunk, context.model.vocab_size) * row_shards(context.mesh),
             dropout=self.dropout,
+            balance_coefficient=coefficient_of(self.balance_coefficient, context.model),
             partition=self._partition(),
         )
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.families.layers import Compute
+from burnish.llm.families.routing import RouterSums
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.noise import Noise
@@ -31,6 +32,8 @@ class Output(NamedTuple):
     """The final hidden states, normed."""
     cache: Any | None = None
     """What the model keeps of its tokens, rows first in each leaf; None where it was given none."""
+    router: RouterSums | None = None
+    """What the routers of its layers say of the tokens; None without experts, and beside a cache."""
 
 
 @runtime_checkable
