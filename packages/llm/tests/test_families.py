@@ -140,7 +140,7 @@ def test_decoding_with_a_cache_gives_the_logits_of_the_full_forward(golden, asse
     ids = jnp.asarray(tokens, jnp.int32)
     for start, end in ((0, 7), *((index, index + 1) for index in range(7, LENGTH))):
         positions = jnp.tile(jnp.arange(start, end), (len(tokens), 1))
-        hidden, cache = step(params, ids[:, start:end], positions, jnp.ones_like(positions), cache)
+        hidden, cache, _ = step(params, ids[:, start:end], positions, jnp.ones_like(positions), cache)
         found.append(model.head(params).logits(hidden))
     assert_same_logits(np.concatenate(found, axis=1), expected)
 

@@ -86,7 +86,7 @@ def decode(model, params, tokens, lengths, *, chunk=4, shift=0):
         positions = np.minimum(done[:, None] + columns, tokens.shape[1] - 1)
         ids = np.take_along_axis(tokens, positions, axis=1)
         arrays = [jnp.asarray(a, jnp.int32) for a in (ids, (positions + shift) * segments, segments)]
-        hidden, cache = step(params, *arrays, cache)
+        hidden, cache, _ = step(params, *arrays, cache)
         values = np.asarray(model.head(params).logits(hidden))
         for row, column in np.argwhere(segments):
             logits[row, done[row] + column] = values[row, column]

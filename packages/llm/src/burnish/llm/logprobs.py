@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Float32, Int
 
 from burnish.llm.head import Head
 from burnish.llm.precision import exact_for
+from burnish.llm.row_sharding import by_rows
 
 
 class Predictions(NamedTuple):
@@ -60,7 +61,8 @@ def linear_logprobs(
     padding = num_chunks * size - num_positions
 
     def cut(array: Array) -> Array:
-        return _cut(array.reshape(num_rows, num_positions, *array.shape[targets.ndim :]), padding, size)
+        rows = array.reshape(num_rows, num_positions, *array.shape[targets.ndim :])
+        return by_rows(_cut(rows, padding, size), dim=1)
 
     inverse_temperature = 1.0 / jnp.asarray(temperature, jnp.float32)
     if inverse_temperature.ndim:

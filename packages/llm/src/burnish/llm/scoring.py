@@ -16,6 +16,7 @@ from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.micro_batches import check_rows, join_rows, place, row_shards, split_rows, with_scalars
 from burnish.llm.policy import Policy, policy_of
+from burnish.llm.row_sharding import on_mesh
 from burnish.llm.sharding import batch_sharding
 
 OUTPUTS = ("logprobs", "entropy", "log_normalizer", "is_argmax")
@@ -54,7 +55,8 @@ def _compiled(scorer: Scorer, micro_batch_rows: int, outputs: tuple[str, ...]) -
             rows = with_scalars(micro_batch, batch)
             return columns_of_policy(policy_of(scorer.model, params, rows, scorer.logprob_chunk), outputs)
 
-        columns = lax.map(of_rows, split_rows(batch, micro_batch_rows, scorer.mesh))
+        with on_mesh(scorer.mesh):
+            columns = lax.map(of_rows, split_rows(batch, micro_batch_rows, scorer.mesh))
         return join_rows(columns, scorer.mesh)
 
     return jax.jit(score, out_shardings=batch_sharding(scorer.mesh))

@@ -13,10 +13,11 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from burnish.llm.families.protocol import CausalLM
+from burnish.llm.row_sharding import ROWS
 
 RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "rows": ("dp", "fsdp"),
+        "rows": ROWS,
         "embed": ("fsdp",),
         "vocab": ("tp",),
         "heads": ("tp",),

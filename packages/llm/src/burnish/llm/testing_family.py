@@ -155,7 +155,7 @@ class ModelFamilyTests:
         """Loss, logprobs and gradients are those of one device."""
         devices = build_mesh(*MESHES[mesh])
         placed = jax.device_put(params, parameter_shardings(model, devices))
-        assert_same_scores(score(model, placed, place(laid_out(), devices)), scored)
+        assert_same_scores(score(model, placed, place(laid_out(), devices), mesh=devices), scored)
 
     @pytest.mark.parametrize("compute", [{"remat": "full"}, {"remat": "dots", "unroll": "auto"}], ids=str)
     def test_rematerialization_and_unrolling_give_one_loss(

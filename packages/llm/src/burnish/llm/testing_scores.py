@@ -11,11 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.policy import policy_of
+from burnish.llm.row_sharding import on_mesh
 from burnish.llm.sequence import make_sample
+from burnish.platform.device.mesh import build_mesh
 
 VOCAB, LENGTH = 60, 17
 WORDS = np.array([1, 2, 3, 4, 5], np.uint32)
@@ -57,9 +60,11 @@ def repeated(times: int, most: int = 64) -> TokenBatch:
     return replace(rows, columns={**rows.columns, "weights": rows.weights * factors})
 
 
-def score(model: CausalLM, params: Any, batch: TokenBatch, dropout: float = 0.0) -> Any:
-    """Return loss, summed logprobs of each sample, and the gradients."""
-    return jax.tree.map(np.asarray, _scores(model, dropout)(params, batch))
+def score(
+    model: CausalLM, params: Any, batch: TokenBatch, dropout: float = 0.0, mesh: Mesh | None = None
+) -> Any:
+    """Return loss, summed logprobs of each sample, and the gradients, on the devices of a mesh."""
+    return jax.tree.map(np.asarray, _scores(model, dropout, mesh or build_mesh())(params, batch))
 
 
 def assert_same_scores(actual: Any, expected: Any) -> None:
@@ -78,14 +83,15 @@ def by_path(tree: Any, is_leaf: Any = None) -> dict[tuple[str, ...], Any]:
 
 
 @cache
-def _scores(model: CausalLM, dropout: float) -> Any:
+def _scores(model: CausalLM, dropout: float, mesh: Mesh) -> Any:
     def loss(params: Any, batch: TokenBatch) -> tuple[Any, Any]:
         logprobs = policy_of(model, params, batch, dropout=dropout).logprobs()
         of_samples = jnp.zeros(12).at[batch.sample_ids].add(jnp.where(batch.weights > 0, logprobs, 0))
         return -jnp.sum(logprobs * batch.weights), of_samples
 
     def scores(params: Any, batch: TokenBatch) -> tuple[Any, Any, Any]:
-        (total, of_samples), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch)
+        with on_mesh(mesh):
+            (total, of_samples), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch)
         return total, of_samples, gradients
 
     return jax.jit(scores)

@@ -23,6 +23,7 @@ from burnish.llm.micro_batches import join_rows, split_rows, with_scalars
 from burnish.llm.objective import Objective, Statistics, evaluate
 from burnish.llm.policy import Policy, policy_of
 from burnish.llm.rounding import in_fp32, masters_of
+from burnish.llm.row_sharding import on_mesh
 from burnish.llm.scoring import columns_of_policy
 from burnish.llm.sharding import batch_sharding, replicated
 from burnish.llm.train_state import State, StateLayout, compute_copy
@@ -72,6 +73,13 @@ def accumulate(
     the columns [b t] that `program.outputs` names. A single micro-batch has no loop, and where nothing is
     pending its gradient is the sum: nothing is held beside it.
     """
+    with on_mesh(program.layout.mesh):
+        return _accumulated(program, weights, pending, batch)
+
+
+def _accumulated(
+    program: GradientProgram, weights: ComputeCopies, pending: Pending | None, batch: TokenBatch
+) -> tuple[Pending, Statistics, Mapping[str, Array]]:
     layout, balance = program.layout, _balance_of(program, weights, batch)
 
     def loss_of(trainable: Any, rows: TokenBatch) -> tuple[Float32[Array, ""], Any]:

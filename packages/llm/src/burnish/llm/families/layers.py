@@ -14,6 +14,7 @@ from burnish.llm.families.rotary import Angles
 from burnish.llm.families.routing import RouterSums, Routing, summed
 from burnish.llm.kv_cache import KVCache
 from burnish.llm.noise import Noise
+from burnish.llm.row_sharding import by_rows
 
 Attend = Callable[[QKV], Float[Array, "b t h k"]]
 """What a layer's queries find; who may see whom, and where keys are kept, is settled."""
@@ -86,11 +87,12 @@ class Layers:
         def body(kind: Any, hidden: Any, inputs: Any) -> tuple[Any, RouterSums | None]:
             index, params = inputs
             here = None if noise is None else noise.at(index)
-            hidden, routing = self.layer(params, hidden, *self._of_kind(kind, span, angles), here)
+            hidden, routing = self.layer(params, by_rows(hidden), *self._of_kind(kind, span, angles), here)
             return hidden, None if routing is None else summed(routing, span.segment_ids > 0)
 
         run = self._one_by_one if self.compute.unrolls(len(self.kinds.of_layers)) else self._scanned
-        return run(body, hidden, stacked)
+        hidden, sums = run(body, hidden, stacked)
+        return by_rows(hidden), sums
 
     def _one_by_one(self, body: Any, hidden: Any, stacked: Any) -> Any:
         """Run the layers as a loop of Python, which slices the parameters at compile time."""
