@@ -27,8 +27,6 @@ from burnish.platform.checkpoint.config import Msgpack, Orbax
 from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.errors import CheckpointError
 
-pytestmark = pytest.mark.fast
-
 MESHES = [(1, 1, 1), (1, 2, 1), (1, 1, 4), (2, 2, 2), (1, 8, 1)]
 """Sizes of `dp`, `fsdp` and `tp`; the vocabulary of 61 and two heads of keys divide by few of them."""
 FAMILIES = {

@@ -55,6 +55,14 @@ def test_weights_as_they_arrive_can_be_written_for_an_engine_elsewhere(received,
     )
 
 
+def test_weights_as_they_arrive_are_whole_on_each_device_in_the_compute_dtype(received):
+    model = received()
+    leaves = jax.tree.leaves(model.weights().tree)
+    assert {leaf.dtype.name for leaf in leaves} == {model.run.jax.compute_dtype}
+    assert all(leaf.sharding.device_set == set(model.run.mesh.devices.flat) for leaf in leaves)
+    assert all(leaf.is_fully_replicated for leaf in leaves)
+
+
 @pytest.mark.parametrize("is_primary", [True, False])
 def test_the_primary_process_alone_writes_what_all_hand_over(received, is_primary):
     model = received(is_primary)

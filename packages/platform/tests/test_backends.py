@@ -1,6 +1,7 @@
 """Both backends, by one set of tests: what goes in comes out, bit for bit, or an error names the leaf."""
 
 import json
+import weakref
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from burnish.platform.checkpoint import msgpack
 from burnish.platform.checkpoint.msgpack import MsgpackBackend
 from burnish.platform.checkpoint.orbax import OrbaxBackend
 from burnish.platform.device.mesh import build_mesh
@@ -161,3 +163,26 @@ def test_orbax_of_unnamed_leaves_is_refused_by_its_format(tmp_path):
     (tmp_path / "t" / "leaves.json").write_text(json.dumps([["['w']", [3], "float64"]]))
     with pytest.raises(CheckpointError, match="has format 1, this version reads 2: install the version"):
         backend.load(tmp_path / "t", tree)
+
+
+def test_msgpack_brings_each_array_to_its_devices_before_it_reads_the_next(tmp_path, monkeypatch):
+    # Columns do not follow each other in memory: jax copies them and does not share the array.
+    sharding = NamedSharding(build_mesh(fsdp=2), PartitionSpec(None, "fsdp"))
+    tree = {name: np.full((4, 6), number, np.float32) for number, name in enumerate("abc")}
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+    MsgpackBackend().save(tmp_path / "t", tree)
+    read, held = msgpack._read_leaves, []
+
+    def watched(path):
+        earlier = []
+        for name, spec, array in read(path):
+            held.append(sum(each() is not None for each in earlier))
+            earlier.append(weakref.ref(array))
+            yield name, spec, array
+
+    monkeypatch.setattr(msgpack, "_read_leaves", watched)
+    assert _bits(MsgpackBackend().load(tmp_path / "t", like)) == _bits(tree)
+    assert max(held) == 1, "the one that was last, in the hands of the loop"
+    held.clear()
+    MsgpackBackend().load(tmp_path / "t", tree)
+    assert held == [0, 1, 2], "a twin that keeps them in numpy"

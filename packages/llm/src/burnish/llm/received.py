@@ -14,7 +14,7 @@ import jax
 from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
 from burnish.llm.export import Export, ExportComponent, ExportContext, write_weights
 from burnish.llm.optimizer import OptimizerComponent
-from burnish.llm.sharding import likeness_of
+from burnish.llm.sharding import lying, replicated
 from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
 from burnish.llm.versioned_weights import Weights
@@ -90,13 +90,18 @@ class ReceivedModel:
         return f"{self.bundle.source}, {sum(leaf.size for leaf in leaves):,} parameters"
 
     def weights(self) -> Weights:
-        """Return the parameters as they arrive, version 0, for an engine; nothing of them is kept here."""
+        """Return the parameters as they arrive, version 0, for an engine; nothing of them is kept here.
+
+        Each device has all of them, as the engine of this process wants them: it takes the very buffers.
+        """
         bundle, dtype = self.bundle, self.run.jax.compute_dtype
 
         def write(directory: Path, params: Any) -> Path:
             return write_weights(directory, params, bundle.model, bundle.tokenizer, dtype)
 
-        return Weights(0, bundle.load(likeness_of(bundle.model, dtype, self.run.mesh)), write)
+        everywhere = replicated(self.run.mesh)
+        like = jax.tree.map(lambda leaf: lying(leaf, everywhere), bundle.model.abstract(dtype))
+        return Weights(0, bundle.load(like), write)
 
     def training_context(self, optimizer: OptimizerComponent, total_steps: int) -> TrainingContext:
         """Return what a training backend may be built from; nothing is loaded yet."""

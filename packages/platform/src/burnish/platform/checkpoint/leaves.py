@@ -83,11 +83,10 @@ def require_fit(saved: Mapping[str, LeafSpec], like: Tree, path: Path) -> None:
         )
 
 
-def place(arrays: Mapping[str, NDArray[Any]], like: Tree) -> dict[str, Any]:
+def place(arrays: Mapping[str, NDArray[Any]], likenesses: Mapping[str, Any]) -> dict[str, Any]:
     """Put each array onto the sharding of its likeness, where it has one."""
     placed: dict[str, Any] = dict(arrays)
-    likenesses = {name: leaf for name, leaf in named_leaves(like).items() if name in arrays}
-    shardings = {name: getattr(leaf, "sharding", None) for name, leaf in likenesses.items()}
+    shardings = {name: getattr(likenesses[name], "sharding", None) for name in arrays}
     on_device = [name for name, sharding in shardings.items() if sharding is not None]
     values = jax.device_put([arrays[name] for name in on_device], [shardings[name] for name in on_device])
     placed.update(zip(on_device, cast("list[Any]", values), strict=True))

@@ -37,12 +37,16 @@ class MsgpackBackend:
 
     def load(self, path: Path, like: Tree) -> Tree:
         """Return the tree with the structure, shapes, dtypes and shardings of `like`."""
+        likenesses = named_leaves(like)
         specs: dict[str, LeafSpec] = {}
-        arrays: dict[str, NDArray[Any]] = {}
+        placed: dict[str, Any] = {}
         for name, spec, array in _read_leaves(path / FILE):
-            specs[name], arrays[name] = spec, array
+            specs[name] = spec
+            if name in likenesses and spec_of(likenesses[name]) == spec:
+                # At once, so that the host holds one array of those that lie elsewhere.
+                placed |= place({name: array}, likenesses)
         require_fit(specs, like, path)
-        return rebuild(like, place(arrays, like))
+        return rebuild(like, placed)
 
     def wait(self) -> None:
         """Return at once: `save` has written everything."""

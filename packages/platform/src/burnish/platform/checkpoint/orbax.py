@@ -75,7 +75,7 @@ class OrbaxBackend:
         # Orbax refuses arrays without elements: there is nothing in them to save.
         empty = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items() if not leaf.size}
         if not keys:
-            return rebuild(like, place(empty, like))
+            return rebuild(like, place(empty, leaves))
         arrays = self._checkpointer.restore(
             (path / _ARRAYS).absolute(),
             args=ocp.args.PyTreeRestore(
@@ -84,7 +84,7 @@ class OrbaxBackend:
             ),
         )
         found = {name: _at(arrays, key) for name, key in keys.items()}
-        return rebuild(like, {**place(empty, like), **found})
+        return rebuild(like, {**place(empty, leaves), **found})
 
     def wait(self) -> None:
         """Return when every earlier save is on disk; raise what went wrong in it."""
