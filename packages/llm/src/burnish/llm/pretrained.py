@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from burnish.llm.attention_choice import providers_of
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.export import export_facts
 from burnish.llm.families.layers import Compute
@@ -54,7 +55,7 @@ def pretrained_bundle(
         str(source.directory),
         load_params=lambda: _load_params(source, model),
         check_params=lambda: _check_params(source, model),
-        components=(found.provider,),
+        components=(found.provider, *providers_of(compute.attention)),
     )
 
 

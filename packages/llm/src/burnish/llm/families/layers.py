@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from burnish.llm.attention import QKV, AttentionSpec, Span, attention
+from burnish.llm.attention import QKV, AttentionSpec, Span
 from burnish.llm.families.rotary import Angles
+from burnish.llm.kernels.choice import AttentionChoice, Auto
 from burnish.llm.kv_cache import KVCache
 from burnish.llm.noise import Noise
 
@@ -31,6 +32,9 @@ class Compute:
     unroll: int | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers, without a loop where that is all of them; `auto`
     is all of up to `MAX_UNROLLED` layers, else 1."""
+
+    attention: AttentionChoice = field(default_factory=Auto)
+    """What attention is computed by where there is no cache."""
 
     def unrolls(self, num_layers: int) -> bool:
         """Say whether a model of so many layers has no loop over them."""
@@ -143,7 +147,7 @@ class Layers:
         self, kind: int | Int[Array, ""] | None, span: Span, angles: tuple[Angles, ...]
     ) -> tuple[Angles, Attend]:
         """Return angles and attention of one kind; without a kind there is one, and nothing to switch."""
-        specs = self.kinds.specs
+        specs, attention = self.kinds.specs, self.compute.attention
         if kind is None or isinstance(kind, int):
             known = kind or 0
             return angles[known], lambda qkv: attention(qkv, span, specs[known])
