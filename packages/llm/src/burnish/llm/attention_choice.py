@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from burnish.llm.kernels.choice import AttentionChoice, Auto, Named
+from functools import partial
+
+import jax
+
+from burnish.llm.families.protocol import CausalLM
+from burnish.llm.kernels.choice import AttentionChoice, Auto, Decision, Named, heard
+from burnish.llm.kernels.probe import LENGTH, ROWS
 from burnish.llm.kernels.protocol import Attention, AttentionComponent, AttentionContext
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
@@ -14,16 +20,16 @@ AUTO = "auto"
 """The word for the kernel that suits a case best."""
 
 
-def attention_of(word: str, jax: JaxConfig | None, artifacts: Artifacts) -> AttentionChoice:
+def attention_of(word: str, config: JaxConfig | None, artifacts: Artifacts) -> AttentionChoice:
     """Return the choice that a word stands for: a kernel by its name or import path, or `auto`.
 
     Raises:
         ComponentError: the kernel is unknown, or is none.
     """
-    num_devices = 1 if jax is None else jax.mesh.dp * jax.mesh.fsdp * jax.mesh.tp
+    num_devices = 1 if config is None else config.mesh.dp * config.mesh.fsdp * config.mesh.tp
     if word == AUTO:
         return Auto(num_devices)
-    context = AttentionContext(jax=jax, artifacts=artifacts)
+    context = AttentionContext(jax=config, artifacts=artifacts)
     try:
         return Named(word, built("attention", _component(word), Attention, context), num_devices)
     except BurnishError as error:
@@ -33,6 +39,19 @@ def attention_of(word: str, jax: JaxConfig | None, artifacts: Artifacts) -> Atte
 def providers_of(choice: AttentionChoice) -> tuple[Provider, ...]:
     """Return who provides the kernel that is named, for the record of a run; nobody where none is."""
     return (provider("attention", choice.word),) if isinstance(choice, Named) else ()
+
+
+def decisions_for(model: CausalLM, dtype: str) -> list[Decision]:
+    """Return what computes a model's attention on the device at hand, in rows of one sequence and in packed.
+
+    The model is traced over a short batch, and each kernel that could compute it is probed.
+    """
+    ids = jax.ShapeDtypeStruct((ROWS, LENGTH), "int32")
+    with heard() as decisions:
+        for max_segments in (1, 2):
+            forward = partial(model.forward, max_segments=max_segments)
+            jax.eval_shape(forward, model.abstract(dtype), ids, ids, ids)
+    return decisions()
 
 
 def _component(word: str) -> AttentionComponent:

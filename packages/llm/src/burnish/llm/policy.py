@@ -120,6 +120,7 @@ def policy_of(
         batch.segment_ids,
         visible_until=batch.visible_until,
         noise=noise_of(batch, dropout),
+        max_segments=batch.max_sequences,
     )
     return Policy(output.hidden, model.head(dict(params)), batch, params=params, chunk=chunk)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from burnish.llm.attention_choice import decisions_for
 from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
 from burnish.llm.export import Export, ExportComponent, ExportContext, write_weights
 from burnish.llm.optimizer import OptimizerComponent
@@ -20,6 +21,7 @@ from burnish.llm.versioned_weights import Weights
 from burnish.platform.activity import busy
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import built, conforming
+from burnish.platform.configuration.registry import Provider, provider
 from burnish.platform.errors import placed
 from burnish.platform.runs.found_components import record_found
 from burnish.platform.runs.stage import CheckContext
@@ -80,8 +82,20 @@ class ReceivedModel:
             tokenizer=self.tokenizer, jax=self.run.jax, seed=self.run.seed, artifacts=self.artifacts
         )
         bundle = load_bundle(model, context)
-        record_found(self.run.root, self.run.name, bundle.components)
+        record_found(self.run.root, self.run.name, (*bundle.components, *self._kernels(bundle)))
         return bundle
+
+    def _kernels(self, bundle: Bundle) -> list[Provider]:
+        """Tell what computes the model's attention, and why nothing faster does, and return who provides it.
+
+        On a CPU the length of a batch alone decides, and nothing is looked into.
+        """
+        if jax.default_backend() == "cpu":
+            return []
+        decisions = decisions_for(bundle.model, self.run.jax.compute_dtype)
+        for decision in decisions:
+            self.run.tell(str(decision))
+        return [provider("attention", name) for name in dict.fromkeys(one.name for one in decisions)]
 
     def describe(self) -> str:
         """Return where the model comes from and how large it is."""

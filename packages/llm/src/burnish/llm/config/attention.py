@@ -29,3 +29,25 @@ class Chunked:
         from burnish.llm.kernels.chunked import ChunkedAttention
 
         return ChunkedAttention()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CuDNN:
+    """The fused kernel of NVIDIA's library: bfloat16 and float16, on Ampere and newer GPUs; no soft-cap."""
+
+    def build(self, context: AttentionContext) -> Attention:  # noqa: ARG002 - it needs nothing
+        """Return the kernel."""
+        from burnish.llm.kernels.cudnn import CuDNNAttention
+
+        return CuDNNAttention()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splash:
+    """The fused kernel of jax for TPUs, on one of them."""
+
+    def build(self, context: AttentionContext) -> Attention:  # noqa: ARG002 - it needs nothing
+        """Return the kernel."""
+        from burnish.llm.kernels.splash import SplashAttention
+
+        return SplashAttention()

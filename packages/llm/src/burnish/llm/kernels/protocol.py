@@ -32,6 +32,9 @@ class AttentionCase:
     platform: str
     """What jax computes on: `cpu`, `gpu` or `tpu`."""
 
+    compute_capability: tuple[int, int] | None = None
+    """Of an NVIDIA GPU; None of anything else."""
+
     num_devices: int = 1
     """Devices of the mesh, over which rows and heads are split."""
 
