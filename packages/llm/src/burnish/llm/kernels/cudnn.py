@@ -32,10 +32,13 @@ class CuDNNAttention:
 
     def __call__(self, qkv: QKV, span: Span, case: AttentionCase) -> Float[Array, "b t h k"]:
         """Return softmax(scores) v; padding, which the library leaves unwritten, finds 0."""
-        real = span.segment_ids > 0
-        seen = _only(real, *qkv)
+        length = qkv.queries.shape[1]
+        padding = ((0, 0), (0, length % 2))  # jax takes no odd lengths in training
+        segment_ids = jnp.pad(span.segment_ids, padding)
+        real = segment_ids > 0
+        arrays = _only(real, *(jnp.pad(array, (*padding, (0, 0), (0, 0))) for array in qkv))
         run = _by_lengths if case.max_segments == 1 else _by_offsets
-        return _only(real, run(seen, span, case))[0]
+        return _only(real, run(arrays, segment_ids, case))[0][:, :length]
 
 
 def _refuses_rows(case: AttentionCase) -> str | None:
@@ -50,14 +53,16 @@ def _refuses_rows(case: AttentionCase) -> str | None:
     return None
 
 
-def _only(real: Bool[Array, "b t"], *arrays: Array) -> QKV | tuple[Array, ...]:
+def _only(real: Bool[Array, "b t"], *arrays: Array) -> tuple[Array, ...]:
     """Return 0 for padding, of which gradients are then 0 as well, whatever is in memory."""
     return tuple(jnp.where(real[..., None, None], array, 0) for array in arrays)
 
 
-def _by_lengths(arrays: tuple[Array, ...], span: Span, case: AttentionCase) -> Float[Array, "b t h k"]:
+def _by_lengths(
+    arrays: tuple[Array, ...], segment_ids: Int[Array, "b t"], case: AttentionCase
+) -> Float[Array, "b t h k"]:
     """Compute rows of one sequence, which are turned until it is their beginning."""
-    real = span.segment_ids > 0
+    real = segment_ids > 0
     first, lengths = jnp.argmax(real, axis=1), jnp.sum(real, axis=1, dtype=jnp.int32)
     queries, keys, values = (_turned(array, first) for array in arrays)
     window = case.spec.window
@@ -82,12 +87,14 @@ def _turned(array: Float[Array, "b t h k"], by: Int[Array, " b"]) -> Float[Array
     return jnp.take_along_axis(array, indices[..., None, None], axis=1)
 
 
-def _by_offsets(arrays: tuple[Array, ...], span: Span, case: AttentionCase) -> Float[Array, "b t h k"]:
+def _by_offsets(
+    arrays: tuple[Array, ...], segment_ids: Int[Array, "b t"], case: AttentionCase
+) -> Float[Array, "b t h k"]:
     """Compute rows of several sequences, which jax offers in no public function."""
     from jax._src.cudnn.fused_attention_stablehlo import MaskType, dot_product_attention
 
     assert case.max_segments is not None, "refused without"
-    offsets, lengths = offsets_of(span.segment_ids, case.max_segments)
+    offsets, lengths = offsets_of(segment_ids, case.max_segments)
     context: Any = dot_product_attention(
         *arrays,
         q_seqlen=lengths,
