@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.fast
 
-PACKAGES = ("llm", "llm.families", "minionerec", "platform", "rl", "sample", "sft")
+PACKAGES = ("llm", "llm.families", "llm.kernels", "minionerec", "platform", "rl", "sample", "sft")
 PINNED = Path(__file__).parent / "public_names.txt"
 
 
