@@ -38,6 +38,8 @@ def test_short_rows_on_a_cpu_hold_all_scores_and_long_ones_are_computed_in_block
         assert decision.name == name
         assert [other for other, _ in decision.passed_over] == ["cudnn", "splash"]
     assert case(length=LENGTH).score_bytes < MOST_SCORE_BYTES < case(length=2048).score_bytes
+    assert decide(FUSED, case(length=2048, platform="gpu")).name == "xla"
+    assert decide(FUSED, case(length=8192, platform="gpu")).name == "chunked"
     said = str(decide(FUSED, case()))
     assert said.startswith(
         "attention by xla (not cudnn: it needs an NVIDIA GPU of compute capability 8.0, and "

@@ -9,7 +9,13 @@ import pytest
 
 from burnish.llm.attention import AttentionSpec, attention
 from burnish.llm.kernels.choice import case_of
-from burnish.llm.kernels.chunked import LARGEST_BLOCK, SMALLEST_BLOCK, ChunkedAttention, block_of
+from burnish.llm.kernels.chunked import (
+    BLOCK_OF_ACCELERATORS,
+    LARGEST_BLOCK,
+    SMALLEST_BLOCK,
+    ChunkedAttention,
+    block_of,
+)
 from burnish.llm.kernels.dense import DenseAttention
 from burnish.llm.testing_attention import SPECS, AttentionTests, inputs, span_of, spans
 
@@ -165,8 +171,9 @@ def test_pairs_of_blocks_that_see_nothing_are_left_out(window, pairs):
 
 @pytest.mark.parametrize(
     ("rows", "length", "block"),
-    [(1, 17, 17), (1, 257, 129), (1, 4096, LARGEST_BLOCK), (64, 512, SMALLEST_BLOCK), (10**6, 64, 64)],
+    [(1, 17, 17), (1, 257, 86), (1, 4096, LARGEST_BLOCK), (64, 512, SMALLEST_BLOCK), (10**6, 65, 33)],
 )
-def test_blocks_are_of_one_length_and_smaller_for_more_rows(rows, length, block):
-    case = case_of(inputs()[0], spans()["whole"], PLAIN)
-    assert block_of(dataclasses.replace(case, rows=rows, length=length)) == block
+def test_blocks_are_of_one_length_and_on_a_cpu_smaller_for_more_rows(rows, length, block):
+    case = dataclasses.replace(case_of(inputs()[0], spans()["whole"], PLAIN), rows=rows, length=length)
+    assert block_of(case) == block
+    assert block_of(dataclasses.replace(case, platform="gpu")) == min(length, BLOCK_OF_ACCELERATORS)

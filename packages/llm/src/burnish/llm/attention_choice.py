@@ -29,11 +29,15 @@ def attention_of(word: str, config: JaxConfig | None, artifacts: Artifacts) -> A
     num_devices = 1 if config is None else config.mesh.dp * config.mesh.fsdp * config.mesh.tp
     if word == AUTO:
         return Auto(num_devices)
-    context = AttentionContext(jax=config, artifacts=artifacts)
     try:
-        return Named(word, built("attention", _component(word), Attention, context), num_devices)
+        return Named(word, kernel_of(word, AttentionContext(jax=config, artifacts=artifacts)), num_devices)
     except BurnishError as error:
         raise ComponentError(f"model.attention={word}: {error}") from error
+
+
+def kernel_of(word: str, context: AttentionContext | None = None) -> Attention:
+    """Return the kernel of a name or an import path; ComponentError where there is none."""
+    return built("attention", _component(word), Attention, context or AttentionContext())
 
 
 def providers_of(choice: AttentionChoice) -> tuple[Provider, ...]:

@@ -21,8 +21,9 @@ from burnish.llm.kernels.protocol import Attention, AttentionCase
 from burnish.llm.kernels.splash import SplashAttention
 from burnish.platform.errors import ConfigError
 
-MOST_SCORE_BYTES = 32 * 2**20
-"""What the scores of a layer may take in `auto` before they are computed block by block."""
+MOST_SCORE_BYTES, MOST_OF_ACCELERATORS = 8 * 2**20, 2**30
+"""What the scores of a layer may take in `auto` before they are computed block by block, on a CPU for speed
+(`benchmarks/attention.py`), elsewhere for memory."""
 
 DENSE, CHUNKED = ("xla", DenseAttention()), ("chunked", ChunkedAttention())
 FUSED: tuple[tuple[str, Attention], ...] = (("cudnn", CuDNNAttention()), ("splash", SplashAttention()))
@@ -101,7 +102,7 @@ def _preferred(
     fused: tuple[tuple[str, Attention], ...], case: AttentionCase
 ) -> Iterator[tuple[str, Attention]]:
     yield from fused
-    if case.score_bytes > MOST_SCORE_BYTES:
+    if case.score_bytes > (MOST_SCORE_BYTES if case.platform == "cpu" else MOST_OF_ACCELERATORS):
         yield CHUNKED
     yield DENSE
 

@@ -8,9 +8,12 @@ from burnish.llm.attention import QKV, Span
 from burnish.llm.kernels.blocks import attention_in_blocks
 from burnish.llm.kernels.protocol import AttentionCase
 
-LARGEST_BLOCK, SMALLEST_BLOCK = 256, 64
-LARGEST_PAIR_BYTES = 4 * 2**20
-"""What the scores of a pair of blocks may take; `benchmarks/attention.py` shows what other sizes cost."""
+LARGEST_BLOCK, SMALLEST_BLOCK = 128, 64
+LARGEST_PAIR_BYTES = 2**20
+"""What the scores of a pair of blocks may take on a CPU; `benchmarks/attention.py` tries other sizes."""
+
+BLOCK_OF_ACCELERATORS = 512
+"""Large, for pairs are computed one after another; nobody has measured it."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,14 @@ class ChunkedAttention:
 
 
 def block_of(case: AttentionCase) -> int:
-    """Return the tokens of a block: as many in each, and so few that the scores of a pair stay small."""
-    block = LARGEST_BLOCK
-    while block > SMALLEST_BLOCK and 4 * case.rows * case.num_heads * block**2 > LARGEST_PAIR_BYTES:
-        block //= 2
+    """Return the tokens of a block: as many in each, and on a CPU so few that a pair stays in its cache."""
+    block = BLOCK_OF_ACCELERATORS
+    if case.platform == "cpu":
+        fits = _pair_bytes(case, LARGEST_BLOCK) <= LARGEST_PAIR_BYTES
+        block = LARGEST_BLOCK if fits else SMALLEST_BLOCK
     count = -(-case.length // block)
     return -(-case.length // count)
+
+
+def _pair_bytes(case: AttentionCase, block: int) -> int:
+    return 4 * case.rows * case.num_heads * block**2
