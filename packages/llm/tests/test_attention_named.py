@@ -162,9 +162,16 @@ def test_a_run_on_an_accelerator_tells_once_what_computes_attention_and_why_noth
     assert kernels == ["xla"]
 
 
-def test_a_run_on_a_cpu_tells_nothing_and_records_what_is_named(received):
+def test_a_run_on_a_cpu_tells_and_records_nothing(received):
     assert received() == ([], [])
 
 
-def test_a_run_records_the_kernel_that_is_named(received):
-    assert received(attention="chunked") == ([], ["chunked"])
+def test_a_run_tells_and_records_the_kernel_that_is_named(received):
+    assert received(attention="chunked") == (["sft: attention by chunked"], ["chunked"])
+
+
+def test_a_run_refuses_a_kernel_that_cannot_compute_its_model_in_one_line(received):
+    with pytest.raises(ConfigError) as caught:
+        received(attention="splash")
+    assert str(caught.value).startswith("model.attention=splash cannot compute this: it needs a TPU")
+    assert not hasattr(caught.value, "__notes__")

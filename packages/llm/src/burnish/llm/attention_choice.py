@@ -14,7 +14,7 @@ from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.configuration.conformance import built
 from burnish.platform.configuration.registry import Provider, provider, resolve
-from burnish.platform.errors import BurnishError, ComponentError
+from burnish.platform.errors import BurnishError, ComponentError, ConfigError
 
 AUTO = "auto"
 """The word for the kernel that suits a case best."""
@@ -48,13 +48,17 @@ def providers_of(choice: AttentionChoice) -> tuple[Provider, ...]:
 def decisions_for(model: CausalLM, dtype: str) -> list[Decision]:
     """Return what computes a model's attention on the device at hand, in rows of one sequence and in packed.
 
-    The model is traced over a short batch, and each kernel that could compute it is probed.
+    The model is traced over a short batch, and each kernel that could compute it is probed. ConfigError where
+    a kernel that is named cannot.
     """
     ids = jax.ShapeDtypeStruct((ROWS, LENGTH), "int32")
     with heard() as decisions:
         for max_segments in (1, 2):
             forward = partial(model.forward, max_segments=max_segments)
-            jax.eval_shape(forward, model.abstract(dtype), ids, ids, ids)
+            try:
+                jax.eval_shape(forward, model.abstract(dtype), ids, ids, ids)
+            except ConfigError as error:
+                raise ConfigError(str(error)) from error  # without the notes that jax has added on the way
     return decisions()
 
 

@@ -82,20 +82,22 @@ class ReceivedModel:
             tokenizer=self.tokenizer, jax=self.run.jax, seed=self.run.seed, artifacts=self.artifacts
         )
         bundle = load_bundle(model, context)
-        record_found(self.run.root, self.run.name, (*bundle.components, *self._kernels(bundle)))
+        found = dict.fromkeys([*bundle.components, *self._kernels(bundle)])
+        record_found(self.run.root, self.run.name, found)
         return bundle
 
     def _kernels(self, bundle: Bundle) -> list[Provider]:
         """Tell what computes the model's attention, and why nothing faster does, and return who provides it.
 
-        On a CPU the length of a batch alone decides, and nothing is looked into.
+        Where none is named the length of a batch alone decides on a CPU, and nothing is looked into.
         """
-        if jax.default_backend() == "cpu":
+        is_named = any(found.slot == "attention" for found in bundle.components)
+        if jax.default_backend() == "cpu" and not is_named:
             return []
         decisions = decisions_for(bundle.model, self.run.jax.compute_dtype)
         for decision in decisions:
             self.run.tell(str(decision))
-        return [provider("attention", name) for name in dict.fromkeys(one.name for one in decisions)]
+        return [provider("attention", decision.name) for decision in decisions]
 
     def describe(self) -> str:
         """Return where the model comes from and how large it is."""
