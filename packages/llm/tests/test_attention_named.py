@@ -94,6 +94,18 @@ def test_a_wheel_adds_a_kernel(distribution):
         decisions_for(loaded(attention="theirs").model, "float32")
 
 
+def test_a_kernel_that_refuses_packed_rows_alone_is_no_error_before_there_are_some(distribution):
+    source = THEIRS.replace(
+        '"it takes eight heads" if case.num_heads != 8', '"it packs none" if case.max_segments > 1'
+    )
+    distribution("their-wheel", {"attention": {"theirs": "their_wheel:Theirs"}}, {"their_wheel.py": source})
+    model = loaded(attention="theirs").model
+    assert [found.name for found in decisions_for(model, "float32")] == ["theirs"]
+    qkv, _ = inputs()
+    with pytest.raises(ConfigError, match=r"^model\.attention=theirs cannot compute this: it packs none; "):
+        model.compute.attention(qkv, spans()["packed"], SPECS["plain"])
+
+
 @pytest.mark.parametrize(
     ("source", "why"),
     [

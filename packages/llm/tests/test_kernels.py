@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from burnish.llm.attention import AttentionSpec, attention
-from burnish.llm.kernels.choice import case_of
+from burnish.llm.config.family import Qwen2
+from burnish.llm.families.layers import Compute
+from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.kernels.choice import Named, case_of
 from burnish.llm.kernels.chunked import (
     BLOCK_OF_ACCELERATORS,
     LARGEST_BLOCK,
@@ -17,7 +20,12 @@ from burnish.llm.kernels.chunked import (
     block_of,
 )
 from burnish.llm.kernels.dense import DenseAttention
+from burnish.llm.micro_batches import place
+from burnish.llm.sharding import parameter_shardings
+from burnish.llm.testing import scaled_params, tiny_qwen2_config
 from burnish.llm.testing_attention import SPECS, AttentionTests, inputs, span_of, spans
+from burnish.llm.testing_scores import assert_same_scores, laid_out, score
+from burnish.platform.device.mesh import build_mesh
 
 PLAIN = SPECS["plain"]
 
@@ -116,6 +124,22 @@ def test_what_a_kernel_refuses_is_skipped_with_its_reason():
     kit.kernel = Faulty("refuses")
     with pytest.raises(pytest.skip.Exception, match="it refuses branches"):
         kit.test_values_and_gradients_are_those_of_all_scores(PLAIN, "branches")
+
+
+def test_blocks_that_are_split_over_devices_give_one_loss():
+    models = [
+        Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(64), compute=Compute(unroll=1, **kernel)))
+        for kernel in ({}, {"attention": Named("chunked", ChunkedAttention(16), num_devices=8)})
+    ]
+    params, devices = scaled_params(models[0]), build_mesh(2, 2, 2)
+    placed = jax.device_put(params, parameter_shardings(models[1], devices))
+    batch = laid_out(per_row=3)
+    assert_same_scores(score(models[1], placed, place(batch, devices)), score(models[0], params, laid_out()))
+    shuffled = dataclasses.replace(batch, segment_ids=np.roll(batch.segment_ids, 1, axis=0))
+    with pytest.raises(AssertionError):
+        assert_same_scores(
+            score(models[1], placed, place(shuffled, devices)), score(models[1], placed, batch)
+        )
 
 
 def of_length(length):

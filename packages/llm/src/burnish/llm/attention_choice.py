@@ -49,7 +49,7 @@ def decisions_for(model: CausalLM, dtype: str) -> list[Decision]:
     """Return what computes a model's attention on the device at hand, in rows of one sequence and in packed.
 
     The model is traced over a short batch, and each kernel that could compute it is probed. ConfigError where
-    a kernel that is named cannot.
+    a kernel that is named cannot compute rows of one sequence; packed ones a run need not have.
     """
     ids = jax.ShapeDtypeStruct((ROWS, LENGTH), "int32")
     with heard() as decisions:
@@ -58,7 +58,8 @@ def decisions_for(model: CausalLM, dtype: str) -> list[Decision]:
             try:
                 jax.eval_shape(forward, model.abstract(dtype), ids, ids, ids)
             except ConfigError as error:
-                raise ConfigError(str(error)) from error  # without the notes that jax has added on the way
+                if max_segments == 1:
+                    raise ConfigError(str(error)) from error  # without the notes that jax adds on the way
     return decisions()
 
 

@@ -110,7 +110,7 @@ def _by_offsets(
 
 def offsets_of(
     segment_ids: Int[Array, "b t"], max_segments: int
-) -> tuple[Int[Array, "b m+1"], Int[Array, "b m"]]:
+) -> tuple[Int[Array, "b o"], Int[Array, "b m"]]:
     """Return where each segment begins, one place more than there can be, and its length; -1 for none."""
     real = segment_ids > 0
     begins = real & (segment_ids != jnp.pad(segment_ids, ((0, 0), (1, 0)))[:, :-1])
