@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -50,6 +50,7 @@ class AttentionCase:
         return 4 * self.rows * self.num_heads * self.length**2
 
 
+@runtime_checkable
 class Attention(Protocol):
     """Computes attention; hashable and equal when the computation is, for it is a part of the model."""
 
