@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.fast
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "authors"
-NAMES = ("engine", "family", "reward", "sink", "stage")
+NAMES = ("attention", "engine", "family", "reward", "sink", "stage")
 REFERENCE = re.compile(r"^::: (burnish\.[\w.]+)$", re.MULTILINE)
 
 

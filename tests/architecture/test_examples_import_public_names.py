@@ -10,7 +10,17 @@ import pytest
 
 pytestmark = pytest.mark.fast
 
-PACKAGES = ("llm", "llm.families", "llm.families.broadcast", "minionerec", "platform", "rl", "sample", "sft")
+PACKAGES = (
+    "llm",
+    "llm.families",
+    "llm.families.broadcast",
+    "llm.kernels",
+    "minionerec",
+    "platform",
+    "rl",
+    "sample",
+    "sft",
+)
 BLOCK = re.compile(r"^```python\b([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEST = 'title="test_'
 """What marks a block as a file of tests."""
@@ -18,7 +28,10 @@ TEST = 'title="test_'
 PROMISED = {
     f"burnish.{package}": set(importlib.import_module(f"burnish.{package}").__all__) for package in PACKAGES
 }
-OF_TESTS = {f"burnish.{package}.testing" for package in PACKAGES} | {"burnish.llm.testing_family"}
+OF_TESTS = {f"burnish.{package}.testing" for package in PACKAGES} | {
+    "burnish.llm.testing_attention",
+    "burnish.llm.testing_family",
+}
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, str | None]]:

@@ -10,7 +10,17 @@ import pytest
 
 pytestmark = pytest.mark.fast
 
-PACKAGES = ("llm", "llm.families", "llm.families.broadcast", "minionerec", "platform", "rl", "sample", "sft")
+PACKAGES = (
+    "llm",
+    "llm.families",
+    "llm.families.broadcast",
+    "llm.kernels",
+    "minionerec",
+    "platform",
+    "rl",
+    "sample",
+    "sft",
+)
 PINNED = Path(__file__).parent / "public_names.txt"
 
 

@@ -118,10 +118,12 @@ class GPT2LM:
         *,
         visible_until: Any = None,
         noise: Any = None,
+        max_segments: int | None = None,
     ) -> Output:
         """Return the final hidden states, and the cache with these tokens written to it."""
         module = nnx.merge(_graph(self.sizes), params)
-        hidden, span = module.embedded(tokens, positions), Span(positions, segment_ids, visible_until)
+        hidden = module.embedded(tokens, positions)
+        span = Span(positions, segment_ids, visible_until, max_segments)
         if noise is not None:
             hidden = noise.at(self.sizes.num_layers).drop(hidden, 0)
         if cache is None:

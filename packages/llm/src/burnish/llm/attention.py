@@ -46,6 +46,8 @@ class Span(NamedTuple):
     segment_ids: Int[Array, "b t"]
     visible_until: Int[Array, "b t"] | None = None
     """None where every token is seen by all that follow it in its segment."""
+    max_segments: int | None = None
+    """Most segments of a row beside its padding, a number of Python; None where it is not known."""
 
 
 def span_mask(span: Span, window: int | None = None) -> Bool[Array, "b t t"]:

@@ -126,6 +126,7 @@ def policy_of(
         batch.segment_ids,
         visible_until=batch.visible_until,
         noise=noise_of(batch, dropout),
+        max_segments=batch.max_sequences,
     )
     head = model.head(dict(params))
     return Policy(output.hidden, head, batch, params=params, router=output.router, chunk=chunk)

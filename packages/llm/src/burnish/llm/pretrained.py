@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from burnish.llm.attention_choice import providers_of
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.checkpoint_params import load_checkpoint
 from burnish.llm.export import export_facts
@@ -51,7 +52,7 @@ def pretrained_bundle(
         str(source.directory),
         load=lambda like: _load(source, model, like),
         check_params=lambda: _check_params(source, model),
-        components=(found.provider,),
+        components=(found.provider, *providers_of(compute.attention)),
     )
     if not grows or tokenizer.vocab_size <= model.vocab_size:
         _check_recorded(source, tokenizer)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from burnish.llm.attention_choice import decisions_for
 from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
 from burnish.llm.export import Export, ExportComponent, ExportContext, write_weights
 from burnish.llm.optimizer import OptimizerComponent
@@ -21,6 +22,7 @@ from burnish.llm.versioned_weights import Weights
 from burnish.platform.activity import busy
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import built, conforming
+from burnish.platform.configuration.registry import Provider, provider
 from burnish.platform.errors import placed
 from burnish.platform.runs.found_components import record_found
 from burnish.platform.runs.stage import CheckContext
@@ -81,8 +83,22 @@ class ReceivedModel:
             tokenizer=self.tokenizer, jax=self.run.jax, seed=self.run.seed, artifacts=self.artifacts
         )
         bundle = load_bundle(model, context)
-        record_found(self.run.root, self.run.name, bundle.components)
+        found = dict.fromkeys([*bundle.components, *self._kernels(bundle)])
+        record_found(self.run.root, self.run.name, found)
         return bundle
+
+    def _kernels(self, bundle: Bundle) -> list[Provider]:
+        """Tell what computes the model's attention, and why nothing faster does, and return who provides it.
+
+        Where none is named the length of a batch alone decides on a CPU, and nothing is looked into.
+        """
+        is_named = any(found.slot == "attention" for found in bundle.components)
+        if jax.default_backend() == "cpu" and not is_named:
+            return []
+        decisions = decisions_for(bundle.model, self.run.jax.compute_dtype)
+        for decision in decisions:
+            self.run.tell(str(decision))
+        return [provider("attention", decision.name) for decision in decisions]
 
     def describe(self) -> str:
         """Return where the model comes from and how large it is."""

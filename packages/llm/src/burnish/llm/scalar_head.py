@@ -110,10 +110,18 @@ class ScalarHead:
         *,
         visible_until: Int[Array, "b t"] | None = None,
         noise: Noise | None = None,
+        max_segments: int | None = None,
     ) -> Output:
         """Return the final hidden states, and the cache with these tokens written to it."""
         return self.base.forward(
-            params, tokens, positions, segment_ids, cache, visible_until=visible_until, noise=noise
+            params,
+            tokens,
+            positions,
+            segment_ids,
+            cache,
+            visible_until=visible_until,
+            noise=noise,
+            max_segments=max_segments,
         )
 
     def head(self, params: dict[str, Any]) -> Head:

@@ -22,6 +22,8 @@ import pytest
 
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyComponent, FamilyContext
+from burnish.llm.kernels.choice import Named
+from burnish.llm.kernels.chunked import ChunkedAttention
 from burnish.llm.micro_batches import place
 from burnish.llm.sharding import parameter_shardings
 from burnish.llm.tensor_layout import huggingface_shape
@@ -164,6 +166,14 @@ class ModelFamilyTests:
         """Loss, logprobs and gradients do not depend on how they are computed."""
         model = self.built(config, **compute)
         assert_same_scores(score(model, params, laid_out()), scored)
+
+    def test_attention_by_blocks_gives_one_loss(
+        self, config: Mapping[str, Any], params: Any, scored: Any
+    ) -> None:
+        """Loss, logprobs and gradients do not depend on the kernel, in any layout."""
+        model = self.built(config, attention=Named("chunked", ChunkedAttention(16)))
+        for layout in LAYOUTS.values():
+            assert_same_scores(score(model, params, laid_out(**layout)), scored)
 
     def test_dropout_is_a_function_of_the_step_and_the_sample(self, model: CausalLM, params: Any) -> None:
         """The same step drops the same entries in every layout; another one drops others."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from burnish.llm.attention_choice import providers_of
 from burnish.llm.bundle import Bundle, ModelContext
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.model import QWEN2
@@ -21,7 +22,7 @@ def tiny_bundle(context: ModelContext, compute: Compute, **sizes: Any) -> Bundle
         tokenizer,
         f"tiny(seed={context.seed})",
         load=lambda like: place_params(model.init(context.seed), like),
-        components=(provider_of(QWEN2),),
+        components=(provider_of(QWEN2), *providers_of(compute.attention)),
     )
 
 

@@ -58,6 +58,10 @@ class Tiny:
     """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of
     them run without a loop. `auto` is all of up to 12 layers, and 1 of more."""
 
+    attention: str = "auto"
+    """What computes attention in training and scoring: the name of a kernel (`burnish describe attention`),
+    an import path, or `auto` for one that suits device and length. Decoding reads a cache by none of them."""
+
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit together."""
         check_options(self)
@@ -70,17 +74,23 @@ class Tiny:
     def handed_over(self, directory: str) -> Pretrained:
         """Return the model that an earlier stage left in `directory`, computed with the options of this."""
         return Pretrained(
-            name_or_path=directory, family=QWEN2, remat=self.remat, scan_unroll=self.scan_unroll
+            name_or_path=directory,
+            family=QWEN2,
+            remat=self.remat,
+            scan_unroll=self.scan_unroll,
+            attention=self.attention,
         )
 
     def build(self, context: ModelContext) -> Bundle:
         """Return the model with its tokenizer; the parameters are a function of the seed alone."""
+        from burnish.llm.attention_choice import attention_of
         from burnish.llm.families.layers import Compute
         from burnish.llm.tiny import tiny_bundle
 
+        attention = attention_of(self.attention, context.jax, context.artifacts)
         return tiny_bundle(
             context,
-            Compute(remat=self.remat, unroll=self.scan_unroll),
+            Compute(remat=self.remat, unroll=self.scan_unroll, attention=attention),
             hidden_size=self.hidden_size,
             num_hidden_layers=self.num_layers,
             num_attention_heads=self.num_heads,
@@ -121,6 +131,10 @@ class Pretrained:
     """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of
     them run without a loop. `auto` is all of up to 12 layers, and 1 of more."""
 
+    attention: str = "auto"
+    """What computes attention in training and scoring: the name of a kernel (`burnish describe attention`),
+    an import path, or `auto` for one that suits device and length. Decoding reads a cache by none of them."""
+
     def __post_init__(self) -> None:
         """Refuse a model without a source."""
         check_options(self)
@@ -136,15 +150,17 @@ class Pretrained:
 
     def build(self, context: ModelContext) -> Bundle:
         """Return the model that `name_or_path` stands for, with the tokenizer beside it."""
+        from burnish.llm.attention_choice import attention_of
         from burnish.llm.families.layers import Compute
         from burnish.llm.model_source import locate
         from burnish.llm.pretrained import pretrained_bundle
 
+        attention = attention_of(self.attention, context.jax, context.artifacts)
         return pretrained_bundle(
             locate(self.name_or_path, self.revision),
             context,
             trust_remote_code=self.trust_remote_code,
             family=self.family,
             grows=self.resize == "mean_covariance",
-            compute=Compute(remat=self.remat, unroll=self.scan_unroll),
+            compute=Compute(remat=self.remat, unroll=self.scan_unroll, attention=attention),
         )

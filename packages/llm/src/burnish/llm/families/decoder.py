@@ -102,12 +102,13 @@ class DecoderLM:
         *,
         visible_until: Int[Array, "b t"] | None = None,
         noise: Noise | None = None,
+        max_segments: int | None = None,
     ) -> Output:
         """Return the final hidden states, and the cache with these tokens written to it."""
         hidden = self._embedded(params, tokens)
         if noise is not None:
             hidden = noise.at(self.shape.num_layers).drop(hidden, 0)
-        span = Span(positions, segment_ids, visible_until)
+        span = Span(positions, segment_ids, visible_until, max_segments)
         angles = tuple(rotary_angles(positions, kind.rotary) for kind in self.shape.kinds)
         router = None
         if cache is None:

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from burnish.llm.attention import QKV, AttentionSpec, Span, attention
+from burnish.llm.attention import QKV, AttentionSpec, Span
 from burnish.llm.families.rotary import Angles
 from burnish.llm.families.routing import RouterSums, Routing, summed
+from burnish.llm.kernels.choice import AttentionChoice, Auto
 from burnish.llm.kv_cache import KVCache
 from burnish.llm.noise import Noise
 from burnish.llm.row_sharding import by_rows
@@ -33,6 +34,9 @@ class Compute:
     unroll: int | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers, without a loop where that is all of them; `auto`
     is all of up to `MAX_UNROLLED` layers, else 1."""
+
+    attention: AttentionChoice = field(default_factory=Auto)
+    """What attention is computed by where there is no cache."""
 
     def unrolls(self, num_layers: int) -> bool:
         """Say whether a model of so many layers has no loop over them."""
@@ -152,7 +156,7 @@ class Layers:
         self, kind: int | Int[Array, ""] | None, span: Span, angles: tuple[Angles, ...]
     ) -> tuple[Angles, Attend]:
         """Return angles and attention of one kind; without a kind there is one, and nothing to switch."""
-        specs = self.kinds.specs
+        specs, attention = self.kinds.specs, self.compute.attention
         if kind is None or isinstance(kind, int):
             known = kind or 0
             return angles[known], lambda qkv: attention(qkv, span, specs[known])

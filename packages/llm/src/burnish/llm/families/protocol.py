@@ -108,6 +108,7 @@ class CausalLM(Protocol):
         *,
         visible_until: Int[Array, "b t"] | None = None,
         noise: Noise | None = None,
+        max_segments: int | None = None,
     ) -> Output:
         """Return the final hidden states, and the cache with these tokens written to it.
 
@@ -118,6 +119,9 @@ class CausalLM(Protocol):
 
         With `noise` the embeddings, and what each attention and each MLP adds to them, lose entries: dropout
         as GPT-2 has it (`embd_pdrop`, `resid_pdrop`). Scoring and engines have none.
+
+        `max_segments` bounds the segments of a row beside its padding, for the `Span` that attention is
+        given; None where nobody knows.
         """
         ...
 
