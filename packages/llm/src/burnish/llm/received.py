@@ -109,6 +109,7 @@ class ReceivedModel:
             jax=self.run.jax,
             tokenizer=bundle.tokenizer,
             artifacts=self.artifacts,
+            seed=self.run.seed,
         )
 
     def trainer(

@@ -42,6 +42,9 @@ class TrainingContext:
     artifacts: Artifacts = field(default_factory=Artifacts)
     """What stages before have made."""
 
+    seed: int = 0
+    """The run's seed, for parameters that are made beside those that are loaded."""
+
 
 class Computed(NamedTuple):
     """What a step returns, and has not waited for."""

@@ -1,0 +1,96 @@
+"""Training of low-rank updates (LoRA) on the devices of this run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from burnish.llm.config.training_options import StepOptions
+from burnish.platform.configuration.ranges import Count, Positive
+
+if TYPE_CHECKING:
+    from burnish.llm.families.protocol import CausalLM
+    from burnish.llm.lora.model import AdaptedLM
+    from burnish.llm.partition import Partition
+    from burnish.llm.training import TrainingBackend, TrainingContext
+    from burnish.platform.configuration.config import MeshConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA(StepOptions):
+    """Low-rank updates of frozen matrices (LoRA); engines and exports get matrices with the updates in them.
+
+    A learning rate ten times that of training in full suits it.
+    """
+
+    rank: Count = 16
+    """Rank of each update: what is trained of a matrix from d to f is rank x (d + f) numbers."""
+
+    alpha: Positive = 32.0
+    """An update is multiplied with this over the rank, or its root."""
+
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """The matrices of the layers that are adapted, by patterns of their paths: `layers/attention`,
+    `layers/mlp/up`. `all-linear` is all but those of experts and routers."""
+
+    scaling: Literal["alpha_over_rank", "rslora"] = "alpha_over_rank"
+    """What an update is multiplied with: alpha / rank, or alpha / sqrt(rank), which suits higher ranks."""
+
+    dora: bool = False
+    """Whether the norms of a matrix's columns are trained apart from their directions (DoRA)."""
+
+    trainable: tuple[str, ...] = ()
+    """Parameters of the model that are trained in full beside the updates, by patterns of their paths. Others
+    are frozen, but for the rows that `trainable_rows` names; `frozen` may name parts of the updates."""
+
+    def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
+        """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
+        self.check_rows(num_rows, mesh)
+        if model is not None:
+            self._partition(self._adapted(model()))
+
+    def plan(
+        self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
+    ) -> Mapping[str, int | float | str]:
+        """Return the arithmetic of one update's batch and the bytes of the state; allocates nothing."""
+        from burnish.llm.footprint import training_plan
+
+        model = self._adapted(context.model)
+        return training_plan(
+            context,
+            model=model,
+            partition=self._partition(model),
+            micro_batch_rows=self.micro_batch_rows,
+            num_rows=num_rows,
+            length=length,
+            num_columns=num_columns,
+        )
+
+    def build(self, context: TrainingContext) -> TrainingBackend:
+        """Return the backend over the context's parameters and fresh updates, with a fresh optimizer."""
+        from burnish.llm.jax_training import JaxTrainingBackend
+        from burnish.llm.lora.form import WithAdapters
+
+        model = self._adapted(context.model)
+        return JaxTrainingBackend(
+            context,
+            partition=self._partition(model),
+            form=WithAdapters(model=model, mesh=context.mesh, jax=context.jax, seed=context.seed),
+            **self.step_arguments(context),
+        )
+
+    def _adapted(self, model: CausalLM) -> AdaptedLM:
+        from burnish.llm.lora.low_rank import LowRank
+        from burnish.llm.lora.model import AdaptedLM
+        from burnish.llm.lora.targets import targets_of
+
+        low_rank = LowRank(rank=self.rank, alpha=self.alpha, scaling=self.scaling, dora=self.dora)
+        return AdaptedLM(model, low_rank, targets_of(model, self.targets, self.trainable))
+
+    def _partition(self, model: AdaptedLM) -> Partition:
+        from burnish.llm.lora.targets import adapter_partition
+
+        return adapter_partition(
+            model, trainable=self.trainable, frozen=self.frozen, rows=self.trainable_rows
+        )

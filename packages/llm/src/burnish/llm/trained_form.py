@@ -1,0 +1,67 @@
+"""In which parameters a model is trained: its own, or others that it is made of."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from burnish.llm.families.protocol import CausalLM
+
+ReadTree = Callable[[str, Any], Any]
+"""From the name of a tree in a checkpoint and its likeness to the tree."""
+
+
+class TrainedForm(Protocol):
+    """How the parameters that are trained, and those of the model that comes and goes, become each other."""
+
+    @property
+    def model(self) -> CausalLM:
+        """The model whose parameters are trained."""
+        ...
+
+    def begin(self, params: Any) -> Any:
+        """Return what is trained from `params`, those of the model that comes; it computes the same."""
+        ...
+
+    def finished(self, params: Any) -> Any:
+        """Return the parameters of the model that goes, to an engine or a stage, in the dtype of these."""
+        ...
+
+    def saved(self, params: Any) -> Mapping[str, Any]:
+        """Return the trees of a checkpoint by name."""
+        ...
+
+    def restored(self, read: ReadTree, like: Any, load: Callable[[], Any]) -> Any:
+        """Return what `saved` was given, like `like`; `load` gives the parameters of the model that came."""
+        ...
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return the files of a checkpoint that say what its trees are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The model is trained as it is."""
+
+    model: CausalLM
+
+    def begin(self, params: Any) -> Any:
+        """Return `params`."""
+        return params
+
+    def finished(self, params: Any) -> Any:
+        """Return `params`."""
+        return params
+
+    def saved(self, params: Any) -> Mapping[str, Any]:
+        """Return the parameters as `params`."""
+        return {"params": params}
+
+    def restored(self, read: ReadTree, like: Any, load: Callable[[], Any]) -> Any:
+        """Return the tree `params`."""
+        del load
+        return read("params", like)
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return none."""
+        return {}
