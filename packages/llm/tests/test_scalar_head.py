@@ -27,7 +27,7 @@ from burnish.platform.checkpoint.backend import CheckpointContext
 from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.configuration.conformance import conforming
-from burnish.platform.errors import CheckpointError
+from burnish.platform.errors import CheckpointError, ConfigError
 
 FAMILIES = {"qwen2": Qwen2, "llama": Llama, "phi3": Phi3}
 
@@ -95,6 +95,17 @@ def test_a_score_is_the_product_of_a_hidden_state_and_the_row(base, scaled_param
     product = np.asarray(policy.hidden, np.float64) @ params["head"][0].astype(np.float64)
     assert scores.shape == (*policy.hidden.shape[:2], 1)
     np.testing.assert_allclose(scores[..., 0], product, rtol=0, atol=1e-5 * np.abs(product).max())
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("output", ["logprobs", "entropy", "log_normalizer", "is_argmax"])
+def test_it_has_no_predictions_of_tokens(base, scaled_params, batch_of, output):
+    model = scalar_head(base)
+    policy = policy_of(model, scaled_params(model), batch_of())
+    with pytest.raises(ConfigError, match=r"^objective: this model gives one score per token and no logits"):
+        getattr(policy, output)()
+    predicted = getattr(policy_of(base, scaled_params(base), batch_of()), output)()
+    assert predicted.shape == policy.hidden.shape[:2]
 
 
 @pytest.mark.fast

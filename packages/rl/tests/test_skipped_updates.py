@@ -8,7 +8,9 @@ import pytest
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.limits import SKIPPED
 from burnish.platform.configuration.artifacts import Artifacts
+from burnish.platform.device.randomness import Purpose, key_words
 from burnish.platform.errors import LimitExceeded
+from burnish.rl.config.objective import ClippedPolicyGradient
 from burnish.rl.config.stage import RL
 from burnish.sample.rewards.protocol import RewardResult
 
@@ -30,6 +32,7 @@ def test_updates_that_are_not_finite_stop_the_run_and_leave_their_batches(run, s
         max_new_tokens=6,
         max_skipped_updates=1,
         rewards={"odd": Odd()},
+        objective=ClippedPolicyGradient(clip_high=0.28),
         optimizer=AdamW(learning_rate=1e30, schedule="constant"),
     )
     with pytest.raises(LimitExceeded):
@@ -38,3 +41,5 @@ def test_updates_that_are_not_finite_stop_the_run_and_leave_their_batches(run, s
     assert file.name == "step_1_update_2.npz"
     with np.load(file) as batch:
         assert {"tokens", "columns/advantages", f"statistics/{SKIPPED}"} <= batch.keys()
+        assert batch["scalars/clip_high"] == pytest.approx(0.28)
+        assert tuple(batch["noise_words"]) == key_words(run.seed, run.index, 1, Purpose.TRAINING, 1)

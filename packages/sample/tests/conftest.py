@@ -44,11 +44,11 @@ def make_engine(model, params, make_mesh):
     from burnish.sample.config.engine import InProcess
     from burnish.sample.engine import EngineContext, EngineLimits
 
-    def make(mesh=None, max_tokens=24, eos_token_ids=(EOS,), **options):
+    def make(mesh=None, max_tokens=24, eos_token_ids=(EOS,), head=lambda model: model, **options):
         shape = {"slots": 8, "decode_steps": 4, "prefill_rows": 8, "prefill_tokens": 4, **options}
         engine = InProcess(**shape).build(
             EngineContext(
-                model=model,
+                model=head(model),
                 tokenizer=SimpleNamespace(eos_token_ids=eos_token_ids),
                 mesh=mesh or make_mesh(),
                 limits=EngineLimits(max_tokens=max_tokens),

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from burnish.llm.scalar_head import scalar_head
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.errors import ConfigError, DataError
 from burnish.sample.inprocess import prefill as prefill_module
@@ -226,3 +227,8 @@ def test_slots_not_divisible_by_devices_are_refused_with_what_would_be(make_engi
         make_engine(make_mesh(dp=4), slots=6)
     for slots in re.search(r"use (\d+) or (\d+)$", str(caught.value)).groups():
         make_engine(make_mesh(dp=4), slots=int(slots))
+
+
+def test_a_model_of_one_score_per_token_is_refused(make_engine):
+    with pytest.raises(ConfigError, match="engine: this model gives one score per token and no logits"):
+        make_engine(head=scalar_head)

@@ -18,6 +18,7 @@ from burnish.llm.training import Computed, TrainingContext
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
+from burnish.platform.device.randomness import Purpose, key_words
 from burnish.platform.errors import ConfigError, LimitExceeded
 from burnish.sample.workbench import Workbench
 from burnish.sft.config import SFT
@@ -227,6 +228,8 @@ def test_a_run_whose_updates_are_not_finite_stops(run, shared):
     with np.load(directory / f"step_{skipped[0]}.npz") as file:
         assert np.count_nonzero(file["columns/weights"]) == run.rows[skipped[0]]["train/tokens"]
         assert not np.isfinite(file["statistics/train/loss"][0])
+        words = key_words(run.seed, run.index, skipped[0], Purpose.TRAINING, 0)
+        assert tuple(file["noise_words"]) == words
 
 
 def test_an_objective_of_another_stage_is_refused_by_the_column_it_misses(run, shared):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from burnish.llm.batch import TokenBatch
 from burnish.llm.export import write_weights
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.micro_batches import check_rows, place, row_shards
-from burnish.llm.objective import Objective, Statistics, scalars_of
+from burnish.llm.objective import Objective, Statistics, as_trained
 from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
 from burnish.llm.sharding import parameter_shardings
@@ -216,9 +215,7 @@ class JaxTrainingBackend:
         )
 
     def _place(self, batch: TokenBatch, objective: Objective, key_words: KeyWords | None) -> TokenBatch:
-        scalars = {**scalars_of(objective), **batch.scalars}
-        words = batch.noise_words if key_words is None else np.array(key_words, np.uint32)
-        return place(replace(batch, scalars=scalars, noise_words=words), self._layout.mesh)
+        return place(as_trained(batch, objective, key_words), self._layout.mesh)
 
     def _given(self, hyper: Mapping[str, float] | None) -> Hyper:
         unknown = sorted((hyper or {}).keys() - self._scheduled.keys())

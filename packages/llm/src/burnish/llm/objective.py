@@ -24,6 +24,7 @@ from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.configuration.conformance import built, departure
 from burnish.platform.configuration.registry import maker_of
+from burnish.platform.device.randomness import KeyWords
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.kinds import Maximum
 
@@ -95,6 +96,15 @@ def columns_for(objective: Objective, samples: Sequence[Sample]) -> list[str]:
 def scalars_of(objective: Objective) -> Mapping[str, float]:
     """Return an objective's coefficients that may move, with what they begin with."""
     return getattr(objective, "scalars", {})
+
+
+def as_trained(batch: TokenBatch, objective: Objective, key_words: KeyWords | None) -> TokenBatch:
+    """Return a batch with all that an update reads beside its rows: coefficients, and the words of noise.
+
+    Coefficients and words that the batch has of its own stay, words only where `key_words` is None.
+    """
+    words = batch.noise_words if key_words is None else np.array(key_words, np.uint32)
+    return replace(batch, scalars={**scalars_of(objective), **batch.scalars}, noise_words=words)
 
 
 def cross_entropy(policy: Policy, batch: TokenBatch) -> tuple[Float32[Array, "b t"], Statistics]:

@@ -10,9 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from burnish.llm.families.protocol import Path
 from burnish.platform.errors import ConfigError
-
-Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Float32, Key
 
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
-from burnish.llm.head import Head
+from burnish.llm.head import Head, require_logits
 from burnish.llm.logprobs import Predictions, linear_logprobs
 from burnish.llm.noise import noise_of, token_keys
 from burnish.llm.sequence import TEMPERATURE
@@ -88,6 +88,7 @@ class Policy:
 
     def _predicted(self) -> Predictions:
         if self._predictions is None:
+            require_logits(self.head, "objective")
             outputs = self._shifted() if self._batch.predecessors is None else self._gathered()
             follows = _follows(self._batch)
             self._predictions = Predictions(*(jnp.where(follows, output, 0) for output in outputs))

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from burnish.llm.families.protocol import CausalLM
+from burnish.llm.families.protocol import CausalLM, Path
 from burnish.llm.families.tensor_name import TensorName
 from burnish.platform.configuration.conformance import departure
 
-Path = tuple[str, ...]
 Shape = tuple[int, ...]
 
 

@@ -6,6 +6,7 @@ A step: roll out, reward, keep, compare, update, sync, evaluate, commit.
 from collections.abc import Sequence
 
 from burnish.llm.limits import Update
+from burnish.llm.objective import as_trained
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
@@ -85,7 +86,8 @@ def learn(
         number = len(updates)
         words = key_words(run.seed, run.index, step, Purpose.TRAINING, number)
         statistics = training.step(batch, objective, key_words=words).statistics
-        updates.append(Update(f"step_{step}_update_{number + 1}", statistics, batch))
+        trained_on = as_trained(batch, objective, words)
+        updates.append(Update(f"step_{step}_update_{number + 1}", statistics, trained_on))
     if len(updates) == 1:
         return updates, exceeded(updates[0].statistics, sampled_with, updates[0].batch)
     return updates, None

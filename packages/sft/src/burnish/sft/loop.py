@@ -3,7 +3,7 @@
 from burnish.llm.aggregation import Aggregation
 from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.limits import SkippedUpdates, Update
-from burnish.llm.objective import Objective, Statistics, columns_for
+from burnish.llm.objective import Objective, as_trained, columns_for
 from burnish.llm.sequence import Sample
 from burnish.llm.training import TrainingBackend
 from burnish.platform.data.order import RecordStream
@@ -46,9 +46,9 @@ def run_sft(
                     max_length=max_length,
                     columns=columns_for(objective, samples),
                 )
-                statistics = learn(run, training, objective, batch, step)
-            run.stop_if(skipped.exceeded, Update(f"step_{step}", statistics, batch))
-            stats += statistics
+                update = learn(run, training, objective, batch, step)
+            run.stop_if(skipped.exceeded, update)
+            stats += update.statistics
         if evaluation.due(step, run.last_step):
             engine.update_weights(training.weights())
             stats += evaluation(engine, step)
@@ -57,7 +57,8 @@ def run_sft(
 
 def learn(
     run: StageRun, training: TrainingBackend, objective: Objective, batch: TokenBatch, step: int
-) -> Statistics:
+) -> Update:
     """Make the update of one step, with noise that is a function of the step."""
     words = key_words(run.seed, run.index, step, Purpose.TRAINING, 0)
-    return training.step(batch, objective, key_words=words).statistics
+    statistics = training.step(batch, objective, key_words=words).statistics
+    return Update(f"step_{step}", statistics, as_trained(batch, objective, words))

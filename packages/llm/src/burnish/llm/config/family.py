@@ -2,169 +2,165 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from burnish.llm.families.architecture import Architecture
+    from burnish.llm.families.hf_config import HFConfig
     from burnish.llm.families.protocol import CausalLM, FamilyContext
 
+    Read = Callable[[HFConfig], Architecture]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Qwen2:
+class Decoders(ABC):
+    """A family of decoders, known by its `model_type`; a reader of its configs is imported to build one."""
+
+    model_type: ClassVar[str]
+
+    def match(self, hf_config: Mapping[str, Any]) -> bool:
+        """Say whether a `config.json` is of this family."""
+        return hf_config.get("model_type") == self.model_type
+
+    def build(self, context: FamilyContext) -> CausalLM:
+        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+        from burnish.llm.families.reading import decoder_of
+
+        return decoder_of(context, self.model_type, self.reader())
+
+    @abstractmethod
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qwen2(Decoders):
     """The dense Qwen2 and Qwen2.5 models."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "qwen2"
+    model_type = "qwen2"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.qwen import read_qwen2
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "qwen2", read_qwen2)
+        return read_qwen2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Qwen3:
+class Qwen3(Decoders):
     """The dense Qwen3 models."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "qwen3"
+    model_type = "qwen3"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.qwen import read_qwen3
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "qwen3", read_qwen3)
+        return read_qwen3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Llama:
+class Llama(Decoders):
     """Llama 2, Llama 3 and what is built like them."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "llama"
+    model_type = "llama"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.llama import read_llama
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "llama", read_llama)
+        return read_llama
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mistral:
+class Mistral(Decoders):
     """The dense Mistral models."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "mistral"
+    model_type = "mistral"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.llama import read_mistral
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "mistral", read_mistral)
+        return read_mistral
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gemma2:
+class Gemma2(Decoders):
     """The Gemma 2 models."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "gemma2"
+    model_type = "gemma2"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.gemma import read_gemma2
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "gemma2", read_gemma2)
+        return read_gemma2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gemma3:
+class Gemma3(Decoders):
     """The text models of Gemma 3."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "gemma3_text"
+    model_type = "gemma3_text"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.gemma import read_gemma3
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "gemma3", read_gemma3)
+        return read_gemma3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Olmo2:
+class Olmo2(Decoders):
     """The OLMo 2 models."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "olmo2"
+    model_type = "olmo2"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.olmo import read_olmo2
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "olmo2", read_olmo2)
+        return read_olmo2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phi3:
+class Phi3(Decoders):
     """The Phi-3 models of short context."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "phi3"
+    model_type = "phi3"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.phi import read_phi3
-        from burnish.llm.families.reading import decoder_of
 
-        return decoder_of(context, "phi3", read_phi3)
+        return read_phi3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixtral:
+class Mixtral(Decoders):
     """The Mixtral models, with experts."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "mixtral"
+    model_type = "mixtral"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
-        from burnish.llm.families.reading import decoder_of
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.sparse import read_mixtral
 
-        return decoder_of(context, "mixtral", read_mixtral)
+        return read_mixtral
 
 
 @dataclass(frozen=True, kw_only=True)
-class Qwen3MoE:
+class Qwen3MoE(Decoders):
     """The Qwen3 models with experts."""
 
-    def match(self, hf_config: Mapping[str, Any]) -> bool:
-        """Say whether a `config.json` is of this family."""
-        return hf_config.get("model_type") == "qwen3_moe"
+    model_type = "qwen3_moe"
 
-    def build(self, context: FamilyContext) -> CausalLM:
-        """Return the model of a `config.json`, computed in its parameters' dtype; refuse the unsupported."""
-        from burnish.llm.families.reading import decoder_of
+    def reader(self) -> Read:
+        """Return the function from a `config.json` to an architecture."""
         from burnish.llm.families.sparse import read_qwen3_moe
 
-        return decoder_of(context, "qwen3_moe", read_qwen3_moe)
+        return read_qwen3_moe

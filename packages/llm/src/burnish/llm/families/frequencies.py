@@ -31,7 +31,7 @@ class _Request:
     @property
     def trained(self) -> float:
         """The positions that the model knew before it was stretched."""
-        return self.rope.number("original_max_position_embeddings", Positive, self.max_positions or None)
+        return self.rope.value("original_max_position_embeddings", Positive, self.max_positions or None)
 
     @property
     def exponents(self) -> Frequencies:
@@ -56,7 +56,7 @@ def rotary_of(rope: HFConfig, *, theta: float, head_dim: int, max_positions: int
     kind = rope.get("rope_type") or rope.get("type") or "default"
     if kind not in TYPES:
         rope.refuse(f"rope_type={kind!r}", f"only {', '.join(map(repr, TYPES))}")
-    if rope.number("partial_rotary_factor", Positive, 1.0) != 1.0:
+    if rope.value("partial_rotary_factor", Positive, 1.0) != 1.0:
         rope.refuse("partial_rotary_factor", "only 1")
     request = _Request(rope=rope, theta=theta, head_dim=head_dim, max_positions=max_positions)
     frequencies, scale = TYPES[kind](request)
@@ -70,14 +70,14 @@ def _default(request: _Request) -> tuple[Frequencies, float]:
 
 def _linear(request: _Request) -> tuple[Frequencies, float]:
     """Positions divided by a factor: position interpolation, https://arxiv.org/abs/2306.15595."""
-    return request.plain / np.float32(request.rope.number("factor", Positive)), 1.0
+    return request.plain / np.float32(request.rope.value("factor", Positive)), 1.0
 
 
 def _llama3(request: _Request) -> tuple[Frequencies, float]:
     """Long waves divided by a factor, short ones kept, those between blended: Llama 3.1."""
     rope, plain = request.rope, request.plain
     factor, low, high = (
-        np.float32(rope.number(name, Positive)) for name in ("factor", "low_freq_factor", "high_freq_factor")
+        np.float32(rope.value(name, Positive)) for name in ("factor", "low_freq_factor", "high_freq_factor")
     )
     trained = request.trained
     waves = np.float32(2 * math.pi) / plain
@@ -91,15 +91,15 @@ def _yarn(request: _Request) -> tuple[Frequencies, float]:
     """Frequencies that turn seldom within the trained length divided by a factor: https://arxiv.org/abs/2309.00071."""
     rope, dims = request.rope, request.head_dim
     trained = request.trained
-    factor = rope.number("factor", Positive, request.max_positions / trained)
+    factor = rope.value("factor", Positive, request.max_positions / trained)
 
     def dim_that_turns(times: float) -> float:
         if request.theta == 1.0:
             rope.refuse("rope_theta=1 with 'yarn'", "every pair of dims would turn alike")
         return dims * math.log(trained / (times * 2 * math.pi)) / (2 * math.log(request.theta))
 
-    low = dim_that_turns(rope.number("beta_fast", Positive, 32.0))
-    high = dim_that_turns(rope.number("beta_slow", Positive, 1.0))
+    low = dim_that_turns(rope.value("beta_fast", Positive, 32.0))
+    high = dim_that_turns(rope.value("beta_slow", Positive, 1.0))
     if rope.flag("truncate", default=True):
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, dims - 1)
@@ -115,8 +115,8 @@ def _yarn_scale(rope: HFConfig, factor: float) -> float:
     def of(weight: float) -> float:
         return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
 
-    above, below = rope.number("mscale", NotNegative, 0.0), rope.number("mscale_all_dim", NotNegative, 0.0)
-    return rope.number("attention_factor", Positive, of(above) / of(below) if above and below else of(1.0))
+    above, below = rope.value("mscale", NotNegative, 0.0), rope.value("mscale_all_dim", NotNegative, 0.0)
+    return rope.value("attention_factor", Positive, of(above) / of(below) if above and below else of(1.0))
 
 
 TYPES: Mapping[str, Callable[[_Request], tuple[Frequencies, float]]] = {

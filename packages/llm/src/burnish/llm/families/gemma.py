@@ -30,7 +30,7 @@ def read_gemma2(config: HFConfig) -> Architecture:
 def read_gemma3(config: HFConfig) -> Architecture:
     """Return the architecture of a Gemma 3, which also norms the heads of queries and keys."""
     made = sizes(config, head_dim=256, ties=True)
-    every = config.number("sliding_window_pattern", Count, 6)
+    every = config.value("sliding_window_pattern", Count, 6)
     types = layer_types(config, lambda index: SLIDING if (index + 1) % every else FULL)
     return _gemma(config, made, types, _rotaries(config, made["head_dim"]), caps=(None, None), qk_norm="head")
 
@@ -49,7 +49,7 @@ def _gemma(
     if config.get("use_bidirectional_attention"):
         config.refuse("use_bidirectional_attention", "only causal attention")
     biased = config.flag("attention_bias", default=False)
-    scale = config.number("query_pre_attn_scalar", Positive, 256.0) ** -0.5
+    scale = config.value("query_pre_attn_scalar", Positive, 256.0) ** -0.5
     return Architecture(
         **made,
         **layers(config, types, rotaries, scale=scale, softcap=_cap(config, "attn", caps[0])),
@@ -68,7 +68,7 @@ def _gemma(
 def _cap(config: HFConfig, where: str, default: float | None) -> float | None:
     """Return a cap; null takes it away, and its absence stands for the family's own."""
     name = f"{where}_logit_softcapping"
-    return default if name not in config.values else config.get(name) and config.number(name, Positive)
+    return default if name not in config.values else config.get(name) and config.value(name, Positive)
 
 
 def _rotaries(config: HFConfig, head_dim: int) -> dict[str, Rotary]:
@@ -78,13 +78,13 @@ def _rotaries(config: HFConfig, head_dim: int) -> dict[str, Rotary]:
     scaling = config.part("rope_scaling")  # of the whole attention alone, on top of what the newer name says
     whole = HFConfig({**whole.values, **scaling.values}, config.family)
     older = {
-        FULL: config.number("rope_theta", Positive, 1_000_000.0),
-        SLIDING: config.number("rope_local_base_freq", Positive, 10_000.0),
+        FULL: config.value("rope_theta", Positive, 1_000_000.0),
+        SLIDING: config.value("rope_local_base_freq", Positive, 10_000.0),
     }
     return {
         kind: rotary_of(
             part,
-            theta=part.number("rope_theta", Positive, older[kind]),
+            theta=part.value("rope_theta", Positive, older[kind]),
             head_dim=head_dim,
             max_positions=max_positions(config),
         )

@@ -19,7 +19,7 @@ class HFConfig:
         """Return a value as it is, None where there is none."""
         return self.values.get(name)
 
-    def number(self, name: str, kind: Any, default: Any = None) -> Any:
+    def value(self, name: str, kind: Any, default: Any = None) -> Any:
         """Return a value of a type, the default where it is absent or null; ConfigError without either."""
         value = self.values.get(name)
         if value is not None:
@@ -30,11 +30,11 @@ class HFConfig:
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return whether something is so."""
-        return self.number(name, bool, default)
+        return self.value(name, bool, default)
 
     def part(self, name: str) -> "HFConfig":
         """Return the mapping under a key, empty where there is none."""
-        return HFConfig(self.number(name, dict[str, Any], {}), self.family)
+        return HFConfig(self.value(name, dict[str, Any], {}), self.family)
 
     def refuse(self, feature: str, remedy: str) -> NoReturn:
         """Raise the ConfigError of a feature that would change the numbers in silence."""

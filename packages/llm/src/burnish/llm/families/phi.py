@@ -19,7 +19,7 @@ def read_phi3(config: HFConfig) -> Architecture:
     require_activation(config, ("silu",), "hidden_act")
     _require_plain_rotation(config)
     made, window = sizes(config), config.get("sliding_window")
-    types = (FULL if window is None else SLIDING,) * config.number("num_hidden_layers", SmallCount)
+    types = (FULL if window is None else SLIDING,) * config.value("num_hidden_layers", SmallCount)
     return Architecture(
         **made,
         **layers(config, types, rotary(config, made["head_dim"]), scale=made["head_dim"] ** -0.5),
@@ -34,5 +34,5 @@ def _require_plain_rotation(config: HFConfig) -> None:
         kind = rope.get("rope_type") or rope.get("type") or "default"
         if kind != "default":
             rope.refuse(f"rope_type={kind!r}", "only 'default'")
-    if config.number("partial_rotary_factor", Positive, 1.0) != 1.0:
+    if config.value("partial_rotary_factor", Positive, 1.0) != 1.0:
         config.refuse("partial_rotary_factor", "only 1")

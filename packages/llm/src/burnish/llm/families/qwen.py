@@ -51,5 +51,5 @@ def _upper_layers_slide(config: HFConfig) -> Callable[[int], str]:
         config.flag("use_sliding_window", default=False)
         and config.values.get("sliding_window", 0) is not None
     )
-    first = config.number("max_window_layers", NotNegative, 28.0)
+    first = config.value("max_window_layers", NotNegative, 28.0)
     return lambda index: SLIDING if slides and index >= first else FULL

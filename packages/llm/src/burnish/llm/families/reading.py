@@ -1,5 +1,6 @@
 """From a `config.json` to an `Architecture`: what all families read alike."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,6 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 def decoder_of(context: FamilyContext, family: str, read: Callable[[HFConfig], Architecture]) -> DecoderLM:
     """Return the model of a context's `config.json`; a ConfigError names what it lacks or cannot have."""
-    import json
-
     config = HFConfig(context.hf_config, family)
     try:
         shape = read(config)
@@ -35,16 +34,16 @@ def sizes(config: HFConfig, *, head_dim: int | None = None, ties: bool = False) 
         config.refuse("quantization_config", "save the weights unquantized")
     return {
         **_heads(config, head_dim),
-        "vocab_size": config.number("vocab_size", Count),
-        "intermediate_size": config.number("intermediate_size", Count),
+        "vocab_size": config.value("vocab_size", Count),
+        "intermediate_size": config.value("intermediate_size", Count),
         "tie_word_embeddings": config.flag("tie_word_embeddings", default=ties),
-        "initializer_range": config.number("initializer_range", NotNegative, 0.02),
+        "initializer_range": config.value("initializer_range", NotNegative, 0.02),
     }
 
 
 def epsilon(config: HFConfig, default: float = 1e-6) -> float:
     """Return what norms add to the mean square."""
-    return config.number("rms_norm_eps", NotNegative, default)
+    return config.value("rms_norm_eps", NotNegative, default)
 
 
 def require_activation(config: HFConfig, legal: Sequence[str], *names: str) -> None:
@@ -56,8 +55,8 @@ def require_activation(config: HFConfig, legal: Sequence[str], *names: str) -> N
 
 def layer_types(config: HFConfig, default: Callable[[int], str]) -> tuple[str, ...]:
     """Return the kind of each layer, as the config lists them or by the family's own rule."""
-    count = config.number("num_hidden_layers", SmallCount)
-    types = config.number("layer_types", list[str], []) or [default(index) for index in range(count)]
+    count = config.value("num_hidden_layers", SmallCount)
+    types = config.value("layer_types", list[str], []) or [default(index) for index in range(count)]
     unknown = sorted({*types} - {FULL, SLIDING})
     if len(types) != count or unknown:
         said = f"names {unknown}" if unknown else f"has {len(types)} entries for {count} layers"
@@ -81,7 +80,7 @@ def layers(
     names = sorted(set(types))
     windows: dict[str, int | None] = {FULL: None}
     if SLIDING in names:
-        windows[SLIDING] = window or config.number("sliding_window", Count)
+        windows[SLIDING] = window or config.value("sliding_window", Count)
     kinds = [
         LayerKind(spec=AttentionSpec(window=windows[name], **spec), rotary=rotaries[name]) for name in names
     ]
@@ -92,7 +91,7 @@ def rotary(config: HFConfig, head_dim: int, theta: float = 10_000.0) -> dict[str
     """Return one rotary embedding for all kinds of layers; the older name counts, as for transformers."""
     rope = config.part("rope_scaling")
     rope = rope if rope.values else config.part("rope_parameters")
-    base = rope.number("rope_theta", Positive, config.number("rope_theta", Positive, theta))
+    base = rope.value("rope_theta", Positive, config.value("rope_theta", Positive, theta))
     made = rotary_of(rope, theta=base, head_dim=head_dim, max_positions=max_positions(config))
     return {FULL: made, SLIDING: made}
 
@@ -101,19 +100,19 @@ def window_of(config: HFConfig, default: int | None) -> int | None:
     """Return the window of attention; null takes it away, and its absence stands for the family's own."""
     if "sliding_window" not in config.values:
         return default
-    return None if config.get("sliding_window") is None else config.number("sliding_window", Count)
+    return None if config.get("sliding_window") is None else config.value("sliding_window", Count)
 
 
 def max_positions(config: HFConfig) -> int:
     """Return the positions that a config speaks of; 0 where it does not."""
-    return config.number("max_position_embeddings", NotNegative, 0.0)
+    return config.value("max_position_embeddings", NotNegative, 0.0)
 
 
 def _heads(config: HFConfig, default: int | None) -> dict[str, int]:
     """Return the numbers of the attention's heads; ConfigError where they cannot be rotated or shared."""
-    heads, width = config.number("num_attention_heads", Count), config.number("hidden_size", Count)
-    kv_heads = config.number("num_key_value_heads", Count, heads)
-    head_dim = config.number("head_dim", Count, default or width // heads)
+    heads, width = config.value("num_attention_heads", Count), config.value("hidden_size", Count)
+    kv_heads = config.value("num_key_value_heads", Count, heads)
+    head_dim = config.value("head_dim", Count, default or width // heads)
     if head_dim < 2 or head_dim % 2:
         raise ConfigError(f"head_dim={head_dim}, or hidden_size / num_attention_heads, must be even")
     if heads % kv_heads:

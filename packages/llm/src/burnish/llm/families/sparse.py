@@ -28,8 +28,8 @@ def read_mixtral(config: HFConfig) -> Architecture:
         ),
         norm=NormSpec(eps=epsilon(config, 1e-5)),
         experts=Experts(
-            count=config.number("num_local_experts", Count, 8),
-            per_token=config.number("num_experts_per_tok", Count, 2),
+            count=config.value("num_local_experts", Count, 8),
+            per_token=config.value("num_experts_per_tok", Count, 2),
             intermediate_size=made["intermediate_size"],
             normalizes=True,
             prefix="block_sparse_moe",
@@ -42,7 +42,7 @@ def read_qwen3_moe(config: HFConfig) -> Architecture:
     """Return the architecture of a Qwen3 with experts in every layer."""
     require_activation(config, ("silu",), "hidden_act")
     _refuse_balance(config)
-    if config.get("mlp_only_layers") or config.number("decoder_sparse_step", Count, 1) != 1:
+    if config.get("mlp_only_layers") or config.value("decoder_sparse_step", Count, 1) != 1:
         config.refuse("layers without experts", "only mlp_only_layers=[] and decoder_sparse_step=1")
     made, biased = sizes(config), config.flag("attention_bias", default=False)
     slides = (
@@ -58,9 +58,9 @@ def read_qwen3_moe(config: HFConfig) -> Architecture:
         qkv_bias=biased,
         out_bias=biased,
         experts=Experts(
-            count=config.number("num_experts", Count, config.number("num_local_experts", Count, 128)),
-            per_token=config.number("num_experts_per_tok", Count, 8),
-            intermediate_size=config.number("moe_intermediate_size", Count),
+            count=config.value("num_experts", Count, config.value("num_local_experts", Count, 128)),
+            per_token=config.value("num_experts_per_tok", Count, 8),
+            intermediate_size=config.value("moe_intermediate_size", Count),
             normalizes=config.flag("norm_topk_prob", default=False),
             prefix="mlp",
         ),

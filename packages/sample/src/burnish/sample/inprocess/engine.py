@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from burnish.llm.head import require_logits
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.activity import busy
 from burnish.platform.errors import ConfigError, DataError
@@ -52,6 +53,7 @@ def build_engine(
     )
     eos_token_ids = context.tokenizer.eos_token_ids
     _check_rows(shape)
+    require_logits(jax.eval_shape(context.model.head, context.model.abstract(shape.dtype)), "engine")
     if slots != "auto":
         return InProcessEngine(shape.with_slots(slots), eos_token_ids, refill_slots)
     largest = shape.with_slots(most_per_device(shape) * shape.num_row_shards)
