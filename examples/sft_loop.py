@@ -87,7 +87,7 @@ def accuracy(params: dict) -> float:
 
 def main(steps: int = 700) -> dict:
     """Train for `steps` optimizer steps, print loss and accuracy, and return the parameters."""
-    params = jax.tree.map(jnp.asarray, bundle.params)
+    params = jax.device_put(bundle.load(model.abstract("float32")))
     schedule = optax.join_schedules(
         [optax.linear_schedule(0.0, 3e-3, 30), optax.linear_schedule(3e-3, 0.0, steps // 2, steps // 2 - 30)],
         [30],

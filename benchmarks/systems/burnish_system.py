@@ -20,6 +20,7 @@ from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy
 from burnish.llm.packing import best_fit
+from burnish.llm.placement import place_params
 from burnish.llm.sequence import Sample, make_sample
 from burnish.llm.training import TrainingContext
 from burnish.llm.versioned_weights import Weights
@@ -69,7 +70,7 @@ def _training(model: Model, workload: Training) -> Callable[[int], None]:
     training = JaxTraining().build(
         TrainingContext(
             model=causal_lm,
-            load_params=lambda: causal_lm.init(0),
+            load=lambda like: place_params(causal_lm.init(0), like),
             optimizer=AdamW(learning_rate=1e-5, schedule="constant"),
             total_steps=workload.num_calls,
             mesh=build_mesh(),

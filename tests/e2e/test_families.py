@@ -12,7 +12,7 @@ from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.family_choice import find_family
-from burnish.llm.testing import logits_of
+from burnish.llm.testing import logits_of, params_of
 from burnish.llm.weights import save_huggingface
 
 GOLDEN = Path(__file__).parents[2] / "packages/llm/tests/golden/families.npz"
@@ -47,7 +47,7 @@ def test_a_model_of_a_family_is_trained_sampled_from_and_exported(train, directo
     context = ModelContext(tokenizer=ByteTokenizer())
     before, after = (load_bundle(Pretrained(name_or_path=str(each)), context) for each in (directory, export))
     assert after.model == before.model
-    moved = jax.tree.map(lambda old, new: np.abs(old - new).max(), before.params, after.params)
+    moved = jax.tree.map(lambda old, new: np.abs(old - new).max(), params_of(before), params_of(after))
     assert min(jax.tree.leaves(moved)) > 0, "a parameter was not trained"
     logits_are_those_of_transformers(export, after)
 
@@ -61,5 +61,5 @@ def logits_are_those_of_transformers(export, bundle):
     tokens = np.random.default_rng(0).integers(0, 256, (2, 17))
     with torch.no_grad():
         expected = theirs(torch.from_numpy(tokens)).logits.numpy()
-    found = logits_of(bundle.model, bundle.params, tokens)
+    found = logits_of(bundle.model, params_of(bundle), tokens)
     assert np.abs(found - expected).max() <= 1e-5 * max(1, np.abs(expected).max())

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from burnish.llm.testing import params_of
 from burnish.platform.testing import named
 
 OPTION = re.compile(r"[+~]?(?P<key>[^=]+)")
@@ -207,7 +208,7 @@ def model(tmp_path_factory):
 
     bundle = Tiny().build(ModelContext(tokenizer=ByteTokenizer(), seed=0))
     directory = tmp_path_factory.mktemp("models") / "model"
-    return HuggingFaceWriter(dtype="float32")(directory, bundle.model, bundle.params, bundle.tokenizer)
+    return HuggingFaceWriter(dtype="float32")(directory, bundle.model, params_of(bundle), bundle.tokenizer)
 
 
 @pytest.fixture

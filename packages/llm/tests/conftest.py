@@ -12,6 +12,7 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.placement import place_params
 from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
 from burnish.platform.configuration.config import JaxConfig
@@ -126,7 +127,7 @@ def make_training(model, scaled_params, mesh):
         return component(logprob_chunk=32, **options).build(
             TrainingContext(
                 model=model,
-                load_params=lambda: scaled_params(model, scale=0.2),
+                load=lambda like: place_params(scaled_params(model, scale=0.2), like),
                 optimizer=optimizer,
                 total_steps=20,
                 mesh=mesh(*mesh_shape),

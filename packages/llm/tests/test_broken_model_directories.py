@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from burnish.llm import weights
 from burnish.llm.bundle import ModelContext, load_bundle
 from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
-from burnish.llm.testing import tiny_qwen2
+from burnish.llm.safetensors_files import TensorFiles
+from burnish.llm.testing import params_of, tiny_qwen2
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform.errors import CheckpointError, ConfigError
@@ -35,9 +35,9 @@ def bundle_of(directory):
     return load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=ByteTokenizer()))
 
 
-def refusal(directory, asked="check_params"):
+def refusal(directory, ask=lambda bundle: bundle.check_params()):
     with pytest.raises((CheckpointError, ConfigError)) as caught:
-        getattr(bundle_of(directory), asked)()
+        ask(bundle_of(directory))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -152,15 +152,15 @@ def test_weights_of_another_kind_are_named_by_their_headers(directory, tensor, s
 @pytest.mark.parametrize("value", [np.float32(np.nan), np.float16(-np.inf)])
 def test_weights_that_cannot_be_computed_with_are_named_when_they_are_read(directory, value):
     change_weights(directory, model__norm__weight=np.full(32, value))
-    assert f"`{NORM}` has entries that are NaN or infinite" in refusal(directory, "load_params")
+    assert f"`{NORM}` has entries that are NaN or infinite" in refusal(directory, params_of)
 
 
 def test_each_tensor_is_read_once(directory, monkeypatch):
-    read, finite = [], weights._finite
-    monkeypatch.setattr(weights, "_finite", lambda *words: (read.append(words[1]), finite(*words))[1])
+    read, rows = [], TensorFiles.rows
+    monkeypatch.setattr(TensorFiles, "rows", lambda *words: (read.append(words[1]), rows(*words))[1])
     bundle = bundle_of(directory)
     bundle.check_params()
-    bundle.load_params()
+    params_of(bundle)
     assert sorted(read) == sorted(load_file(directory / "model.safetensors"))
 
 

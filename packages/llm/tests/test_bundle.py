@@ -13,6 +13,7 @@ from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.family_choice import find_family
 from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer
+from burnish.llm.testing import params_of
 from burnish.llm.tokenizer_files import save_tokenizer
 from burnish.llm.weights import save_huggingface
 from burnish.platform.checkpoint.backend import CheckpointContext
@@ -37,18 +38,18 @@ def load(path):
 def test_the_tiny_model_has_the_tokenizers_vocabulary_and_the_configured_sizes(bundle):
     assert bundle.model.vocab_size == 260
     assert bundle.model.hf_config["rope_theta"] == TINY.rope_theta
-    assert bundle.params["layers"]["mlp"]["up"].shape == (2, 32, 48)
+    assert params_of(bundle)["layers"]["mlp"]["up"].shape == (2, 32, 48)
 
 
 def test_the_tiny_models_parameters_are_a_function_of_the_seed(bundle):
     again = TINY.build(ModelContext(tokenizer=ByteTokenizer(), seed=3))
     other = TINY.build(ModelContext(tokenizer=ByteTokenizer(), seed=4))
-    assert jax.tree.all(jax.tree.map(np.array_equal, bundle.params, again.params))
-    assert not np.array_equal(bundle.params["embed"], other.params["embed"])
+    assert jax.tree.all(jax.tree.map(np.array_equal, params_of(bundle), params_of(again)))
+    assert not np.array_equal(params_of(bundle)["embed"], params_of(other)["embed"])
 
 
 def test_options_of_the_computation_reach_the_model_and_survive_a_hand_over(bundle, tmp_path):
-    HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
+    HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, params_of(bundle), bundle.tokenizer)
     tiny = Tiny(remat="full", scan_unroll=3)
     received = load_bundle(tiny.handed_over(str(tmp_path / "e")), ModelContext(tokenizer=AutoTokenizer()))
     assert received.model.compute == Compute(remat="full", unroll=3)
@@ -62,7 +63,7 @@ def test_options_of_the_computation_reach_the_model_and_survive_a_hand_over(bund
 def test_a_checkpoint_step_is_a_model_by_its_params_alone(bundle, tmp_path, dtype):
     step = tmp_path / "step_5"
     step.mkdir()
-    params = jax.tree.map(lambda leaf: leaf.astype(jax.numpy.dtype(dtype)), bundle.params)
+    params = jax.tree.map(lambda leaf: leaf.astype(jax.numpy.dtype(dtype)), params_of(bundle))
     backend = Msgpack().build(CheckpointContext())
     backend.save(step / "params", params)
     backend.wait()
@@ -73,7 +74,7 @@ def test_a_checkpoint_step_is_a_model_by_its_params_alone(bundle, tmp_path, dtyp
     assert loaded.model == bundle.model
     expected = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
     assert jax.tree.all(
-        jax.tree.map(lambda a, b: a.dtype == b.dtype and np.array_equal(a, b), loaded.params, expected)
+        jax.tree.map(lambda a, b: a.dtype == b.dtype and np.array_equal(a, b), params_of(loaded), expected)
     )
 
 
@@ -81,9 +82,9 @@ def test_a_run_directory_stands_for_its_last_export(bundle, tmp_path):
     write = HuggingFaceWriter(dtype="float32")
     for number, name in enumerate(("9-sft", "10-rl")):
         (tmp_path / "stages" / name).mkdir(parents=True)
-        params = {**bundle.params, "final_norm": np.full(32, number, np.float32)}
+        params = {**params_of(bundle), "final_norm": np.full(32, number, np.float32)}
         write(tmp_path / "stages" / name / "export", bundle.model, params, bundle.tokenizer)
-    assert load(tmp_path).params["final_norm"][0] == 1
+    assert params_of(load(tmp_path))["final_norm"][0] == 1
 
 
 @pytest.mark.parametrize(("name", "named"), [("", "required"), ("./nowhere", "no directory")])
@@ -128,7 +129,7 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tmp_path, hf_config
 )
 def test_a_tokenizer_other_than_the_recorded_one_is_refused(bundle, tmp_path, name, other):
     """The twin: the same directory with its own facts, with none, and with one that differs."""
-    HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
+    HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, params_of(bundle), bundle.tokenizer)
     for facts in (export_facts(bundle.tokenizer), {"kind": "checkpoint"}):
         write_manifest(tmp_path / "e", facts)
         assert load(tmp_path / "e").model == bundle.model
@@ -142,7 +143,7 @@ def test_an_export_with_another_tokenizer_is_read_by_auto_and_refused_with_bytes
     save_tokenizer(bundle.tokenizer, tmp_path)
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [258], "pad_token_id": 259}')
     other = HuggingFaceTokenizer(tmp_path)
-    export = HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, other)
+    export = HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, params_of(bundle), other)
     assert load(export).tokenizer.fingerprint == other.fingerprint
     with pytest.raises(ConfigError, match=r"\(eos_token_ids, tokenizer in its manifest"):
         load_bundle(Pretrained(name_or_path=str(export)), ModelContext(tokenizer=ByteTokenizer()))

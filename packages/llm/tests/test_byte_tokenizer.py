@@ -71,7 +71,8 @@ def test_the_default_path_imports_neither_transformers_nor_tokenizers():
     code = (
         "import sys; from burnish.llm.bundle import ModelContext, load_bundle; "
         "from burnish.llm.config.model import Tiny; from burnish.llm.config.tokenizer import AutoTokenizer;"
-        "load_bundle(Tiny(), ModelContext(tokenizer=AutoTokenizer())).params;"
+        "bundle = load_bundle(Tiny(), ModelContext(tokenizer=AutoTokenizer()));"
+        "bundle.load(bundle.model.abstract('float32'));"
         "assert not {'transformers', 'tokenizers', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -14,7 +14,7 @@ from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.noise import noise_of
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
-from burnish.llm.weights import load_huggingface
+from burnish.llm.testing import params_in
 
 RATE = 0.25
 WORDS = (1, 2, 3, 4, 5)
@@ -75,7 +75,7 @@ def torch_case(hf_config, tmp_path, noise):
     with torch.no_grad():
         logits = reference(torch.from_numpy(tokens)).logits.numpy()
     model = Qwen2().build(FamilyContext(hf_config=json.loads((tmp_path / "config.json").read_text())))
-    return model, load_huggingface(tmp_path, model), tokens, logits
+    return model, params_in(tmp_path, model), tokens, logits
 
 
 @pytest.mark.parametrize("drops", [True, False])

@@ -11,6 +11,7 @@ from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.objective import cross_entropy
+from burnish.llm.placement import place_params
 from burnish.llm.sequence import TEMPERATURE, make_sample
 from burnish.llm.testing import logits_of, scaled_params
 from burnish.llm.training import TrainingContext
@@ -32,7 +33,7 @@ def statistics(model, mesh):
         training = JaxTraining(**options).build(
             TrainingContext(
                 model=model,
-                load_params=lambda: scaled_params(model, scale=SCALE),
+                load=lambda like: place_params(scaled_params(model, scale=SCALE), like),
                 optimizer=AdamW(learning_rate=1e-3),
                 total_steps=3,
                 mesh=mesh(*devices),

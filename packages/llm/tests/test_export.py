@@ -12,6 +12,7 @@ from burnish.llm.config.model import Pretrained, Tiny
 from burnish.llm.config.tokenizer import AutoTokenizer
 from burnish.llm.config.tokenizer import ByteTokenizer as ByteTokenizerConfig
 from burnish.llm.export import ExportContext, HuggingFaceWriter
+from burnish.llm.testing import params_of
 from burnish.platform.checkpoint.manifest import verify
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import CheckpointError
@@ -57,7 +58,7 @@ def test_an_export_read_back_is_the_model_bit_for_bit(exported):
     again = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=AutoTokenizer()))
     assert again.model == bundle.model
     assert isinstance(again.tokenizer, ByteTokenizer)
-    assert jax.tree.all(jax.tree.map(np.array_equal, again.params, params))
+    assert jax.tree.all(jax.tree.map(np.array_equal, params_of(again), params))
 
 
 def test_an_export_replaces_an_earlier_one_and_leaves_nothing_else(exported):
@@ -65,7 +66,7 @@ def test_an_export_replaces_an_earlier_one_and_leaves_nothing_else(exported):
     changed = {**params, "final_norm": params["final_norm"] + 1}
     HuggingFaceWriter(dtype="float32")(directory, bundle.model, changed, bundle.tokenizer)
     again = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=AutoTokenizer()))
-    assert np.array_equal(again.params["final_norm"], changed["final_norm"])
+    assert np.array_equal(params_of(again)["final_norm"], changed["final_norm"])
     assert [path.name for path in directory.parent.iterdir()] == ["export"]
 
 
@@ -76,7 +77,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(exported):
             directory, bundle.model, {**params, "final_norm": np.ones(3)}, bundle.tokenizer
         )
     again = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=AutoTokenizer()))
-    assert jax.tree.all(jax.tree.map(np.array_equal, again.params, params))
+    assert jax.tree.all(jax.tree.map(np.array_equal, params_of(again), params))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(exported):
 )
 def test_the_written_type_is_that_of_the_computation_unless_named(tmp_path, bundle, dtype, compute, written):
     write = HuggingFaceExport(dtype=dtype).build(ExportContext(jax=JaxConfig(compute_dtype=compute)))
-    directory = write(tmp_path / "export", bundle.model, bundle.params, bundle.tokenizer)
+    directory = write(tmp_path / "export", bundle.model, params_of(bundle), bundle.tokenizer)
     assert json.loads((directory / "config.json").read_text())["dtype"] == written
 
 

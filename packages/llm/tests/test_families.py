@@ -21,7 +21,8 @@ from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.family_choice import find_family
 from burnish.llm.logprobs import linear_logprobs
 from burnish.llm.tensor_layout import leaf_at, stored_tensors
-from burnish.llm.weights import load_huggingface, save_huggingface
+from burnish.llm.testing import params_in
+from burnish.llm.weights import save_huggingface
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "families.json").read_text())["cases"]
@@ -37,7 +38,7 @@ def golden_params(model, directory):
     """Parameters that are a function of the names of their tensors."""
     made = {name: golden_weights(name, stored.shape, model) for name, stored in stored_tensors(model).items()}
     save_file(made, directory / "model.safetensors")
-    return load_huggingface(directory, model)
+    return params_in(directory, model)
 
 
 def golden_weights(name, shape, model):
@@ -204,7 +205,7 @@ def test_logits_and_gradients_are_those_of_transformers(live, assert_same_logits
         hidden, head = model.forward(params, ids, positions, jnp.ones_like(ids)).hidden, model.head(params)
         return -jnp.mean(linear_logprobs(hidden[:, :-1], head, ids[:, 1:]).logprob), head.logits(hidden)
 
-    found, logits = jax.jit(jax.grad(loss, has_aux=True))(load_huggingface(directory, model))
+    found, logits = jax.jit(jax.grad(loss, has_aux=True))(params_in(directory, model))
     assert_same_logits(np.asarray(logits), expected)
     save_huggingface(tmp_path, model, found, "float32")
     named = fused(load_file(tmp_path / "model.safetensors"))

@@ -17,8 +17,8 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.families import operations
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.logprobs import linear_logprobs
-from burnish.llm.testing import tiny_qwen2_config
-from burnish.llm.weights import load_huggingface, save_huggingface
+from burnish.llm.testing import params_in, tiny_qwen2_config
+from burnish.llm.weights import save_huggingface
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -96,7 +96,7 @@ def case(request, tmp_path_factory):
 
     model = Qwen2().build(FamilyContext(hf_config=json.loads((directory / "config.json").read_text())))
     arrays = tokens.numpy().astype(np.int32), positions.numpy().astype(np.int32)
-    return model, load_huggingface(directory, model), arrays, of_oracle, of_theirs
+    return model, params_in(directory, model), arrays, of_oracle, of_theirs
 
 
 def ours(model, params, tokens, positions):

@@ -16,6 +16,7 @@ from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.micro_batches import place
 from burnish.llm.objective import cross_entropy
+from burnish.llm.placement import place_params
 from burnish.llm.sequence import make_sample
 from burnish.llm.sharding import parameter_shardings
 from burnish.llm.train_state import StateLayout
@@ -221,7 +222,7 @@ def trained(hf_config, scaled_params, mesh):
         return JaxTraining(micro_batch_rows=micro_batch_rows, logprob_chunk=16).build(
             TrainingContext(
                 model=model,
-                load_params=lambda: scaled_params(model, scale=0.2),
+                load=lambda like: place_params(scaled_params(model, scale=0.2), like),
                 optimizer=AdamW(learning_rate=3e-3, warmup_steps=3, weight_decay=0.01),
                 total_steps=NUM_STEPS,
                 mesh=mesh(*mesh_shape),

@@ -13,7 +13,7 @@ from burnish.llm.config.model import Pretrained
 from burnish.llm.config.tokenizer import AutoTokenizer, ByteTokenizer
 from burnish.llm.micro_batches import check_rows
 from burnish.llm.partition import Partition
-from burnish.llm.testing import tiny_qwen2
+from burnish.llm.testing import params_of, tiny_qwen2
 from burnish.llm.tokenizer_files import load_tokenizer, save_tokenizer
 from burnish.llm.weights import HEAD, save_huggingface
 from burnish.platform.errors import CheckpointError, ConfigError, DataError
@@ -43,7 +43,7 @@ def directory(tmp_path):
 def load(directory, tokenizer=AutoTokenizer()):  # noqa: B008 - it is frozen
     bundle = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=tokenizer))
     bundle.check_params()
-    bundle.load_params()
+    params_of(bundle)
 
 
 def said_of(function, *arguments, **options):

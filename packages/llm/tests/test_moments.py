@@ -11,6 +11,7 @@ from burnish.llm.config.training import JaxTraining
 from burnish.llm.footprint import human_bytes
 from burnish.llm.objective import cross_entropy
 from burnish.llm.optimizer import OptimizerContext
+from burnish.llm.placement import place_params
 from burnish.llm.training import TrainingContext
 from burnish.platform.configuration.config import JaxConfig
 
@@ -82,7 +83,7 @@ def test_moments_in_bfloat16_take_half_the_bytes_and_the_plan_says_so(model, mes
     def planned(moment_dtype):
         context = TrainingContext(
             model=model,
-            load_params=lambda: model.init(0),
+            load=lambda like: place_params(model.init(0), like),
             optimizer=AdamW(moment_dtype=moment_dtype),
             total_steps=3,
             mesh=mesh(),

@@ -9,9 +9,8 @@ import pytest
 from burnish.llm.config.export import HuggingFaceExport
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.received import MODEL, ReceivedModel
-from burnish.llm.testing import SMALL_MODEL
+from burnish.llm.testing import SMALL_MODEL, params_in, params_of
 from burnish.llm.versioned_weights import Weights
-from burnish.llm.weights import load_huggingface
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.testing import KeptRows, make_run
 
@@ -50,12 +49,15 @@ def test_weights_as_they_arrive_can_be_written_for_an_engine_elsewhere(received,
     model = received()
     directory = model.weights().export(tmp_path)
     assert directory == tmp_path / "version_0"
-    assert equal(load_huggingface(directory, model.bundle.model), model.bundle.params)
+    assert equal(
+        params_in(directory, model.bundle.model),
+        params_of(model.bundle),
+    )
 
 
 @pytest.mark.parametrize("is_primary", [True, False])
 def test_the_primary_process_alone_writes_what_all_hand_over(received, is_primary):
     model = received(is_primary)
-    handed = model.hand_over(Trained(model.bundle.params))[MODEL]
+    handed = model.hand_over(Trained(params_of(model.bundle)))[MODEL]
     assert handed == model.run.stage_directory / "export"
     assert handed.is_dir() == is_primary

@@ -20,9 +20,9 @@ from burnish.llm.policy import policy_of
 from burnish.llm.pretrained import pretrained_bundle
 from burnish.llm.scalar_head import scalar_head
 from burnish.llm.sequence import make_sample
-from burnish.llm.testing import tiny_qwen2_config
+from burnish.llm.testing import params_in, params_of, tiny_qwen2_config
 from burnish.llm.tokenizer_files import save_tokenizer
-from burnish.llm.weights import load_huggingface, save_huggingface
+from burnish.llm.weights import save_huggingface
 from burnish.platform.checkpoint.backend import CheckpointContext
 from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import write_manifest
@@ -136,10 +136,12 @@ def test_a_directory_with_a_score_is_a_bundle_and_so_is_its_export(base, directo
     params = scaled_params(model)
     bundle = bundle_of(directory(model, params))
     bundle.check_params()
-    assert jax.tree.all(jax.tree.map(np.array_equal, bundle.params, params))
-    export = HuggingFaceWriter(dtype="float32")(tmp_path / "e", bundle.model, bundle.params, bundle.tokenizer)
+    assert jax.tree.all(jax.tree.map(np.array_equal, params_of(bundle), params))
+    export = HuggingFaceWriter(dtype="float32")(
+        tmp_path / "e", bundle.model, params_of(bundle), bundle.tokenizer
+    )
     again = bundle_of(export)
-    assert jax.tree.all(jax.tree.map(np.array_equal, again.params, params))
+    assert jax.tree.all(jax.tree.map(np.array_equal, params_of(again), params))
     assert json.loads((export / "config.json").read_text())["architectures"] == [
         "Qwen2ForSequenceClassification"
     ]
@@ -158,7 +160,7 @@ def test_a_checkpoint_with_a_score_is_a_bundle(base, scaled_params, tmp_path):
     write_manifest(step, {"kind": "checkpoint", "step": 5, "backend": "msgpack", "trees": ["params"]})
     loaded = bundle_of(step)
     assert loaded.model.hf_config == model.hf_config
-    assert jax.tree.all(jax.tree.map(np.array_equal, loaded.params, params))
+    assert jax.tree.all(jax.tree.map(np.array_equal, params_of(loaded), params))
 
 
 @pytest.mark.fast
@@ -198,7 +200,7 @@ def test_scores_are_those_of_transformers(name, directory, tmp_path, assert_same
 
     read = json.loads((tmp_path / "theirs/config.json").read_text())
     model = scalar_head(FAMILIES[name]().build(FamilyContext(hf_config=read)))
-    params = load_huggingface(tmp_path / "theirs", model)
+    params = params_in(tmp_path / "theirs", model)
     positions = np.tile(np.arange(11), (4, 1))
     hidden = model.forward(params, jnp.asarray(tokens), jnp.asarray(positions), jnp.ones((4, 11), jnp.int32))
     scores = np.asarray(model.head(params).logits(hidden.hidden))

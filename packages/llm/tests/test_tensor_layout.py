@@ -13,8 +13,8 @@ from burnish.llm.families.decoder import DecoderLM
 from burnish.llm.families.parameters import nest
 from burnish.llm.families.protocol import CausalLM, FamilyContext
 from burnish.llm.tensor_layout import leaf_at, leaf_shapes, stored_tensors
-from burnish.llm.testing import tiny_qwen2_config
-from burnish.llm.weights import check_huggingface, load_huggingface, save_huggingface
+from burnish.llm.testing import params_in, tiny_qwen2_config
+from burnish.llm.weights import check_huggingface, save_huggingface
 from burnish.platform.configuration.conformance import conforming
 from burnish.platform.errors import CheckpointError, ComponentError
 
@@ -138,24 +138,24 @@ def test_a_foreign_layout_reads_and_writes_what_the_plain_one_does(
     for name, model, tree in (("plain", llama, params), ("woven", woven, woven.woven(params))):
         (tmp_path / name).mkdir()
         save_huggingface(tmp_path / name, model, tree, dtype, max_shard_bytes)
-    read = load_huggingface(tmp_path / "plain", woven, dtype)
+    read = params_in(tmp_path / "plain", woven, dtype)
     assert same(read, jax.tree.map(np.asarray, woven.woven(params)))
     assert read["even"]["attention"]["qkv"].shape == (2, 32, 4 + 2 + 2, 8)
-    assert same(load_huggingface(tmp_path / "woven", llama, dtype), params)
+    assert same(params_in(tmp_path / "woven", llama, dtype), params)
     tokens = np.arange(12).reshape(2, 6)
     np.testing.assert_array_equal(logits_of(woven, read, tokens), logits_of(llama, params, tokens))
 
 
 def test_twin_with_layers_or_rows_in_another_order_the_weights_are_others(tmp_path, llama, scaled_params):
     save_huggingface(tmp_path, llama, scaled_params(llama), "float32")
-    right = load_huggingface(tmp_path, Woven(llama))
+    right = params_in(tmp_path, Woven(llama))
 
     def turned(path, names):
         if path == ("even", "mlp", "gate_up"):
             return names[::-1]
         return replace(names, layers=(2, 0)) if path == ("even", "mlp", "down") else names
 
-    wrong = load_huggingface(tmp_path, Woven(llama, turned))
+    wrong = params_in(tmp_path, Woven(llama, turned))
     differs = jax.tree.map(lambda one, other: not np.array_equal(one, other), right, wrong)
     assert differs["even"]["mlp"] == {"gate_up": True, "down": True}
     assert sum(jax.tree.leaves(differs)) == 2
@@ -178,7 +178,7 @@ def test_a_fused_tensor_is_read_in_parts_and_written_whole(
         stored["model.layers.1.self_attn.qkv_proj.weight"][32:48].T.reshape(32, 2, 8),
         params["layers"]["attention"]["key"][1],
     )
-    assert same(load_huggingface(tmp_path, phi, dtype), params)
+    assert same(params_in(tmp_path, phi, dtype), params)
 
 
 def test_a_fused_tensor_of_another_height_is_named(tmp_path, phi, scaled_params):

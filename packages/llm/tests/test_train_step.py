@@ -9,6 +9,7 @@ from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.micro_batches import split_rows
 from burnish.llm.objective import cross_entropy
+from burnish.llm.placement import place_params
 from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
 from burnish.llm.weights import save_huggingface
@@ -28,7 +29,7 @@ def training(hf_config, scaled_params, mesh):
     return JaxTraining(micro_batch_rows=2).build(
         TrainingContext(
             model=model,
-            load_params=lambda: scaled_params(model),
+            load=lambda like: place_params(scaled_params(model), like),
             optimizer=AdamW(),
             total_steps=1,
             mesh=mesh(),

@@ -14,6 +14,7 @@ from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.footprint import training_footprint
 from burnish.llm.objective import cross_entropy
+from burnish.llm.placement import place_params
 from burnish.llm.sequence import make_sample
 from burnish.llm.train_state import StateLayout
 from burnish.llm.training import TrainingContext
@@ -68,7 +69,7 @@ def backend(hf_config, mesh):
         return JaxTraining(**options).build(
             TrainingContext(
                 model=model,
-                load_params=lambda: model.init(seed),
+                load=lambda like: place_params(model.init(seed), like),
                 optimizer=optimizer or AdamW(learning_rate=1e-2, warmup_steps=2, weight_decay=0.1),
                 total_steps=20,
                 mesh=mesh(*mesh_shape),

@@ -11,8 +11,8 @@ from burnish.llm.aggregation import BatchTotals
 from burnish.llm.byte_tokenizer import ByteTokenizer
 from burnish.llm.objective import cross_entropy
 from burnish.llm.scoring import OUTPUTS, Scorer
+from burnish.llm.testing import params_in
 from burnish.llm.tokenizer_files import load_tokenizer
-from burnish.llm.weights import load_huggingface
 from burnish.platform.device.compiles import CompileCounter
 from burnish.platform.errors import ConfigError
 from burnish.platform.statistics.kinds import Maximum
@@ -197,7 +197,7 @@ def test_weights_when_exported_twice_then_are_written_once_and_read_back(
     written = (directory / "model.safetensors").stat().st_mtime_ns
     assert weights.export(tmp_path) == directory == tmp_path / "version_1"
     assert (directory / "model.safetensors").stat().st_mtime_ns == written
-    assert_bit_equal(load_huggingface(directory, model), jax.device_get(weights.tree))
+    assert_bit_equal(params_in(directory, model), jax.device_get(weights.tree))
     assert load_tokenizer(directory).vocab_size == 260
     training.step(batch_of(1), cross_entropy)
     assert training.weights().export(tmp_path) == tmp_path / "version_2"
@@ -210,7 +210,10 @@ def test_weights_when_another_trainer_has_written_that_version_then_they_replace
         training = make_training(tokenizer=ByteTokenizer())
         training.step(batch_of(seed), cross_entropy)
         directory = training.weights().export(tmp_path)
-        assert_bit_equal(load_huggingface(directory, model), jax.device_get(training.weights().tree))
+        assert_bit_equal(
+            params_in(directory, model),
+            jax.device_get(training.weights().tree),
+        )
 
 
 def test_gradient_when_it_waits_for_its_update_then_nothing_is_saved_and_other_weights_drop_it(

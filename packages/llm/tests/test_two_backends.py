@@ -11,6 +11,7 @@ from burnish.llm.batch import make_batch
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.objective import cross_entropy
+from burnish.llm.placement import place_params
 from burnish.llm.sequence import make_sample
 from burnish.llm.training import TrainingContext
 from burnish.platform.checkpoint.config import Msgpack, Orbax
@@ -27,7 +28,7 @@ def pair():
     model = testing.tiny_qwen2(vocab_size=61)
     context = TrainingContext(
         model=model,
-        load_params=lambda: testing.scaled_params(model),
+        load=lambda like: place_params(testing.scaled_params(model), like),
         optimizer=AdamW(learning_rate=1e-2),
         total_steps=STEPS,
         mesh=build_mesh(),

@@ -10,7 +10,8 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.tensor_layout import from_huggingface, huggingface_shape, to_huggingface
-from burnish.llm.weights import load_huggingface, save_huggingface
+from burnish.llm.testing import params_in
+from burnish.llm.weights import save_huggingface
 from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.fast
@@ -38,10 +39,10 @@ def test_load_save_load_is_bit_equal(tmp_path, qwen2, scaled_params, dtype):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     save_huggingface(tmp_path / "one", qwen2, params, dtype)
-    first = load_huggingface(tmp_path / "one", qwen2, dtype)
+    first = params_in(tmp_path / "one", qwen2, dtype)
     save_huggingface(tmp_path / "two", qwen2, first, dtype)
     assert same(first, params)
-    assert same(load_huggingface(tmp_path / "two", qwen2, dtype), params)
+    assert same(params_in(tmp_path / "two", qwen2, dtype), params)
     one, two = (
         {path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())}
         for name in ("one", "two")
@@ -53,13 +54,13 @@ def test_bfloat16_weights_read_as_float32_are_exact(tmp_path, qwen2, scaled_para
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), scaled_params(qwen2))
     save_huggingface(tmp_path, qwen2, params, "bfloat16")
     exact = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
-    assert same(load_huggingface(tmp_path, qwen2), exact)
+    assert same(params_in(tmp_path, qwen2), exact)
 
 
 def test_float32_weights_through_bfloat16_are_not_bit_equal(tmp_path, qwen2, scaled_params):
     params = scaled_params(qwen2)
     save_huggingface(tmp_path, qwen2, params, "bfloat16")
-    assert not same(load_huggingface(tmp_path, qwen2), params)
+    assert not same(params_in(tmp_path, qwen2), params)
 
 
 def test_shards_and_their_index_read_like_one_file(tmp_path, qwen2, scaled_params):
@@ -67,7 +68,7 @@ def test_shards_and_their_index_read_like_one_file(tmp_path, qwen2, scaled_param
     save_huggingface(tmp_path, qwen2, params, "float32", max_shard_bytes=20_000)
     assert len(list(tmp_path.glob("model-*-of-*.safetensors"))) > 2
     assert not (tmp_path / "model.safetensors").exists()
-    assert same(load_huggingface(tmp_path, qwen2), params)
+    assert same(params_in(tmp_path, qwen2), params)
 
 
 def test_a_matrix_is_stored_transposed_and_flattened():
@@ -92,7 +93,7 @@ def test_missing_and_unexpected_tensors_are_named_in_one_line(saved):
     with pytest.raises(
         CheckpointError, match=r"missing `model.norm.weight`; unexpected `model.layers.7.extra`"
     ) as caught:
-        load_huggingface(directory, model)
+        params_in(directory, model)
     assert "\n" not in str(caught.value)
 
 
@@ -102,7 +103,7 @@ def test_a_wrong_shape_is_named(saved):
     tensors["model.norm.weight"] = np.zeros(5, np.float32)
     save_file(tensors, directory / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"`model.norm.weight` is \(5,\).*\(32,\)"):
-        load_huggingface(directory, model)
+        params_in(directory, model)
 
 
 def test_a_tied_model_ignores_a_head_in_the_files(tmp_path, hf_config, scaled_params):
@@ -113,7 +114,7 @@ def test_a_tied_model_ignores_a_head_in_the_files(tmp_path, hf_config, scaled_pa
     assert "lm_head.weight" not in tensors
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
-    assert same(load_huggingface(tmp_path, model), params)
+    assert same(params_in(tmp_path, model), params)
 
 
 def test_a_tied_model_whose_files_hold_another_head_is_refused(tmp_path, hf_config, scaled_params):
@@ -123,7 +124,7 @@ def test_a_tied_model_whose_files_hold_another_head_is_refused(tmp_path, hf_conf
     tensors["lm_head.weight"] = -tensors["model.embed_tokens.weight"]
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"`lm_head.weight` differs from `model.embed_tokens.weight`"):
-        load_huggingface(tmp_path, model)
+        params_in(tmp_path, model)
 
 
 def test_an_untied_model_without_a_head_in_the_files_is_refused(tmp_path, hf_config, scaled_params):
@@ -131,7 +132,7 @@ def test_an_untied_model_without_a_head_in_the_files_is_refused(tmp_path, hf_con
     save_huggingface(tmp_path, tied, scaled_params(tied), "float32")
     untied = Qwen2().build(FamilyContext(hf_config={**hf_config, "tie_word_embeddings": False}))
     with pytest.raises(CheckpointError, match=r"missing `lm_head.weight`"):
-        load_huggingface(tmp_path, untied)
+        params_in(tmp_path, untied)
 
 
 def test_a_truncated_file_is_named(saved):
@@ -139,19 +140,19 @@ def test_a_truncated_file_is_named(saved):
     path = directory / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"model.safetensors is no complete"):
-        load_huggingface(directory, model)
+        params_in(directory, model)
 
 
 def test_a_directory_without_weights_is_named(tmp_path, qwen2):
     with pytest.raises(CheckpointError, match=r"neither model.safetensors nor"):
-        load_huggingface(tmp_path, qwen2)
+        params_in(tmp_path, qwen2)
 
 
 def test_a_missing_shard_is_named(tmp_path, qwen2, scaled_params):
     save_huggingface(tmp_path, qwen2, scaled_params(qwen2), "float32", max_shard_bytes=20_000)
     next(tmp_path.glob("model-00002-*")).unlink()
     with pytest.raises(CheckpointError, match=r"model-00002"):
-        load_huggingface(tmp_path, qwen2)
+        params_in(tmp_path, qwen2)
 
 
 def test_the_written_config_says_the_dtype(saved):

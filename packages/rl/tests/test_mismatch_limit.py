@@ -11,6 +11,7 @@ from burnish.llm.config.model import Tiny
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.scoring import Scorer
 from burnish.llm.sequence import make_sample
+from burnish.llm.testing import params_of
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.configuration.config import JaxConfig
@@ -72,7 +73,7 @@ def sampled(request):
     mesh = build_mesh()
     options = Tiny(num_layers=request.param, scan_unroll=1)
     bundle = options.build(ModelContext(tokenizer=ByteTokenizer(), jax=JAX))
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), bundle.params)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params_of(bundle))
     context = EngineContext(
         model=bundle.model,
         tokenizer=bundle.tokenizer,

@@ -14,6 +14,7 @@ from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
+from burnish.llm.testing import params_of
 from burnish.llm.training import Computed, TrainingContext
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
@@ -55,7 +56,7 @@ def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
     training = JaxTraining().build(
         TrainingContext(
             model=bundle.model,
-            load_params=bundle.load_params,
+            load=bundle.load,
             optimizer=OPTIONS.optimizer,
             total_steps=5,
             mesh=run.mesh,
@@ -75,7 +76,7 @@ def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
         Pretrained(name_or_path=str(artifacts["model"])),
         ModelContext(tokenizer=shared["tokenizer"], jax=JaxConfig()),
     )
-    assert same_leaves(exported.params, jax.device_get(training.weights().tree))
+    assert same_leaves(params_of(exported), jax.device_get(training.weights().tree))
 
 
 def test_twin_another_seed_trains_something_else(run, shared):

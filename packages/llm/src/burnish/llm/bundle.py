@@ -14,6 +14,14 @@ from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.configuration.registry import Provider
 from burnish.platform.errors import ConfigError
 
+Load = Callable[[Any], Any]
+"""Makes or reads parameters anew: from a tree of likenesses (`jax.ShapeDtypeStruct`) to the arrays.
+
+Each array has the dtype of its likeness, rounded from fp32, and lies as its sharding says; it is a numpy
+array where it has none. Leaves may be absent, and are not read. Whoever calls it owns what it returns and may
+donate it.
+"""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -24,18 +32,13 @@ class Bundle:
     source: str
     """Where the parameters come from, for the log."""
 
-    load_params: Callable[[], dict[str, Any]] = field(repr=False)
+    load: Load = field(repr=False)
 
     check_params: Callable[[], None] = field(default=lambda: None, repr=False)
-    """Raises what can be known of `load_params` before a run begins, without reading the parameters."""
+    """Raises what can be known of `load` before a run begins, without reading the parameters."""
 
     components: tuple[Provider, ...] = ()
     """What is found for the model and no config names, such as its family, for the record of a run."""
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The fp32 parameters in numpy, made or read anew at each access so that no copy is kept."""
-        return self.load_params()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from burnish.llm.objective import Objective, Statistics, as_trained
 from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
 from burnish.llm.sharding import parameter_shardings
-from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, start
+from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, load_params, start
 from burnish.llm.train_step import (
     ComputeCopies,
     GradientProgram,
@@ -71,7 +72,8 @@ class JaxTrainingBackend:
         self._pending: Pending | None = None
         self._whole: tuple[ComputeCopies, Any] | None = None
         self._written: set[Path] = set()
-        masters = self._adopt(self._form.begin(context.load_params()))
+        masters, *weights = load_params(self._layout, functools.partial(self._form.load, context.load))
+        self._weights = ComputeCopies(*weights)
         self._state: State = start(self._layout)(masters)
 
     @property
@@ -146,7 +148,7 @@ class JaxTrainingBackend:
 
         A gradient of the weights before goes with them.
         """
-        self._state["params"] = self._adopt(self._form.begin(params))
+        self._state["params"] = self._adopt(self._form.load(lambda _: params, self._layout.likeness()))
         self._pending = None
         self.weight_version += 1
 
@@ -178,7 +180,7 @@ class JaxTrainingBackend:
         whole = layout.model.abstract(layout.param_dtype)
         shardings = parameter_shardings(layout.model, layout.mesh)
         like = jax.tree.map(_with_sharding, whole, shardings)
-        params = self._form.restored(restored.tree, like, self._context.load_params)
+        params = self._form.restored(restored, like, self._context.load)
         rest = _rest_of(abstract)
         leaves = restored.tree("optimizer", _flatten(rest))
         ordered = [leaves[name] for name in _flatten(rest)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from burnish.llm.families.parameters import leaves_by_path
 from burnish.llm.families.protocol import Path
 from burnish.platform.errors import ConfigError
 
@@ -35,7 +36,7 @@ class Partition:
         """
         parts: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         cut = cut or _rows_of
-        for path, leaf in _leaves(tree):
+        for path, leaf in leaves_by_path(tree).items():
             first = self.first_row(path)
             if first == 0 or self.is_frozen(path):
                 _insert(parts[self.is_frozen(path)], path, leaf)
@@ -47,8 +48,8 @@ class Partition:
     def merge(self, trainable: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tree that `split` has cut; no leaf is copied but those whose rows are put together."""
         merged: dict[str, Any] = {}
-        kept = dict(_leaves(frozen))
-        for path, leaf in _leaves(trainable):
+        kept = leaves_by_path(frozen)
+        for path, leaf in leaves_by_path(trainable).items():
             whole = jnp.concatenate([kept.pop(path), leaf]) if path in kept else leaf
             _insert(merged, path, whole)
         for path, leaf in kept.items():
@@ -65,7 +66,7 @@ class Partition:
 
     def check(self, tree: Mapping[str, Any]) -> None:
         """Raise ConfigError for a pattern that matches nothing, and when nothing is left to train."""
-        leaves = dict(_leaves(tree))
+        leaves = leaves_by_path(tree)
         options = [("frozen", pattern) for pattern in self.frozen]
         options += [("trainable_rows", pattern) for pattern, _ in self.rows]
         for option, pattern in options:
@@ -99,14 +100,6 @@ def _rows_of(leaf: Any, rows: slice) -> Any:
         num_rows = len(range(*rows.indices(leaf.shape[0])))
         return jax.ShapeDtypeStruct((num_rows, *leaf.shape[1:]), leaf.dtype)
     return leaf[rows]
-
-
-def _leaves(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    for key in sorted(tree):
-        if isinstance(tree[key], Mapping):
-            yield from _leaves(tree[key], (*path, key))
-        else:
-            yield (*path, key), tree[key]
 
 
 def _insert(tree: dict[str, Any], path: Path, leaf: Any) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from burnish.llm.bundle import Bundle, ModelContext
+from burnish.llm.checkpoint_params import load_checkpoint
 from burnish.llm.export import export_facts
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyContext
@@ -14,9 +13,8 @@ from burnish.llm.json_object import read_object
 from burnish.llm.model_source import ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 from burnish.llm.weights import check_huggingface, load_huggingface
-from burnish.platform.checkpoint.step_directory import read_tree
 from burnish.platform.configuration.conformance import built
-from burnish.platform.errors import CheckpointError, ConfigError, placed
+from burnish.platform.errors import ConfigError, placed
 
 
 def pretrained_bundle(
@@ -52,7 +50,7 @@ def pretrained_bundle(
         model,
         tokenizer,
         str(source.directory),
-        load_params=lambda: _load_params(source, model),
+        load=lambda like: _load(source, model, like),
         check_params=lambda: _check_params(source, model),
         components=(found.provider,),
     )
@@ -76,16 +74,8 @@ def _check_params(source: ModelSource, model: CausalLM) -> None:
         check_huggingface(source.directory, model)
 
 
-def _load_params(source: ModelSource, model: CausalLM) -> dict[str, Any]:
-    """Read safetensors, or a checkpoint's parameters, whose masters may be of either type."""
-    if not source.is_checkpoint:
-        return load_huggingface(source.directory, model)
-    assert source.verified is not None, "a checkpoint is verified when it is found"
-    try:
-        return read_tree(source.verified, "params", like=model.abstract("float32"))
-    except CheckpointError as error:
-        try:
-            halves = read_tree(source.verified, "params", like=model.abstract("bfloat16"))
-        except CheckpointError:
-            raise error from None
-    return jax.tree.map(lambda leaf: leaf.astype("float32"), halves)
+def _load(source: ModelSource, model: CausalLM, like: Any) -> dict[str, Any]:
+    """Read safetensors, or a checkpoint's parameters."""
+    if source.verified is None or not source.is_checkpoint:
+        return load_huggingface(source.directory, model, like)
+    return load_checkpoint(source.verified, model, like)

@@ -14,6 +14,7 @@ import jax
 from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
 from burnish.llm.export import Export, ExportComponent, ExportContext, write_weights
 from burnish.llm.optimizer import OptimizerComponent
+from burnish.llm.sharding import likeness_of
 from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
 from burnish.llm.versioned_weights import Weights
@@ -95,14 +96,14 @@ class ReceivedModel:
         def write(directory: Path, params: Any) -> Path:
             return write_weights(directory, params, bundle.model, bundle.tokenizer, dtype)
 
-        return Weights(0, bundle.params, write)
+        return Weights(0, bundle.load(likeness_of(bundle.model, dtype, self.run.mesh)), write)
 
     def training_context(self, optimizer: OptimizerComponent, total_steps: int) -> TrainingContext:
         """Return what a training backend may be built from; nothing is loaded yet."""
         bundle = self.bundle
         return TrainingContext(
             model=bundle.model,
-            load_params=bundle.load_params,
+            load=bundle.load,
             optimizer=optimizer,
             total_steps=total_steps,
             mesh=self.run.mesh,

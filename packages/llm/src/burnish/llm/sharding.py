@@ -47,6 +47,16 @@ def parameter_shardings(model: CausalLM, mesh: Mesh) -> dict[str, Any]:
     return shardings_of(model.abstract("float32"), model.logical_axes, mesh)
 
 
+def likeness_of(model: CausalLM, dtype: Any, mesh: Mesh) -> dict[str, Any]:
+    """Return the tree of shapes, dtype and places of a model's parameters, as loading takes it."""
+    return jax.tree.map(lying, model.abstract(dtype), parameter_shardings(model, mesh))
+
+
+def lying(leaf: jax.ShapeDtypeStruct, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    """Return the likeness of an array that lies so on its devices."""
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
 def shardings_of(abstract: Any, logical_axes: Any, mesh: Mesh) -> dict[str, Any]:
     """Return the tree of shardings of arrays of these shapes and logical axes."""
     leaves, structure = jax.tree.flatten(abstract)

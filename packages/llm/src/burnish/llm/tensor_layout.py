@@ -4,13 +4,13 @@ One tensor may hold parts of several leaves, and one leaf parts of several tenso
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from burnish.llm.families.protocol import CausalLM, Path
+from burnish.llm.families.protocol import CausalLM, MatrixDims, Path
 from burnish.llm.families.tensor_name import TensorName
 from burnish.platform.configuration.conformance import departure
 
@@ -54,6 +54,22 @@ def stored_tensors(model: CausalLM) -> dict[str, StoredTensor]:
         raise departure("family", model, str(error), CausalLM, "parameter_names") from error
 
 
+def tensors_of_leaves(stored: Mapping[str, StoredTensor]) -> dict[Path, list[tuple[str, Piece]]]:
+    """Return the tensors that each leaf is made of, by its path, in the order of the leaf."""
+    found: dict[Path, list[tuple[str, Piece]]] = {}
+    for tensor, content in stored.items():
+        for piece in content.pieces:
+            found.setdefault(piece.path, []).append((tensor, piece))
+    return found
+
+
+def lookup_table(model: CausalLM) -> Path | None:
+    """Return the path of the table whose rows are looked up by token, None where `matrices` names none."""
+    shapes, of_tokens = leaf_shapes(model), (model.vocab_size, model.hidden_size)
+    lookups = (path for path, dims in model.matrices.items() if dims == MatrixDims((0,), (1,)))
+    return next((path for path in lookups if shapes.get(path) == of_tokens), None)
+
+
 def leaf_shapes(model: CausalLM) -> dict[Path, Shape]:
     """Return the shape of every named leaf by its path."""
     abstract = model.abstract("float32")
@@ -85,8 +101,12 @@ def to_huggingface(array: np.ndarray, name: TensorName) -> np.ndarray:
 
 
 def from_huggingface(tensor: np.ndarray, name: TensorName, shape: Shape) -> np.ndarray:
-    """Return stored rows as the piece of `shape` of a leaf."""
-    return tensor.T.reshape(shape) if name.num_input_dims is not None else tensor
+    """Return stored rows as the piece of `shape` of a leaf, a view of them."""
+    if name.num_input_dims is None:
+        return tensor
+    inputs, outputs = shape[: name.num_input_dims], shape[name.num_input_dims :]
+    dims = range(len(shape))
+    return tensor.reshape(outputs + inputs).transpose(*dims[len(outputs) :], *dims[: len(outputs)])
 
 
 def _pieces(

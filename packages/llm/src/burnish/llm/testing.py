@@ -3,6 +3,7 @@
 For tests alone; nothing imports it at run time.
 """
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from burnish.llm.bundle import Bundle
 from burnish.llm.config.family import Qwen2
 from burnish.llm.config.model import Tiny
 from burnish.llm.families.protocol import CausalLM, FamilyContext
+from burnish.llm.weights import load_huggingface
 
 SMALL_MODEL = Tiny(hidden_size=32, num_heads=2, num_kv_heads=1, intermediate_size=48, scan_unroll=1)
 """A model that compiles and trains within seconds."""
@@ -37,6 +40,16 @@ def tiny_qwen2_config(vocab_size: int, **changes: Any) -> dict[str, Any]:
 def tiny_qwen2(vocab_size: int, **changes: Any) -> CausalLM:
     """Return the model of `tiny_qwen2_config`."""
     return Qwen2().build(FamilyContext(hf_config=tiny_qwen2_config(vocab_size, **changes)))
+
+
+def params_of(bundle: Bundle) -> dict[str, Any]:
+    """Return the parameters of a bundle in fp32 and numpy."""
+    return bundle.load(bundle.model.abstract("float32"))
+
+
+def params_in(directory: Path, model: CausalLM, dtype: str = "float32") -> dict[str, Any]:
+    """Return the parameters in a Hugging Face directory in numpy."""
+    return load_huggingface(directory, model, model.abstract(dtype))
 
 
 def scaled_params(model: CausalLM, seed: int = 0, scale: float = 0.3) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from burnish.llm.families.protocol import CausalLM, FamilyComponent, FamilyConte
 from burnish.llm.micro_batches import place
 from burnish.llm.sharding import parameter_shardings
 from burnish.llm.tensor_layout import huggingface_shape
-from burnish.llm.testing import logits_of, scaled_params
+from burnish.llm.testing import logits_of, params_in, scaled_params
 from burnish.llm.testing_scores import (
     LAYOUTS,
     LENGTH,
@@ -37,7 +37,7 @@ from burnish.llm.testing_scores import (
     score,
     tokens_of,
 )
-from burnish.llm.weights import load_huggingface, save_huggingface
+from burnish.llm.weights import save_huggingface
 from burnish.platform.device.mesh import build_mesh
 
 MESHES: Mapping[str, tuple[int, int, int]] = {
@@ -204,7 +204,7 @@ class ModelFamilyTests:
         for name, most in (("whole", 10**9), ("in files", 10**4)):
             (directory := tmp_path / name).mkdir()
             save_huggingface(directory, model, rounded, dtype, max_shard_bytes=most)
-            read = load_huggingface(directory, model, dtype)
+            read = params_in(directory, model, dtype)
             pairs = zip(jax.tree.leaves(read), jax.tree.leaves(rounded), strict=True)
             assert all(np.array_equal(ours.view(np.uint8), theirs.view(np.uint8)) for ours, theirs in pairs)
         assert len(list(directory.glob("*.safetensors"))) > 1

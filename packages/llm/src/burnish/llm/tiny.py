@@ -8,6 +8,7 @@ from burnish.llm.config.model import QWEN2
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.family_choice import provider_of
+from burnish.llm.placement import place_params
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 
 
@@ -19,7 +20,7 @@ def tiny_bundle(context: ModelContext, compute: Compute, **sizes: Any) -> Bundle
         model,
         tokenizer,
         f"tiny(seed={context.seed})",
-        load_params=lambda: model.init(context.seed),
+        load=lambda like: place_params(model.init(context.seed), like),
         components=(provider_of(QWEN2),),
     )
 

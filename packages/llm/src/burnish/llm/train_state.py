@@ -11,11 +11,14 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
+from burnish.llm.bundle import Load
+from burnish.llm.families.parameters import leaves_by_path, nest
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.optimizer import OptimizerContext, TracedOptimizer, traced
 from burnish.llm.partition import Partition
+from burnish.llm.placement import cast
 from burnish.llm.rounding import in_fp32
-from burnish.llm.sharding import parameter_shardings, replicated, shardings_of
+from burnish.llm.sharding import likeness_of, lying, parameter_shardings, replicated, shardings_of
 from burnish.llm.state_sharding import optimizer_shardings
 from burnish.platform.configuration.artifacts import Artifacts
 
@@ -47,6 +50,19 @@ class StateLayout:
         trainable, _ = self.partition.split(self.model.abstract(jnp.dtype(self.param_dtype)))
         _, frozen = self.partition.split(self.model.abstract(jnp.dtype(self.compute_dtype)))
         return trainable, frozen
+
+    def likeness(self) -> dict[str, Any]:
+        """Return how parameters are loaded: those to train as masters, frozen ones in the narrower dtype.
+
+        A checkpoint holds frozen ones in the masters' dtype and must be exact, so they are rounded to both.
+        """
+        is_narrow = "bfloat16" in (self.param_dtype, self.compute_dtype)
+        masters, frozen = (
+            leaves_by_path(likeness_of(self.model, dtype, self.mesh))
+            for dtype in (self.param_dtype, "bfloat16" if is_narrow else "float32")
+        )
+        is_frozen = self.partition.is_frozen
+        return nest({path: (frozen if is_frozen(path) else masters)[path] for path in masters})
 
     def param_shardings(self) -> tuple[Any, Any]:
         """Return the shardings of the trainable and of the frozen parameters."""
@@ -89,6 +105,25 @@ def compute_copy(params: Any, compute_dtype: str) -> Any:
 def start(layout: StateLayout) -> Callable[[Any], State]:
     """Return the jitted `fresh_state`; the masters are donated."""
     return jax.jit(layout.fresh_state, donate_argnums=0, out_shardings=layout.state_shardings())
+
+
+def load_params(layout: StateLayout, load: Load) -> tuple[Any, Any, Any]:
+    """Return masters, weights and frozen parameters, read to where they lie; no tree is held twice."""
+    parts = layout.partition.split(load(layout.likeness()))
+    masters, frozen = (
+        jax.tree.map(cast, part, jax.tree.map(lying, *wanted))
+        for part, *wanted in zip(parts, layout.abstract_params(), layout.param_shardings(), strict=True)
+    )
+    return masters, _weights_of(layout)(masters), frozen
+
+
+@functools.cache
+def _weights_of(layout: StateLayout) -> Callable[[Any], Any]:
+    """Return the jitted `compute_copy` of masters."""
+    shardings, _ = layout.param_shardings()
+    return jax.jit(
+        functools.partial(compute_copy, compute_dtype=layout.compute_dtype), out_shardings=shardings
+    )
 
 
 @functools.cache

@@ -1,13 +1,12 @@
 """In which parameters a model is trained: its own, or others that it is made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from burnish.llm.bundle import Load
 from burnish.llm.families.protocol import CausalLM
-
-ReadTree = Callable[[str, Any], Any]
-"""From the name of a tree in a checkpoint and its likeness to the tree."""
+from burnish.platform.checkpoint.snapshot import Restored
 
 
 class TrainedForm(Protocol):
@@ -18,8 +17,8 @@ class TrainedForm(Protocol):
         """The model whose parameters are trained."""
         ...
 
-    def begin(self, params: Any) -> Any:
-        """Return what is trained from `params`, those of the model that comes; it computes the same."""
+    def load(self, load: Load, like: Any) -> Any:
+        """Return what is trained, like `like`, of the model that `load` gives; it computes the same."""
         ...
 
     def finished(self, params: Any) -> Any:
@@ -30,7 +29,7 @@ class TrainedForm(Protocol):
         """Return the trees of a checkpoint by name."""
         ...
 
-    def restored(self, read: ReadTree, like: Any, load: Callable[[], Any]) -> Any:
+    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
         """Return what `saved` was given, like `like`; `load` gives the parameters of the model that came."""
         ...
 
@@ -45,9 +44,9 @@ class Whole:
 
     model: CausalLM
 
-    def begin(self, params: Any) -> Any:
-        """Return `params`."""
-        return params
+    def load(self, load: Load, like: Any) -> Any:
+        """Return the parameters of the model."""
+        return load(like)
 
     def finished(self, params: Any) -> Any:
         """Return `params`."""
@@ -57,10 +56,10 @@ class Whole:
         """Return the parameters as `params`."""
         return {"params": params}
 
-    def restored(self, read: ReadTree, like: Any, load: Callable[[], Any]) -> Any:
+    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
         """Return the tree `params`."""
         del load
-        return read("params", like)
+        return checkpoint.tree("params", like)
 
     def files(self) -> Mapping[str, bytes]:
         """Return none."""

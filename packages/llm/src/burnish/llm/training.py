@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from burnish.llm.bundle import Load
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.configuration.artifacts import Artifacts
@@ -27,8 +28,8 @@ class TrainingContext:
     """What a training backend may be built from."""
 
     model: CausalLM
-    load_params: Callable[[], Any]
-    """Returns the parameters to start from, made or read anew at each call, as a tree of numpy arrays."""
+    load: Load
+    """Returns the parameters to start from, as and where they are asked for."""
 
     optimizer: OptimizerComponent
     total_steps: int

@@ -76,7 +76,7 @@ class LoRA(StepOptions):
         return JaxTrainingBackend(
             context,
             partition=self._partition(model),
-            form=WithAdapters(model=model, mesh=context.mesh, jax=context.jax, seed=context.seed),
+            form=WithAdapters(model=model, mesh=context.mesh, seed=context.seed),
             **self.step_arguments(context),
         )
 

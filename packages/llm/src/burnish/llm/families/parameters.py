@@ -79,6 +79,17 @@ def nest(leaves: Mapping[Path, Any]) -> dict[str, Any]:
     return tree
 
 
+def leaves_by_path(tree: Mapping[str, Any]) -> dict[Path, Any]:
+    """Return the leaves of nested dicts by path, as `nest` takes them, in the order of `jax.tree.leaves`."""
+    found: dict[Path, Any] = {}
+    for key in sorted(tree):
+        if isinstance(tree[key], Mapping):
+            found |= {(key, *path): leaf for path, leaf in leaves_by_path(tree[key]).items()}
+        else:
+            found[key,] = tree[key]
+    return found
+
+
 def initial_value(path: Path, parameter: Parameter, seed: int, scale: float) -> np.ndarray:
     """Return a fresh fp32 array; its random stream is named by seed and path, so leaves are independent."""
     if parameter.initial is not None:

@@ -8,13 +8,14 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from burnish.llm.bundle import Load
 from burnish.llm.families.protocol import Path
 from burnish.llm.lora.low_rank import ADAPTERS
 from burnish.llm.lora.model import AdaptedLM, replaced, without_adapters
+from burnish.llm.placement import place_params
 from burnish.llm.sharding import parameter_shardings
 from burnish.llm.tensor_layout import leaf_at
-from burnish.llm.trained_form import ReadTree
-from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.checkpoint.snapshot import Restored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +24,14 @@ class WithAdapters:
 
     model: AdaptedLM
     mesh: Mesh
-    jax: JaxConfig
     seed: int
 
-    def begin(self, params: Any) -> Any:
-        """Return `params` with fresh updates beside them, drawn by the seed."""
-        if not self.model.low_rank.dora:
-            return self.model.beside(params, self.seed)
-        # Magnitudes are norms of what is computed with, which has been rounded through the masters' dtype.
-        rounded = {
-            path: leaf_at(params, path).astype(self.jax.param_dtype).astype(self.jax.compute_dtype)
-            for path in self.model.targets
-        }
-        return {**self.model.beside(replaced(params, rounded), self.seed), **params}
+    def load(self, load: Load, like: Any) -> Any:
+        """Return the base, and fresh updates beside it, drawn by the seed."""
+        base = load(without_adapters(like))
+        rounded = {path: leaf_at(base, path).astype(leaf_at(like, path).dtype) for path in self.model.targets}
+        made = self.model.beside(replaced(base, rounded), self.seed)
+        return {**base, ADAPTERS: place_params(made[ADAPTERS], like[ADAPTERS])}
 
     def finished(self, params: Any) -> Any:
         """Return the base's parameters with the updates in them; what is not adapted is the very buffer."""
@@ -47,10 +43,11 @@ class WithAdapters:
         """Return the base as `params`, without the updates, and the updates as `adapters`."""
         return {"params": without_adapters(params), ADAPTERS: params[ADAPTERS]}
 
-    def restored(self, read: ReadTree, like: Any, load: Callable[[], Any]) -> Any:
+    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
         """Return the base and its updates."""
         del load
-        return {**read("params", without_adapters(like)), ADAPTERS: read(ADAPTERS, like[ADAPTERS])}
+        base = checkpoint.tree("params", without_adapters(like))
+        return {**base, ADAPTERS: checkpoint.tree(ADAPTERS, like[ADAPTERS])}
 
     def files(self) -> Mapping[str, bytes]:
         """Return none."""
