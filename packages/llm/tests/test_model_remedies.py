@@ -40,8 +40,9 @@ def directory(tmp_path):
     return model_in(tmp_path / "model")
 
 
-def load(directory, tokenizer=AutoTokenizer()):  # noqa: B008 - it is frozen
-    bundle = load_bundle(Pretrained(name_or_path=str(directory)), ModelContext(tokenizer=tokenizer))
+def load(directory, tokenizer=AutoTokenizer(), **options):  # noqa: B008 - it is frozen
+    model = Pretrained(name_or_path=str(directory), **options)
+    bundle = load_bundle(model, ModelContext(tokenizer=tokenizer))
     bundle.check_params()
     params_of(bundle)
 
@@ -178,10 +179,16 @@ def test_a_feature_that_is_not_there(directory, changes, remedy):
     load(directory)
 
 
-def test_a_tokenizer_of_other_ids(tmp_path, directory):
+@pytest.mark.parametrize(
+    "choice", [r"trained with \((tokenizer)=auto\), or", r"or set model\.(resize)=(\w+)$"]
+)
+def test_a_tokenizer_of_other_ids(tmp_path, directory, choice):
     small = model_in(tmp_path / "small", vocab_size=61)
-    name = named(said_of(load, small, ByteTokenizer()), r"trained with \(tokenizer=(\w+)\)$")
-    load(directory, {"auto": AutoTokenizer()}[name])
+    option, *value = re.search(choice, said_of(load, small, ByteTokenizer())).groups()
+    if option == "tokenizer":
+        load(directory)
+    else:
+        load(small, ByteTokenizer(), **{option: value[0]})
 
 
 def test_a_model_that_is_nowhere(directory, monkeypatch):

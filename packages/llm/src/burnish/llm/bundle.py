@@ -79,6 +79,7 @@ def load_bundle(model: ModelComponent, context: ModelContext) -> Bundle:
     if bundle.tokenizer.vocab_size > bundle.model.vocab_size:
         raise ConfigError(
             f"tokenizer: it has {bundle.tokenizer.vocab_size} ids and the model from {bundle.source} only "
-            f"{bundle.model.vocab_size}; use the tokenizer the model was trained with (tokenizer=auto)"
+            f"{bundle.model.vocab_size}; use the tokenizer the model was trained with (tokenizer=auto), "
+            "or set model.resize=mean_covariance"
         )
     return bundle

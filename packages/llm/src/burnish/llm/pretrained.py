@@ -1,6 +1,6 @@
 """A model from files: its family found by its `config.json`, its parameters read when they are asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from burnish.llm.bundle import Bundle, ModelContext
@@ -12,6 +12,7 @@ from burnish.llm.family_choice import AUTO, find_family
 from burnish.llm.json_object import read_object
 from burnish.llm.model_source import ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
+from burnish.llm.vocabulary import grown
 from burnish.llm.weights import check_huggingface, load_huggingface
 from burnish.platform.configuration.conformance import built
 from burnish.platform.errors import ConfigError, placed
@@ -25,28 +26,26 @@ def pretrained_bundle(
     compute: Compute,
     family: str = AUTO,
     head: Callable[[CausalLM], CausalLM] | None = None,
+    grows: bool = False,
 ) -> Bundle:
     """Return the model of these files, with the tokenizer beside it.
 
-    `family` names one, or `auto`; `head` gives the model another head, as `scalar_head` does.
+    `family` names one, or `auto`; `head` gives the model another head, as `scalar_head` does. Where it
+    `grows` it has as many token ids as the tokenizer.
     """
     hf_config = read_object(source.directory / "config.json")
     found = find_family(hf_config, source.directory, family)
-    family_context = FamilyContext(
-        hf_config=hf_config,
-        jax=context.jax,
-        compute=compute,
-        artifacts=context.artifacts,
-    )
-    with placed(f"model.name_or_path={source.directory}"):
-        model = built("family", found.component, CausalLM, family_context)
-    model = model if head is None else head(model)
-    tokenizer_context = TokenizerContext(
-        directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
-    )
-    tokenizer = build_tokenizer(context.tokenizer, tokenizer_context)
-    _check_recorded(source, tokenizer)
-    return Bundle(
+
+    def model_of(config: Mapping[str, Any]) -> CausalLM:
+        of_family = FamilyContext(
+            hf_config=config, jax=context.jax, compute=compute, artifacts=context.artifacts
+        )
+        with placed(f"model.name_or_path={source.directory}"):
+            model = built("family", found.component, CausalLM, of_family)
+        return model if head is None else head(model)
+
+    model, tokenizer = model_of(hf_config), _tokenizer(source, context, trust_remote_code)
+    bundle = Bundle(
         model,
         tokenizer,
         str(source.directory),
@@ -54,12 +53,26 @@ def pretrained_bundle(
         check_params=lambda: _check_params(source, model),
         components=(found.provider,),
     )
+    if not grows or tokenizer.vocab_size <= model.vocab_size:
+        _check_recorded(source, tokenizer)
+        return bundle
+    _check_recorded(source, tokenizer, may_differ=("tokenizer",))
+    return grown(bundle, model_of({**hf_config, "vocab_size": tokenizer.vocab_size}), context.seed)
 
 
-def _check_recorded(source: ModelSource, tokenizer: Tokenizer) -> None:
+def _tokenizer(source: ModelSource, context: ModelContext, trust_remote_code: bool) -> Tokenizer:
+    return build_tokenizer(
+        context.tokenizer,
+        TokenizerContext(
+            directory=source.directory, trust_remote_code=trust_remote_code, artifacts=context.artifacts
+        ),
+    )
+
+
+def _check_recorded(source: ModelSource, tokenizer: Tokenizer, may_differ: Sequence[str] = ()) -> None:
     """Refuse a tokenizer other than the one the manifest records; what is not recorded is not compared."""
-    facts = export_facts(tokenizer)
     recorded = {} if source.verified is None else source.verified.facts
+    facts = {name: fact for name, fact in export_facts(tokenizer).items() if name not in may_differ}
     different = [name for name in facts if name in recorded and recorded[name] != facts[name]]
     if different:
         raise ConfigError(

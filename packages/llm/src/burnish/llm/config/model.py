@@ -110,6 +110,10 @@ class Pretrained:
     trust_remote_code: bool = False
     """Whether a tokenizer may run code that its repository brings along."""
 
+    resize: Literal["refuse", "mean_covariance"] = "refuse"
+    """What becomes of a tokenizer with more ids than the model: it is refused, or the model gets a row for
+    each, around the mean of those it has with a billionth of their covariance, as transformers does it."""
+
     remat: Literal["none", "dots", "full"] = "none"
     """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
 
@@ -141,5 +145,6 @@ class Pretrained:
             context,
             trust_remote_code=self.trust_remote_code,
             family=self.family,
+            grows=self.resize == "mean_covariance",
             compute=Compute(remat=self.remat, unroll=self.scan_unroll),
         )
