@@ -191,6 +191,10 @@ class JaxTrainingBackend:
         self._written.clear()
         self.weight_version = int(restored.json["weight_version"])
 
+    def write_updates(self, directory: Path) -> None:
+        """Write what is trained beside the model, if the model is not trained itself."""
+        self._form.write(directory, self._layout.whole(*self._weights))
+
     def _adopt(self, params: Any) -> Any:
         """Take parameters as weights and return the masters; nothing shares a buffer with `params`."""
         parts = self._layout.partition.split(params)

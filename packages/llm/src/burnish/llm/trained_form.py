@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from burnish.llm.bundle import Load
@@ -37,6 +38,10 @@ class TrainedForm(Protocol):
         """Return the files of a checkpoint that say what its trees are."""
         ...
 
+    def write(self, directory: Path, params: Any) -> None:
+        """Write what is trained beside the model into a new directory, as others read it, if anything is."""
+        ...
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -64,3 +69,6 @@ class Whole:
     def files(self) -> Mapping[str, bytes]:
         """Return none."""
         return {}
+
+    def write(self, directory: Path, params: Any) -> None:
+        """Write nothing."""

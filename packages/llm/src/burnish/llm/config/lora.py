@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from burnish.llm.config.training_options import StepOptions
 from burnish.platform.configuration.ranges import Count, Positive
+from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
     from burnish.llm.families.protocol import CausalLM
@@ -44,6 +45,19 @@ class LoRA(StepOptions):
     """Parameters of the model that are trained in full beside the updates, by patterns of their paths. Others
     are frozen, but for the rows that `trainable_rows` names; `frozen` may name parts of the updates."""
 
+    checkpoint: Literal["all", "adapters"] = "all"
+    """What a checkpoint holds: the model and the updates apart, or the updates alone and what finds the model
+    that they are of; that one has to stay where it is, in files."""
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and checkpoints without what is trained in full."""
+        super().__post_init__()
+        if self.checkpoint == "adapters" and (self.trainable or self.trainable_rows):
+            raise ConfigError(
+                "checkpoint=adapters would hold nothing of what trainable and trainable_rows name; set "
+                "checkpoint=all, or leave them out"
+            )
+
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
         self.check_rows(num_rows, mesh)
@@ -72,11 +86,23 @@ class LoRA(StepOptions):
         from burnish.llm.jax_training import JaxTrainingBackend
         from burnish.llm.lora.form import WithAdapters
 
+        if self.checkpoint == "adapters" and context.origin is None:
+            raise ConfigError(
+                "checkpoint=adapters: the model lies in no files that a checkpoint could name; set "
+                "checkpoint=all"
+            )
         model = self._adapted(context.model)
         return JaxTrainingBackend(
             context,
             partition=self._partition(model),
-            form=WithAdapters(model=model, mesh=context.mesh, seed=context.seed),
+            form=WithAdapters(
+                model=model,
+                mesh=context.mesh,
+                seed=context.seed,
+                origin=context.origin,
+                names_base=self.checkpoint == "adapters",
+                is_all_of_it=not (self.trainable or self.trainable_rows),
+            ),
             **self.step_arguments(context),
         )
 
