@@ -15,11 +15,14 @@ from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.lora.low_rank import LowRank
 from burnish.llm.lora.model import AdaptedLM
+from burnish.llm.lora.opening import layers_of
 from burnish.llm.lora.peft_reading import read_peft
 from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.targets import ALL_LINEAR, targets_of
+from burnish.llm.model_source import locate
 from burnish.llm.testing_scores import tokens_of
 from burnish.llm.weights import save_huggingface
+from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
@@ -138,7 +141,7 @@ def test_updates_that_are_written_are_read_by_peft_with_the_same_logits(
     whole = adapted.beside(params, 0)
     whole = {**whole, "adapters": felt(whole["adapters"])}
     (tmp_path / "adapter").mkdir()
-    write_peft(tmp_path / "adapter", adapted, whole, str(directory))
+    write_peft(tmp_path / "adapter", adapted, whole, locate(str(directory)))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         theirs = peft.PeftModel.from_pretrained(transformers_model(directory), tmp_path / "adapter").eval()
@@ -151,3 +154,116 @@ def test_updates_that_are_written_are_read_by_peft_with_the_same_logits(
     others = {**whole, "adapters": felt(whole["adapters"], seed=4)}
     with pytest.raises(AssertionError):
         assert_same_logits(logits_of(adapted, others, tokens_of(2)), of_torch(theirs, tokens_of(2)))
+
+
+@needs_peft
+@pytest.mark.parametrize("kind", ["plain", "rslora", "dora"])
+def test_gradients_of_the_updates_are_those_of_peft(base, directory, tmp_path, kind):
+    import peft
+    import torch
+
+    model, params = base
+    options = {"plain": {}, "rslora": {"scaling": "rslora"}, "dora": {"dora": True}}[kind]
+    targets = targets_of(model, ("layers/attention/out", "layers/mlp/down"), ())
+    adapted = AdaptedLM(model, LowRank(rank=4, alpha=6.0, **options), targets)
+    whole = adapted.beside(params, 0)
+    whole = {**whole, "adapters": felt(whole["adapters"])}
+    (tmp_path / "adapter").mkdir()
+    write_peft(tmp_path / "adapter", adapted, whole, locate(str(directory)))
+    theirs = peft.PeftModel.from_pretrained(
+        transformers_model(directory), tmp_path / "adapter", is_trainable=True
+    )
+    tokens = tokens_of(2)
+    theirs(torch.tensor(tokens), labels=torch.tensor(tokens)).loss.backward()
+    found = gradients_of(adapted, whole, tokens)
+    for name, parameter in theirs.named_parameters():
+        if parameter.grad is not None:
+            at, expected = leaf_of(name), parameter.grad.numpy()
+            ours = np.asarray(at(found))
+            ours = ours.reshape(expected.T.shape).T if ours.ndim > 1 else ours
+            assert np.linalg.norm(ours - expected) <= 1e-5 * np.linalg.norm(expected), name
+            assert np.linalg.norm(1.001 * ours - expected) > 1e-5 * np.linalg.norm(expected)
+    assert sum(parameter.grad is not None for parameter in theirs.parameters()) == (
+        12 if kind == "dora" else 8
+    )
+
+
+def gradients_of(model, params, tokens):
+    """Return the gradients of the mean cross-entropy over the updates."""
+    tokens = np.asarray(tokens)
+    positions = np.tile(np.arange(tokens.shape[1]), (len(tokens), 1))
+
+    def loss(adapters):
+        whole = {**params, "adapters": adapters}
+        hidden = model.forward(whole, tokens, positions, np.ones_like(tokens)).hidden
+        logprobs = jax.nn.log_softmax(model.head(whole).logits(hidden))[:, :-1]
+        return -jax.numpy.mean(jax.numpy.take_along_axis(logprobs, tokens[:, 1:, None], axis=-1))
+
+    return jax.jit(jax.grad(loss))(params["adapters"])
+
+
+def leaf_of(name):
+    """Return what picks the leaf of a layer by the name of a parameter of peft."""
+    parts = name.split(".")
+    layer = int(parts[parts.index("layers") + 1])
+    path = ("attention", "out") if "o_proj" in parts else ("mlp", "down")
+    leaf = "a" if "lora_A" in parts else "b" if "lora_B" in parts else "magnitude"
+    return lambda tree: tree["layers"][path[0]][path[1]][leaf][layer]
+
+
+def altered(directory, tensors=None, **options):
+    """Change what peft has written in a directory."""
+    from safetensors.numpy import load_file, save_file
+
+    file = directory / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **options}))
+    arrays = {**load_file(directory / "adapter_model.safetensors"), **(tensors or {})}
+    save_file(
+        {name: array for name, array in arrays.items() if array is not None},
+        directory / "adapter_model.safetensors",
+    )
+
+
+QUERY = "base_model.model.model.layers.0.mlp.down_proj"
+
+
+@pytest.mark.parametrize(
+    ("options", "tensors", "message"),
+    [
+        ({"peft_type": "LOHA"}, {}, "peft_type='LOHA' is not computed, only 'LORA'"),
+        ({"bias": "all"}, {}, "bias='all' is not computed, only 'none'"),
+        ({"init_lora_weights": "pissa"}, {}, "init_lora_weights='pissa' is not computed"),
+        ({}, {"base_model.model.lm_head.weight": np.ones((2, 2))}, "is no factor of a matrix's update"),
+        (
+            {},
+            {"base_model.model.lm_head.lora_A.weight": np.ones((4, 32), np.float32)},
+            "is no matrix of the model's layers",
+        ),
+        ({}, {f"{QUERY}.lora_B.weight": np.ones((31, 4), np.float32)}, r"the model makes them \(rank, 48\)"),
+        ({}, {f"{QUERY}.lora_B.weight": None}, r"the model makes them \(rank, 48\)"),
+        ({}, {f"{QUERY}.lora_B.weight": np.full((32, 4), np.nan, np.float32)}, "NaN or infinite"),
+        ({"base_model_name_or_path": None}, {}, "names no model that the updates are of"),
+        ({"base_model_name_or_path": "/nowhere"}, {}, "updates of the model /nowhere, which is not found"),
+        ({"base_model_name_or_path": "adapter"}, {}, "name themselves as their base"),
+    ],
+    ids=str,
+)
+def test_what_is_computed_otherwise_is_refused_in_one_line(
+    model, scaled_params, tmp_path, monkeypatch, options, tensors, message
+):
+    """The twin: the same directory before it is altered."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    save_huggingface(tmp_path / "base", model, scaled_params(model), "float32")
+    adapted = AdaptedLM(model, LowRank(rank=4, alpha=6.0), targets_of(model, ("layers/mlp",), ()))
+    (tmp_path / "adapter").mkdir()
+    write_peft(tmp_path / "adapter", adapted, adapted.init(0), locate("base"))
+
+    def load():
+        return layers_of(locate(str(tmp_path / "adapter")))[0].updates.read(model)
+
+    load()
+    altered(tmp_path / "adapter", tensors, **options)
+    with pytest.raises(CheckpointError, match=message) as told:
+        load()
+    assert "\n" not in str(told.value)

@@ -82,7 +82,7 @@ class WithAdapters:
             return
         params = jax.device_get(params)
         with atomic.publishing_directory(directory) as aside:
-            write_peft(aside, self.model, params, None if self.origin is None else self.origin.name)
+            write_peft(aside, self.model, params, self.origin)
             write_manifest(aside, {} if self.origin is None else {BASE: asdict(self._base)})
 
     @functools.cached_property

@@ -78,28 +78,35 @@ def _opened(source: ModelSource) -> Opened | None:
     directory = source.directory
     if (directory / UPDATES).is_file():
         base = read_updates(read_object(directory / UPDATES)).base
-        return Opened(source, None if base is None else _found(directory, base.name, base))
+        return Opened(source, None if base is None else _recorded(directory, base))
     if (directory / PEFT_CONFIG).is_file() and not (directory / CONFIG).is_file():
         recorded = {} if source.verified is None else source.verified.facts.get(BASE)
-        named = BaseModel(**recorded) if recorded else None
-        return Opened(source, _found(directory, base_of_peft(directory), named), is_of_peft=True)
+        base = BaseModel(**recorded) if recorded else None
+        found = _found(directory, *base_of_peft(directory)) if base is None else _recorded(directory, base)
+        return Opened(source, found, is_of_peft=True)
     return None
 
 
-def _found(directory: Path, name: str, recorded: BaseModel | None) -> ModelSource:
-    """Return the base of updates; CheckpointError where it is not there, or another one is."""
+def _recorded(directory: Path, base: BaseModel) -> ModelSource:
+    """Return the base of updates; CheckpointError where another model is in its place."""
+    found = _found(directory, base.name, base.revision)
+    require_base(base, BaseModel(name=found.name, revision=found.revision, sha256=found.sha256()))
+    return found
+
+
+def _found(directory: Path, name: str, revision: str) -> ModelSource:
+    """Return the files that updates are said to be of; CheckpointError where there are none."""
     try:
-        found = locate(name, "main" if recorded is None else recorded.revision)
+        found = locate(name, revision)
     except ConfigError as error:
         raise CheckpointError(
             f"{directory} holds updates of the model {name}, which is not found: put it back there"
         ) from error
     if found.directory.resolve() == directory.resolve():
         raise CheckpointError(
-            f"{directory} holds updates of itself: name the model that they are of in {PEFT_CONFIG}"
+            f"{directory} holds updates that name themselves as their base: name the model that they are of "
+            f"in {PEFT_CONFIG}"
         )
-    if recorded is not None:
-        require_base(recorded, BaseModel(name=name, revision=found.revision, sha256=found.sha256()))
     return found
 
 

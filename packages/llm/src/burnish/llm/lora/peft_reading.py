@@ -23,15 +23,16 @@ Factors = Mapping[str, np.ndarray]
 """What peft has for a module, by the ends of their names."""
 
 
-def base_of_peft(directory: FilePath) -> str:
-    """Return the model that updates are of; CheckpointError where their configuration names none."""
-    name = read_object(directory / PEFT_CONFIG).get("base_model_name_or_path")
+def base_of_peft(directory: FilePath) -> tuple[str, str]:
+    """Return name and revision of the base; CheckpointError where the configuration names none."""
+    config = read_object(directory / PEFT_CONFIG)
+    name = config.get("base_model_name_or_path")
     if not isinstance(name, str) or not name:
         raise CheckpointError(
             f"{directory / PEFT_CONFIG} names no model that the updates are of: write its directory or its "
             "name on the hub there as base_model_name_or_path"
         )
-    return name
+    return name, str(config.get("revision") or "main")
 
 
 def read_peft(directory: FilePath, model: CausalLM) -> tuple[AdaptedLM, dict[str, Any]]:

@@ -13,14 +13,16 @@ from burnish.llm.families.matrix_dims import flat
 from burnish.llm.lora.low_rank import ADAPTERS, LowRank, target_of
 from burnish.llm.lora.model import AdaptedLM
 from burnish.llm.lora.peft_format import MODEL, PREFIX, Module, Part, modules_of
-from burnish.llm.model_source import PEFT_CONFIG
+from burnish.llm.model_source import PEFT_CONFIG, ModelSource
 from burnish.llm.tensor_layout import leaf_at
 from burnish.llm.weights import save_tensors
 from burnish.platform import atomic
 
 
-def write_peft(directory: FilePath, model: AdaptedLM, params: Mapping[str, Any], base: str | None) -> None:
-    """Write the updates among `params` into an existing directory; `base` names the model that they are of.
+def write_peft(
+    directory: FilePath, model: AdaptedLM, params: Mapping[str, Any], base: ModelSource | None
+) -> None:
+    """Write the updates among `params` into an existing directory; `base` are the files that they are of.
 
     A stored tensor of which several leaves have rows gets the factors of all, and as large a rank.
     """
@@ -33,7 +35,9 @@ def write_peft(directory: FilePath, model: AdaptedLM, params: Mapping[str, Any],
             tensors[f"{PREFIX}{name}.lora_magnitude_vector"] = _magnitudes(model, module, params)
     save_tensors(directory / MODEL, tensors)
     ranks = {name: _num_adapted(model, module) * model.low_rank.rank for name, module in modules.items()}
-    config = {**_config(model.low_rank, ranks, modules), "base_model_name_or_path": base}
+    named = (None, None) if base is None else (base.name, base.revision)
+    of_base = dict(zip(("base_model_name_or_path", "revision"), named, strict=True))
+    config = {**_config(model.low_rank, ranks, modules), **of_base}
     atomic.write_file(directory / PEFT_CONFIG, (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 
 

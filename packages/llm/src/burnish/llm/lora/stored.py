@@ -57,5 +57,5 @@ def require_base(named: BaseModel | None, found: BaseModel) -> None:
     if named is None or named.sha256 != found.sha256:
         told = "the model beside them" if named is None else f"the model that lay in {named.name}"
         raise CheckpointError(
-            f"the checkpoint holds updates of {told}, and {found.name} holds another one: put that one back"
+            f"the updates are of {told}, and {found.name} holds another one: put that one back"
         )
