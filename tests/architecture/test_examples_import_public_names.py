@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.fast
 
-PACKAGES = ("llm", "llm.families", "minionerec", "platform", "rl", "sample", "sft")
+PACKAGES = ("llm", "llm.families", "llm.families.broadcast", "minionerec", "platform", "rl", "sample", "sft")
 BLOCK = re.compile(r"^```python\b([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEST = 'title="test_'
 """What marks a block as a file of tests."""

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.fast
 
-PACKAGES = ("llm", "llm.families", "minionerec", "platform", "rl", "sample", "sft")
+PACKAGES = ("llm", "llm.families", "llm.families.broadcast", "minionerec", "platform", "rl", "sample", "sft")
 PINNED = Path(__file__).parent / "public_names.txt"
 
 
@@ -79,5 +79,5 @@ def test_context_of_every_slot_is_public_but_one():
 def test_no_public_name_is_a_module_of_its_package(package):
     """Importing such a module would put it in the place of what the name promises."""
     module = importlib.import_module(f"burnish.{package}")
-    modules = {found.name for found in pkgutil.iter_modules(module.__path__)}
+    modules = {found.name for found in pkgutil.iter_modules(getattr(module, "__path__", ()))}
     assert not modules & set(getattr(module, "__all__", ()))

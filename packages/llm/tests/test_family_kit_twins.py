@@ -89,6 +89,15 @@ VALUES = {
 
 
 @dataclass(frozen=True)
+class Rounding(Faulty):
+    """A Qwen2 with positions that it looks up by an operation whose gradient is summed in bfloat16."""
+
+    def forward(self, params, tokens, positions, *others, **more):
+        output = super().forward(params, tokens, positions, *others, **more)
+        return output._replace(hidden=output.hidden + 4 * params["embed"][positions])
+
+
+@dataclass(frozen=True)
 class Swapped(Faulty):
     """A Qwen2 whose checkpoint has two matrices the wrong way round."""
 
@@ -153,6 +162,11 @@ def test_twin_a_model_without_dropout():
 def test_twin_a_model_that_computes_in_fp32():
     with pytest.raises(AssertionError):
         KIT.test_bfloat16_parameters_give_bfloat16_near_fp32(Faulty(MODEL, "dtype"), PARAMS)
+
+
+def test_twin_sums_over_tokens_in_bfloat16():
+    with pytest.raises(AssertionError, match="embed"):
+        KIT.test_bfloat16_gradients_keep_what_is_added_late(Rounding(MODEL, ""), PARAMS)
 
 
 def test_twin_another_model_where_it_is_rematerialized(scored):

@@ -125,7 +125,7 @@ class GPT2LM:
         if noise is not None:
             hidden = noise.at(self.sizes.num_layers).drop(hidden, 0)
         if cache is None:
-            hidden = self._layers.forward(params["layers"], hidden, span, ((),), noise)
+            hidden, _ = self._layers.forward(params["layers"], hidden, span, ((),), noise)
         else:
             hidden, cache = self._layers.cached(params["layers"], hidden, span, ((),), cache)
         return Output(module.ln_f(hidden), cache)
@@ -143,7 +143,7 @@ class GPT2LM:
 
         def layer(params: Any, hidden: Any, angles: Any, attend: Any, noise: Any = None) -> Any:
             del angles  # positions are in the embedding
-            return nnx.merge(graph, params)(hidden, attend, noise)
+            return nnx.merge(graph, params)(hidden, attend, noise), None  # no router
 
         return Layers(layer=layer, kinds=kinds, compute=self.compute)
 

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.families import QKV, Noise
+from burnish.llm.families.broadcast import embed, shift
 from burnish_gpt2.sizes import Sizes
 
 
@@ -50,8 +51,17 @@ class GPT2Module(nnx.Module):
 
     def embedded(self, tokens: Int[Array, "b t"], positions: Int[Array, "b t"]) -> Float[Array, "b t d"]:
         """Return what enters the first layer."""
-        # `nnx.Embed` would return the dtype that it was made with, whatever that of its parameters.
-        return self.wte.embedding[...][tokens] + self.wpe.embedding[...][positions]
+        # `nnx.Embed` would return the dtype that it was made with, and sum its gradient in bfloat16.
+        return embed(self.wte.embedding[...], tokens) + embed(self.wpe.embedding[...], positions)
+
+
+class Linear(nnx.Linear):
+    """A product and a bias, whose gradient is summed over tokens in fp32."""
+
+    def __call__(self, inputs: Float[Array, "b t d"]) -> Float[Array, "b t f"]:
+        """Return inputs @ kernel + bias."""
+        made = jnp.matmul(inputs, self.kernel[...], precision=self.precision)
+        return shift(made, self.bias[...])
 
 
 @nnx.vmap(in_axes=(None, 0))
@@ -59,9 +69,9 @@ def _stacked(sizes: Sizes, rngs: nnx.Rngs) -> Block:
     return Block(sizes, rngs=rngs)
 
 
-def _linear(sizes: Sizes, rngs: nnx.Rngs, inputs: int, outputs: int) -> nnx.Linear:
+def _linear(sizes: Sizes, rngs: nnx.Rngs, inputs: int, outputs: int) -> Linear:
     drawn = nnx.initializers.normal(sizes.initializer_range)
-    return nnx.Linear(inputs, outputs, kernel_init=drawn, precision=jax.lax.Precision.HIGHEST, rngs=rngs)
+    return Linear(inputs, outputs, kernel_init=drawn, precision=jax.lax.Precision.HIGHEST, rngs=rngs)
 
 
 def _norm(sizes: Sizes, rngs: nnx.Rngs) -> Any:

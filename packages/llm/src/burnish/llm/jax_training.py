@@ -52,6 +52,7 @@ class JaxTrainingBackend:
         max_grad_norm: float,
         logprob_chunk: int,
         dropout: float,
+        balance_coefficient: float,
         partition: Partition,
         form: TrainedForm | None = None,
     ) -> None:
@@ -64,6 +65,7 @@ class JaxTrainingBackend:
         self._micro_batch_rows = micro_batch_rows
         self._logprob_chunk = logprob_chunk
         self._dropout = dropout
+        self._balance_coefficient = balance_coefficient
         self._form = form or Whole(context.model)
         self._layout = layout_of(context, self._form.model, partition)
         names = self._layout.optimize().names()
@@ -217,6 +219,7 @@ class JaxTrainingBackend:
             micro_batch_rows=check_rows(batch.tokens.shape[0], self._micro_batch_rows, shards),
             logprob_chunk=self._logprob_chunk,
             dropout=self._dropout,
+            balance_coefficient=self._balance_coefficient,
             outputs=tuple(outputs),
         )
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Float32, Key
 
 from burnish.llm.batch import TokenBatch
 from burnish.llm.families.protocol import CausalLM
+from burnish.llm.families.routing import RouterSums
 from burnish.llm.head import Head, require_logits
 from burnish.llm.logprobs import Predictions, linear_logprobs
 from burnish.llm.noise import noise_of, token_keys
@@ -32,15 +33,14 @@ class Policy:
         batch: TokenBatch,
         *,
         params: Mapping[str, Any],
-        auxiliary: Mapping[str, Any] | None = None,
+        router: RouterSums | None = None,
         chunk: int = 1024,
     ) -> None:
         """Hold them; `chunk` is the number of positions whose logits exist at one time."""
         self.hidden = hidden
         self.head = head
         self.params = params
-        self.auxiliary = auxiliary or {}
-        """What a family computes beside the hidden states."""
+        self._router = router
         self._batch = batch
         self._chunk = chunk
         self._predictions: Predictions | None = None
@@ -82,6 +82,11 @@ class Policy:
         sums = jnp.einsum("bt,bts->bs", kept, members, precision=precision)
         return sums if reduce == "sum" else sums / jnp.maximum(jnp.sum(members, axis=1), 1)
 
+    def routed(self) -> RouterSums:
+        """Return what the routers of a model with experts say of the batch's tokens."""
+        assert self._router is not None, "a model without experts has no routers"
+        return self._router
+
     def keys(self) -> Key[Array, "b t"]:
         """Return one random key per token to draw from, see `burnish.llm.noise.token_keys`."""
         return token_keys(self._batch)
@@ -122,7 +127,8 @@ def policy_of(
         visible_until=batch.visible_until,
         noise=noise_of(batch, dropout),
     )
-    return Policy(output.hidden, model.head(dict(params)), batch, params=params, chunk=chunk)
+    head = model.head(dict(params))
+    return Policy(output.hidden, head, batch, params=params, router=output.router, chunk=chunk)
 
 
 def _temperature(batch: TokenBatch) -> Float32[Array, "b t"] | None:

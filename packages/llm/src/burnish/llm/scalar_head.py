@@ -85,6 +85,11 @@ class ScalarHead:
         """Path of each leaf of the base that may be adapted beside its product."""
         return self.base.adapted_paths if isinstance(self.base, MultipliesAdapted) else ()
 
+    @property
+    def balance_coefficient(self) -> float | None:
+        """What the config makes of the balance loss of its experts; None without experts."""
+        return getattr(self.base, "balance_coefficient", None)
+
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
         return {**self.base.abstract(dtype), HEAD: jax.ShapeDtypeStruct((1, self.hidden_size), dtype)}

@@ -34,6 +34,7 @@ from burnish.llm.testing_scores import (
     assert_same_scores,
     by_path,
     laid_out,
+    repeated,
     score,
     tokens_of,
 )
@@ -194,6 +195,15 @@ class ModelFamilyTests:
         found, exact = logits_of(model, halves, tokens_of(2)), logits_of(model, params, tokens_of(2))
         assert found.dtype == np.float32
         assert np.sqrt(np.mean((found - exact) ** 2)) < 0.2 * np.std(exact)
+
+    def test_bfloat16_gradients_keep_what_is_added_late(self, model: CausalLM, params: Any) -> None:
+        """The rows of a batch 64 times give its gradients, as sums over tokens in fp32 do."""
+        halves = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params)
+        once, often = (by_path(score(model, halves, repeated(times))[2]) for times in (1, 64))
+        for path, leaf in once.items():
+            exact = leaf.astype(np.float32)
+            lost = np.linalg.norm(often[path].astype(np.float32) - exact)
+            assert lost <= 0.015 * np.linalg.norm(exact), path
 
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
     def test_what_is_written_is_read_bit_by_bit(

@@ -49,6 +49,14 @@ def laid_out(*, per_row: int = 1, words: Any = None, **layout: Any) -> TokenBatc
     return replace(batch, noise_words=words)
 
 
+def repeated(times: int, most: int = 64) -> TokenBatch:
+    """Return four packed rows `most` times, of which `times` have weight: the gradients of once."""
+    batch = laid_out(per_row=3)
+    rows = jax.tree.map(lambda array: np.concatenate([array[:4]] * most), batch)
+    factors = np.repeat(np.arange(most) < times, 4)[:, None] / np.float32(times)
+    return replace(rows, columns={**rows.columns, "weights": rows.weights * factors})
+
+
 def score(model: CausalLM, params: Any, batch: TokenBatch, dropout: float = 0.0) -> Any:
     """Return loss, summed logprobs of each sample, and the gradients."""
     return jax.tree.map(np.asarray, _scores(model, dropout)(params, batch))

@@ -17,6 +17,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float32
 
+from burnish.llm.balance import BatchRouting, balance_loss
 from burnish.llm.batch import TokenBatch
 from burnish.llm.micro_batches import join_rows, split_rows, with_scalars
 from burnish.llm.objective import Objective, Statistics, evaluate
@@ -40,7 +41,12 @@ class GradientProgram:
     micro_batch_rows: int
     logprob_chunk: int
     dropout: float = 0.0
+    balance_coefficient: float = 0.0
     outputs: tuple[str, ...] = ()
+
+    def policy(self, params: Any, rows: TokenBatch) -> Policy:
+        """Return what the model says of rows in training."""
+        return policy_of(self.layout.model, params, rows, self.logprob_chunk, dropout=self.dropout)
 
 
 class ComputeCopies(NamedTuple):
@@ -66,13 +72,14 @@ def accumulate(
     the columns [b t] that `program.outputs` names. A single micro-batch has no loop, and where nothing is
     pending its gradient is the sum: nothing is held beside it.
     """
-    layout = program.layout
+    layout, balance = program.layout, _balance_of(program, weights, batch)
 
     def loss_of(trainable: Any, rows: TokenBatch) -> tuple[Float32[Array, ""], Any]:
-        params = layout.partition.merge(trainable, weights.frozen)
-        policy = policy_of(layout.model, params, rows, program.logprob_chunk, dropout=program.dropout)
+        policy = program.policy(layout.partition.merge(trainable, weights.frozen), rows)
         loss, statistics = evaluate(program.objective, policy, rows)
-        return loss, ({**_measured(policy, rows), **statistics}, columns_of_policy(policy, program.outputs))
+        added, of_balance = balance(policy)
+        statistics = {**_measured(policy, rows), **statistics, **of_balance}
+        return loss + added, (statistics, columns_of_policy(policy, program.outputs))
 
     def add(total: Any, micro_batch: TokenBatch) -> tuple[Any, Any]:
         rows = with_scalars(micro_batch, batch)
@@ -92,6 +99,35 @@ def accumulate(
     own = {"tokens": (jnp.sum(batch.trained), 1.0)}
     loss = jnp.sum(losses) if pending is None else pending.loss + jnp.sum(losses)
     return Pending(gradients, loss), _report({**statistics, **own}), join_rows(columns, layout.mesh)
+
+
+def _balance_of(
+    program: GradientProgram, weights: ComputeCopies, batch: TokenBatch
+) -> Callable[[Policy], tuple[Any, Statistics]]:
+    """Return what gives the balance loss of a micro-batch, times its coefficient, and its statistic.
+
+    Several micro-batches need a forward pass before them, for each has to know of them all.
+    """
+    coefficient, num_rows = program.balance_coefficient, batch.tokens.shape[0]
+    if coefficient == 0:
+        return lambda _: (0.0, {})
+    num_tokens = jnp.sum(batch.segment_ids > 0).astype(jnp.float32)
+    whole = None
+    if program.micro_batch_rows < num_rows:
+        params = program.layout.partition.merge(*weights)
+        micro_batches = split_rows(batch, program.micro_batch_rows, program.layout.mesh)
+
+        def counts_of(rows: TokenBatch) -> Array:
+            return program.policy(params, with_scalars(rows, batch)).routed().counts
+
+        whole = BatchRouting(jnp.sum(lax.map(counts_of, micro_batches), axis=0), num_tokens)
+
+    def balance(policy: Policy) -> tuple[Any, Statistics]:
+        sums = policy.routed()
+        loss = balance_loss(sums, whole or BatchRouting(sums.counts, num_tokens))
+        return coefficient * loss, {"balance_loss": (loss, program.micro_batch_rows / num_rows)}
+
+    return balance
 
 
 def update(

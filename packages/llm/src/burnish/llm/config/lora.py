@@ -60,7 +60,7 @@ class LoRA(StepOptions):
 
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
-        self.check_rows(num_rows, mesh)
+        self.check_step(num_rows, mesh, model)
         if model is not None:
             self._partition(self._adapted(model()))
 

@@ -6,7 +6,8 @@ LOSS = Metric(
     name="train/loss",
     label="loss",
     order=10,
-    meaning="What the optimizer steps bring down: the objective's mean over an update's batch.",
+    meaning="What the optimizer steps bring down: the objective's mean over an update's batch, "
+    "and the balance loss of a model with experts.",
 )
 TOKENS = Metric(
     name="train/tokens",
@@ -27,6 +28,11 @@ TRAINING = (
         "is certainty. Sampled tokens count at the temperature they were sampled at.",
     ),
     Metric(name="train/cross_entropy", meaning="Nats per trained token, before any weighting."),
+    Metric(
+        name="train/balance_loss",
+        meaning="How unevenly tokens take experts, before its coefficient: where all are taken alike, the "
+        "number of experts that a token takes.",
+    ),
     Metric(name="train/grad_norm", meaning="Global norm of the gradient before it is clipped."),
     Metric(name="train/learning_rate", meaning="The learning rate of the step, as the schedule has it."),
     Metric(name="train/skipped", meaning="Share of updates left out because their gradient was not finite."),

@@ -21,7 +21,7 @@ class JaxTraining(StepOptions):
 
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
-        self.check_rows(num_rows, mesh)
+        self.check_step(num_rows, mesh, model)
         if (self.frozen or self.trainable_rows) and model is not None:
             self._partition().check(model().abstract("float32"))
 

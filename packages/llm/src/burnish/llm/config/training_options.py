@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from burnish.platform.configuration.option_types import check_options
-from burnish.platform.configuration.ranges import Count, PositiveOrInfinite, ShareBelowOne
+from burnish.platform.configuration.ranges import Count, NotNegative, PositiveOrInfinite, ShareBelowOne
 
 if TYPE_CHECKING:
+    from burnish.llm.families.protocol import CausalLM
     from burnish.llm.training import TrainingContext
     from burnish.platform.configuration.config import MeshConfig
 
@@ -33,6 +34,11 @@ class StepOptions:
     """Probability that an entry of an embedding, or of what an attention or MLP adds to it, is 0 in a step,
     as in GPT-2. Evaluation and engines drop nothing: `rl` measures it as mismatch."""
 
+    balance_coefficient: NotNegative | Literal["auto"] = "auto"
+    """Factor of the loss that keeps the experts of a model evenly taken; `auto` is `router_aux_loss_coef` of
+    a `config.json` with `output_router_logits`, else 0. With several micro-batches it takes a forward pass
+    more: how often an expert is taken is counted over the whole batch."""
+
     frozen: tuple[str, ...] = ()
     """Parameters that stay as they are, by patterns of their paths: `embed`, `layers/mlp`, `layers/*/query*`.
     They have no gradient, no moments and no masters."""
@@ -46,14 +52,18 @@ class StepOptions:
         """Refuse numbers out of range."""
         check_options(self)
 
-    def check_rows(self, num_rows: int, mesh: MeshConfig) -> None:
-        """Refuse rows that do not divide into micro-batches and devices."""
+    def check_step(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
+        """Refuse rows that do not divide into micro-batches and devices, and a balance without experts."""
+        from burnish.llm.balance import coefficient_of
         from burnish.llm.micro_batches import check_rows
 
         check_rows(num_rows, self.micro_batch_rows, mesh.dp * mesh.fsdp)
+        if self.balance_coefficient not in (0, "auto") and model is not None:
+            coefficient_of(self.balance_coefficient, model())
 
     def step_arguments(self, context: TrainingContext) -> dict[str, Any]:
         """Return what `JaxTrainingBackend` is to know of a step."""
+        from burnish.llm.balance import coefficient_of
         from burnish.llm.logprobs import chunk_of
         from burnish.llm.micro_batches import row_shards
 
@@ -63,4 +73,5 @@ class StepOptions:
             "max_grad_norm": self.max_grad_norm,
             "logprob_chunk": chunk * row_shards(context.mesh),
             "dropout": self.dropout,
+            "balance_coefficient": coefficient_of(self.balance_coefficient, context.model),
         }

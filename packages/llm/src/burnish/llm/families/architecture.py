@@ -42,6 +42,8 @@ class Experts:
     """Of the router and the experts in the checkpoint, below the layer."""
     names: tuple[str, str, str] = ("gate_proj", "up_proj", "down_proj")
     """Of each expert's matrices."""
+    balance_coefficient: float = 0.0
+    """Of the loss that training adds so that all experts are taken alike."""
 
 
 @dataclass(frozen=True, kw_only=True)

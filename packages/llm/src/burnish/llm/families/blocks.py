@@ -13,6 +13,7 @@ from burnish.llm.families.operations import ACTIVATIONS, LAYER, linear, rms_norm
 from burnish.llm.families.parameters import declare
 from burnish.llm.families.projections import Projection, of_attention, of_mlp
 from burnish.llm.families.rotary import Angles, rotate
+from burnish.llm.families.routing import Routing
 from burnish.llm.noise import Noise
 
 
@@ -61,10 +62,10 @@ class GatedMLP(nnx.Module):
         self.up, self.up_bias = _matrix(shape, width, inner, up)
         self.down, self.down_bias = _matrix(shape, inner, width, Projection("down_proj"))
 
-    def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
-        """Return the MLP of each position."""
+    def __call__(self, hidden: Float[Array, "b t d"]) -> tuple[Float[Array, "b t d"], None]:
+        """Return the MLP of each position, which no router has chosen."""
         gate = self.activation(linear(hidden, self.gate, self.gate_bias))
-        return linear(gate * linear(hidden, self.up, self.up_bias), self.down, self.down_bias)
+        return linear(gate * linear(hidden, self.up, self.up_bias), self.down, self.down_bias), None
 
 
 class Block(nnx.Module):
@@ -81,13 +82,14 @@ class Block(nnx.Module):
 
     def __call__(
         self, hidden: Float[Array, "b t d"], angles: Angles, attend: Attend, noise: Noise | None = None
-    ) -> Float[Array, "b t d"]:
-        """Return the next hidden states."""
+    ) -> tuple[Float[Array, "b t d"], Routing | None]:
+        """Return the next hidden states, and what the router says where there is one."""
         context = self.attention(self._normed(hidden, self.attention_norm), angles, attend)
         context = self._normed(context, self.attention_post_norm)
         hidden = hidden + (context if noise is None else noise.drop(context, 0))
-        gated = self._normed(self.mlp(self._normed(hidden, self.mlp_norm)), self.mlp_post_norm)
-        return hidden + (gated if noise is None else noise.drop(gated, 1))
+        made, routing = self.mlp(self._normed(hidden, self.mlp_norm))
+        made = self._normed(made, self.mlp_post_norm)
+        return hidden + (made if noise is None else noise.drop(made, 1)), routing
 
     def _normed(self, values: Float[Array, "b t d"], scale: Any) -> Float[Array, "b t d"]:
         return values if scale is None else rms_norm(values, scale[...], self.norm)

@@ -76,6 +76,11 @@ class DecoderLM:
         """Path of each leaf that may be adapted beside its product: the matrices of the layers."""
         return [path for path in self.matrices if path[0] == "layers"]
 
+    @property
+    def balance_coefficient(self) -> float | None:
+        """What the config makes of the balance loss of its experts; None without experts."""
+        return None if self.shape.experts is None else self.shape.experts.balance_coefficient
+
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
         leaves = _parameters(self.shape).items()
@@ -109,11 +114,12 @@ class DecoderLM:
             hidden = noise.at(self.shape.num_layers).drop(hidden, 0)
         span = Span(positions, segment_ids, visible_until)
         angles = tuple(rotary_angles(positions, kind.rotary) for kind in self.shape.kinds)
+        router = None
         if cache is None:
-            hidden = self._layers.forward(params["layers"], hidden, span, angles, noise)
+            hidden, router = self._layers.forward(params["layers"], hidden, span, angles, noise)
         else:
             hidden, cache = self._layers.cached(params["layers"], hidden, span, angles, cache)
-        return Output(rms_norm(hidden, params["final_norm"], self.shape.norm), cache)
+        return Output(rms_norm(hidden, params["final_norm"], self.shape.norm), cache, router)
 
     def head(self, params: dict[str, Any]) -> Head:
         """Return what maps hidden states to logits."""

@@ -12,6 +12,7 @@ from burnish.llm.families.adapted import Adapted, product
 from burnish.llm.families.architecture import Architecture, Experts
 from burnish.llm.families.operations import ACTIVATIONS, LAYER, project
 from burnish.llm.families.parameters import declare
+from burnish.llm.families.routing import Routing
 from burnish.llm.grouped_matmul import grouped_matmul
 
 
@@ -32,9 +33,10 @@ class SparseMLP(nnx.Module):
         self.up = _matrices(experts, width, inner, up)
         self.down = _matrices(experts, inner, width, down)
 
-    def __call__(self, hidden: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
-        """Return the MLP of each position."""
-        shares, chosen = self._routed(hidden)
+    def __call__(self, hidden: Float[Array, "b t d"]) -> tuple[Float[Array, "b t d"], Routing]:
+        """Return the MLP of each position, and what the router says of it."""
+        shares, routing = self._routed(hidden)
+        chosen = routing.chosen
         per_token = self.experts.per_token
         flat = hidden.reshape(-1, hidden.shape[-1])
         order = jnp.argsort(chosen.reshape(-1), stable=True)
@@ -44,17 +46,16 @@ class SparseMLP(nnx.Module):
         gate = self.activation(each(rows, self.gate[...]))
         made = each(gate * each(rows, self.up[...]), self.down[...])
         back = jnp.zeros_like(made).at[order].set(made).reshape(-1, per_token, hidden.shape[-1])
-        weighted = back.astype(jnp.float32) * shares[..., None]
-        return jnp.sum(weighted, axis=1).astype(hidden.dtype).reshape(hidden.shape)
+        weighted = back.astype(jnp.float32) * shares.reshape(-1, per_token, 1)
+        return jnp.sum(weighted, axis=1).astype(hidden.dtype).reshape(hidden.shape), routing
 
-    def _routed(self, hidden: Float[Array, "b t d"]) -> tuple[Float32[Array, "m k"], Int[Array, "m k"]]:
+    def _routed(self, hidden: Float[Array, "b t d"]) -> tuple[Float32[Array, "b t k"], Routing]:
         """Return the shares of each token's experts, rounded to its dtype, and which they are."""
-        logits = project(hidden, self.router[...]).reshape(-1, self.experts.count)
-        probabilities = jax.nn.softmax(logits.astype(jnp.float32), axis=-1)
+        probabilities = jax.nn.softmax(project(hidden, self.router[...]).astype(jnp.float32), axis=-1)
         shares, chosen = jax.lax.top_k(probabilities, self.experts.per_token)
         if self.experts.normalizes:
             shares = shares / jnp.sum(shares, axis=-1, keepdims=True)
-        return shares.astype(hidden.dtype).astype(jnp.float32), chosen
+        return shares.astype(hidden.dtype).astype(jnp.float32), Routing(probabilities, chosen)
 
 
 def _each(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from burnish.llm.attention import QKV, AttentionSpec, Span, attention
 from burnish.llm.families.rotary import Angles
+from burnish.llm.families.routing import RouterSums, Routing, summed
 from burnish.llm.kv_cache import KVCache
 from burnish.llm.noise import Noise
 
@@ -47,8 +48,8 @@ class Layer(Protocol):
         angles: Angles,
         attend: Attend,
         noise: Noise | None = None,
-    ) -> Float[Array, "b t d"]:
-        """Return the next hidden states."""
+    ) -> tuple[Float[Array, "b t d"], Routing | None]:
+        """Return the next hidden states, and what the layer's router says where it has one."""
         ...
 
 
@@ -76,18 +77,22 @@ class Layers:
         span: Span,
         angles: tuple[Angles, ...],
         noise: Noise | None = None,
-    ) -> Float[Array, "b t d"]:
-        """Return the hidden states after all layers, whose tokens attend among themselves."""
+    ) -> tuple[Float[Array, "b t d"], RouterSums | None]:
+        """Return the hidden states after all layers, whose tokens attend among themselves.
 
-        def body(kind: Any, hidden: Any, inputs: Any) -> tuple[Any, None]:
+        With them come the sums of the layers' routers, stacked, where layers have routers.
+        """
+
+        def body(kind: Any, hidden: Any, inputs: Any) -> tuple[Any, RouterSums | None]:
             index, params = inputs
             here = None if noise is None else noise.at(index)
-            return self.layer(params, hidden, *self._of_kind(kind, span, angles), here), None
+            hidden, routing = self.layer(params, hidden, *self._of_kind(kind, span, angles), here)
+            return hidden, None if routing is None else summed(routing, span.segment_ids > 0)
 
         run = self._one_by_one if self.compute.unrolls(len(self.kinds.of_layers)) else self._scanned
         return run(body, hidden, stacked)
 
-    def _one_by_one(self, body: Any, hidden: Any, stacked: Any) -> Array:
+    def _one_by_one(self, body: Any, hidden: Any, stacked: Any) -> Any:
         """Run the layers as a loop of Python, which slices the parameters at compile time."""
         kinds = range(len(self.kinds.specs))
         # Traced once per kind. Beside each other, what is computed again must not be merged with the first.
@@ -95,14 +100,16 @@ class Layers:
             jax.jit(_rematerialized(partial(body, kind), self.compute.remat, prevent_cse=True))
             for kind in kinds
         ]
+        sums: list[Any] = []
         for index, (kind, params) in enumerate(zip(self.kinds.of_layers, _unstacked(stacked), strict=True)):
-            hidden, _ = bodies[kind](hidden, (jnp.int32(index), params))
-        return hidden
+            hidden, of_layer = bodies[kind](hidden, (jnp.int32(index), params))
+            sums.append(of_layer)
+        return hidden, jax.tree.map(lambda *layers: jnp.stack(layers), *sums)
 
-    def _scanned(self, body: Any, hidden: Any, stacked: Any) -> Array:
+    def _scanned(self, body: Any, hidden: Any, stacked: Any) -> Any:
         """Run the layers as a compiled loop."""
 
-        def step(hidden: Any, inputs: Any) -> tuple[Any, None]:
+        def step(hidden: Any, inputs: Any) -> tuple[Any, Any]:
             kind, *rest = inputs
             return body(kind, hidden, rest)
 
@@ -110,7 +117,7 @@ class Layers:
         kinds = None if len(self.kinds.specs) == 1 else jnp.asarray(self.kinds.of_layers, jnp.int32)
         rematerialized = _rematerialized(step, self.compute.remat, prevent_cse=False)
         unroll = 1 if self.compute.unroll == "auto" else self.compute.unroll
-        return jax.lax.scan(rematerialized, hidden, (kinds, numbers, stacked), unroll=unroll)[0]
+        return jax.lax.scan(rematerialized, hidden, (kinds, numbers, stacked), unroll=unroll)
 
     def cached(
         self,
@@ -136,7 +143,7 @@ class Layers:
         layers = zip(self.kinds.of_layers, _unstacked(stacked), strict=True)
         for index, (kind, params) in enumerate(layers):
             attend = attend_at(index, self.kinds.specs[kind])
-            hidden = self.layer(params, hidden, angles[kind], attend)
+            hidden, _ = self.layer(params, hidden, angles[kind], attend)
         return hidden, cache
 
     def _of_kind(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.families.layers import Compute
+from burnish.llm.families.routing import RouterSums
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.noise import Noise
@@ -31,15 +32,17 @@ class Output(NamedTuple):
     """The final hidden states, normed."""
     cache: Any | None = None
     """What the model keeps of its tokens, rows first in each leaf; None where it was given none."""
+    router: RouterSums | None = None
+    """What the routers of its layers say of the tokens; None without experts, and beside a cache."""
 
 
 @runtime_checkable
 class CausalLM(Protocol):
     """A causal language model; hashable and equal when the computation is, so it can be a static argument.
 
-    The parameters are a nested dict: `embed [v d]`, `layers` (every leaf stacked `[l ...]`), `final_norm`,
-    and `head [v d]` unless it is tied to `embed`. The computation runs in the dtype of the parameters, norms
-    and softmax in fp32.
+    The parameters are a nested dict, whose leaves below `layers` are stacked `[l ...]`; what stands beside
+    `layers` has the names that the family gives it. The computation runs in the dtype of the parameters,
+    norms and softmax in fp32.
     """
 
     @property

@@ -12,13 +12,12 @@ from burnish.llm.families.reading import (
     rotary,
     sizes,
 )
-from burnish.platform.configuration.ranges import Count
+from burnish.platform.configuration.ranges import Count, NotNegative
 
 
 def read_mixtral(config: HFConfig) -> Architecture:
     """Return the architecture of a Mixtral."""
     require_activation(config, ("silu",), "hidden_act")
-    _refuse_balance(config)
     made, window = sizes(config), config.get("sliding_window")
     types = layer_types(config, lambda _: FULL if window is None else SLIDING)
     return Architecture(
@@ -34,6 +33,7 @@ def read_mixtral(config: HFConfig) -> Architecture:
             normalizes=True,
             prefix="block_sparse_moe",
             names=("w1", "w3", "w2"),
+            balance_coefficient=_balance_coefficient(config),
         ),
     )
 
@@ -41,7 +41,6 @@ def read_mixtral(config: HFConfig) -> Architecture:
 def read_qwen3_moe(config: HFConfig) -> Architecture:
     """Return the architecture of a Qwen3 with experts in every layer."""
     require_activation(config, ("silu",), "hidden_act")
-    _refuse_balance(config)
     if config.get("mlp_only_layers") or config.value("decoder_sparse_step", Count, 1) != 1:
         config.refuse("layers without experts", "only mlp_only_layers=[] and decoder_sparse_step=1")
     made, biased = sizes(config), config.flag("attention_bias", default=False)
@@ -63,11 +62,12 @@ def read_qwen3_moe(config: HFConfig) -> Architecture:
             intermediate_size=config.value("moe_intermediate_size", Count),
             normalizes=config.flag("norm_topk_prob", default=False),
             prefix="mlp",
+            balance_coefficient=_balance_coefficient(config),
         ),
     )
 
 
-def _refuse_balance(config: HFConfig) -> None:
-    """Refuse a balance loss, which transformers adds with this option and nothing here does."""
-    if config.get("output_router_logits"):
-        config.refuse("output_router_logits", "only false: there is no balance loss of experts")
+def _balance_coefficient(config: HFConfig) -> float:
+    """Return the coefficient of the balance loss, which transformers adds with this option alone."""
+    coefficient = config.value("router_aux_loss_coef", NotNegative, 0.001)
+    return coefficient if config.flag("output_router_logits", default=False) else 0.0

@@ -69,6 +69,11 @@ class AdaptedLM:
         return {**self.base.matrices, **own}
 
     @property
+    def balance_coefficient(self) -> float | None:
+        """What the config makes of the balance loss of its experts; None without experts."""
+        return getattr(self.base, "balance_coefficient", None)
+
+    @property
     def leaves(self) -> Mapping[Path, AdapterLeaf]:
         """Path of each leaf that is not of the base."""
         return _leaves(self)
