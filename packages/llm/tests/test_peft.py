@@ -21,7 +21,7 @@ from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.targets import ALL_LINEAR, targets_of
 from burnish.llm.model_source import locate
 from burnish.llm.testing_scores import tokens_of
-from burnish.llm.weights import save_huggingface
+from burnish.llm.weights import load_huggingface, save_huggingface
 from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
@@ -211,13 +211,17 @@ def leaf_of(name):
     return lambda tree: tree["layers"][path[0]][path[1]][leaf][layer]
 
 
-def altered(directory, tensors=None, **options):
-    """Change what peft has written in a directory."""
-    from safetensors.numpy import load_file, save_file
-
+def altered_config(directory, **options):
     file = directory / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **options}))
-    arrays = {**load_file(directory / "adapter_model.safetensors"), **(tensors or {})}
+
+
+def altered(directory, tensors, **options):
+    """Change what lies in a directory of peft; a tensor that is None is taken out."""
+    from safetensors.numpy import load_file, save_file
+
+    altered_config(directory, **options)
+    arrays = {**load_file(directory / "adapter_model.safetensors"), **tensors}
     save_file(
         {name: array for name, array in arrays.items() if array is not None},
         directory / "adapter_model.safetensors",
@@ -267,3 +271,42 @@ def test_what_is_computed_otherwise_is_refused_in_one_line(
     with pytest.raises(CheckpointError, match=message) as told:
         load()
     assert "\n" not in str(told.value)
+
+
+def test_a_mended_directory_is_read(model, scaled_params, tmp_path):
+    (tmp_path / "base").mkdir()
+    save_huggingface(tmp_path / "base", model, scaled_params(model), "float32")
+    adapted = AdaptedLM(model, LowRank(rank=4, alpha=6.0), targets_of(model, ("layers/mlp",), ()))
+    (tmp_path / "adapter").mkdir()
+    write_peft(tmp_path / "adapter", adapted, adapted.init(0), None)
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    adapter = locate(str(tmp_path / "adapter"))
+    for wrong in (None, str(tmp_path / "adapter")):
+        altered_config(tmp_path / "adapter", base_model_name_or_path=wrong)
+        with pytest.raises(CheckpointError):
+            layers_of(adapter)
+    altered_config(tmp_path / "adapter", base_model_name_or_path=str(tmp_path / "base"))
+    updates = layers_of(adapter)[0].updates
+    with pytest.raises(CheckpointError, match="is missing: copy it there"):
+        updates.read(model)
+    weights.write_bytes(content)
+    assert updates.read(model)[0].targets == adapted.targets
+    narrow = Qwen2().build(FamilyContext(hf_config={**model.hf_config, "intermediate_size": 40}))
+    with pytest.raises(CheckpointError, match="give the model that they are of"):
+        updates.read(narrow)
+
+
+@needs_peft
+def test_what_is_merged_with_peft_is_read(base, directory, tmp_path, logits_of, assert_same_logits):
+    import peft
+
+    model, _ = base
+    expected = written_by_peft(directory, tmp_path / "adapter", bias="lora_only")
+    with pytest.raises(CheckpointError, match="merge the updates with peft, and give the merged model"):
+        layers_of(locate(str(tmp_path / "adapter")))[0].updates.read(model)
+    theirs = peft.PeftModel.from_pretrained(transformers_model(directory), tmp_path / "adapter")
+    theirs.merge_and_unload().save_pretrained(tmp_path / "merged")
+    made = load_huggingface(tmp_path / "merged", model, model.abstract("float32"))
+    assert_same_logits(logits_of(model, made, tokens_of(2)), expected)

@@ -9,7 +9,7 @@ from burnish.llm.checkpoint_params import load_checkpoint
 from burnish.llm.export import export_facts
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyContext
-from burnish.llm.family_choice import AUTO, find_family
+from burnish.llm.family_choice import AUTO, Family, find_family
 from burnish.llm.json_object import read_object
 from burnish.llm.lora.opening import Layer, layer_with, layers_of
 from burnish.llm.model_source import CONFIG, ModelSource
@@ -37,9 +37,7 @@ def pretrained_bundle(
     `grows` it has as many token ids as the tokenizer.
     """
     layers = layers_of(source)
-    described = layer_with(layers, CONFIG)
-    hf_config = read_object(described.directory / CONFIG)
-    found = find_family(hf_config, described.directory, family)
+    hf_config, found = _described(layers, family)
 
     def model_of(config: Mapping[str, Any]) -> CausalLM:
         of_family = FamilyContext(
@@ -65,6 +63,13 @@ def pretrained_bundle(
         return bundle
     _check_recorded(source, tokenizer, may_differ=("tokenizer",))
     return grown(bundle, model_of({**hf_config, "vocab_size": tokenizer.vocab_size}), context.seed)
+
+
+def _described(layers: Sequence[Layer], family: str) -> tuple[Mapping[str, Any], Family]:
+    """Return the `config.json` of a model and the family that it is of."""
+    directory = layer_with(layers, CONFIG).directory
+    hf_config = read_object(directory / CONFIG)
+    return hf_config, find_family(hf_config, directory, family)
 
 
 def _tokenizer(source: ModelSource, context: ModelContext, trust_remote_code: bool) -> Tokenizer:

@@ -118,12 +118,11 @@ def _factors(directory: FilePath, tensors: Factors) -> dict[str, dict[str, np.nd
 
 def _check_shapes(directory: FilePath, name: str, module: Module, factors: Factors) -> None:
     outputs, inputs = module.shape
-    found = {end: factors[end].shape if end in factors else None for end in (A, B)}
-    rank = found[A][0] if found[A] else 0
-    if found != {A: (rank, inputs), B: (outputs, rank)}:
+    a, b = (factors[end].shape if end in factors else () for end in (A, B))
+    if len(a) != 2 or a[1:] != (inputs,) or b != (outputs, a[0]):
         raise CheckpointError(
-            f"{directory / MODEL}: the factors of `{name}` are {found[A]} and {found[B]}, the model makes "
-            f"them (rank, {inputs}) and ({outputs}, rank): give the model that they are of"
+            f"{directory / MODEL}: the factors of `{name}` are {a} and {b}, the model makes them "
+            f"(rank, {inputs}) and ({outputs}, rank): give the model that they are of"
         )
 
 
