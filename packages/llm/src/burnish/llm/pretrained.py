@@ -40,11 +40,9 @@ def pretrained_bundle(
     hf_config, found = _described(layers, family)
 
     def model_of(config: Mapping[str, Any]) -> CausalLM:
-        of_family = FamilyContext(
-            hf_config=config, jax=context.jax, compute=compute, artifacts=context.artifacts
-        )
+        given = FamilyContext(hf_config=config, jax=context.jax, compute=compute, artifacts=context.artifacts)
         with placed(f"model.name_or_path={source.directory}"):
-            model = built("family", found.component, CausalLM, of_family)
+            model = built("family", found.component, CausalLM, given)
         return model if head is None else head(model)
 
     model = model_of(hf_config)
