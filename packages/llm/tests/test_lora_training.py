@@ -1,13 +1,20 @@
 """Training low-rank updates: what moves, what is held, what engines get, and how it goes on after a stop."""
 
+import math
+
 import jax
 import numpy as np
 import pytest
 
 from burnish.llm.config.lora import LoRA
-from burnish.llm.config.optimizer import SGD
+from burnish.llm.config.optimizer import SGD, AdamW
+from burnish.llm.config.training import JaxTraining
+from burnish.llm.footprint import human_bytes
 from burnish.llm.objective import cross_entropy
+from burnish.llm.tensor_layout import leaf_at
+from burnish.llm.training import TrainingContext
 from burnish.platform.checkpoint.snapshot import Restored
+from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.errors import ConfigError
 
 OPTIONS = {"component": LoRA, "rank": 4, "alpha": 8.0}
@@ -57,6 +64,32 @@ def test_moments_and_masters_are_of_the_updates_alone(make_lora, make_training):
     named = moments_of(make_lora(trainable=("final_norm",), trainable_rows={"embed": 40}))
     assert {name.split(".")[-1] for name in named if ".adapters." not in name} == {"final_norm", "embed"}
     assert any(name.endswith("query") for name in moments_of(make_training()))
+
+
+def test_the_plan_tells_the_smaller_state(model, mesh):
+    context = TrainingContext(
+        model=model,
+        load=lambda like: pytest.fail(f"a plan reads {like}"),
+        optimizer=AdamW(),
+        total_steps=1,
+        mesh=mesh(1, 1),
+        jax=JaxConfig(compute_dtype="bfloat16"),
+    )
+    batch = {"num_rows": 8, "length": 12, "num_columns": 1}
+    plan, whole = (each.plan(context, **batch) for each in (LoRA(rank=4), JaxTraining()))
+    matrices = {path: leaf_at(model.abstract("float32"), path).shape for path in model.matrices}
+    layers = {path: shape for path, shape in matrices.items() if path[0] == "layers"}
+    sides = [
+        math.prod(shape[dim] for dim in model.matrices[path].inputs)
+        + math.prod(shape[dim] for dim in model.matrices[path].outputs)
+        for path, shape in layers.items()
+    ]
+    trained = 4 * 2 * sum(sides)
+    assert plan["trained parameters"] == trained
+    assert plan["memory of parameters and optimizer"] == human_bytes(3 * 4 * trained + 12)
+    assert plan["memory of the merged matrices"] == human_bytes(2 * sum(map(math.prod, layers.values())))
+    assert whole["parameters"] + trained == plan["parameters"]
+    assert whole["memory of parameters and optimizer"] == human_bytes(3 * 4 * whole["parameters"] + 12)
 
 
 def test_what_is_named_trainable_is_trained_in_full_beside_the_updates(make_lora, batch_of):

@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import shutil
 import warnings
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -20,12 +22,14 @@ from burnish.llm.lora.peft_reading import read_peft
 from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.targets import ALL_LINEAR, targets_of
 from burnish.llm.model_source import locate
+from burnish.llm.testing import tiny_qwen2
 from burnish.llm.testing_scores import tokens_of
-from burnish.llm.weights import load_huggingface, save_huggingface
+from burnish.llm.weights import load_huggingface, save_huggingface, save_tensors
 from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
+GOLDEN = Path(__file__).parent / "golden"
 HAS_PEFT = all(importlib.util.find_spec(name) for name in ("torch", "peft"))
 needs_peft = pytest.mark.skipif(not HAS_PEFT, reason="torch and peft are not both installed")
 KINDS = {
@@ -94,6 +98,30 @@ def written_by_peft(directory, aside, **options):
                 parameter += 0.2 * torch.randn_like(parameter)
     model.save_pretrained(aside)
     return of_torch(model, tokens_of(2))
+
+
+def test_recorded_updates_of_peft_are_read_with_its_logits(
+    tmp_path, monkeypatch, logits_of, assert_same_logits
+):
+    """DoRA and rsLoRA with two ranks, where peft and torch need not be installed."""
+    monkeypatch.chdir(tmp_path)
+    model = tiny_qwen2(61)
+    with np.load(GOLDEN / "peft.npz") as arrays:
+        tensors = {name: arrays[name].astype(np.float32) for name in arrays.files}
+    expected = tensors.pop("logits")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/config.json").write_text(json.dumps(model.hf_config))
+    save_tensors(tmp_path / "base/model.safetensors", tensors)
+    shutil.copytree(GOLDEN / "peft", tmp_path / "adapter")
+    [updates, base] = layers_of(locate("adapter"))
+    assert base.source == locate("base")
+    params = load_huggingface(base.source.directory, model, model.abstract("float32"))
+    adapted, adapters = updates.updates.read(model)
+    whole = {**params, "adapters": adapters}
+    assert_same_logits(logits_of(adapted, whole, tokens_of(2)), expected)
+    assert_same_logits(logits_of(model, adapted.merged(whole), tokens_of(2)), expected)
+    with pytest.raises(AssertionError):
+        assert_same_logits(logits_of(model, params, tokens_of(2)), expected)
 
 
 @needs_peft

@@ -68,10 +68,10 @@ class LoRA(StepOptions):
         self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
     ) -> Mapping[str, int | float | str]:
         """Return the arithmetic of one update's batch and the bytes of the state; allocates nothing."""
-        from burnish.llm.footprint import training_plan
+        from burnish.llm.footprint import human_bytes, training_plan
 
         model = self._adapted(context.model)
-        return training_plan(
+        plan = training_plan(
             context,
             model=model,
             partition=self._partition(model),
@@ -80,6 +80,8 @@ class LoRA(StepOptions):
             length=length,
             num_columns=num_columns,
         )
+        merged = human_bytes(model.adapted_bytes(context.jax.compute_dtype))
+        return {**plan, "memory of the merged matrices": merged}
 
     def build(self, context: TrainingContext) -> TrainingBackend:
         """Return the backend over the context's parameters and fresh updates, with a fresh optimizer."""

@@ -1,11 +1,13 @@
 """A model with low-rank updates beside some of its matrices, as a `CausalLM` of its own."""
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from burnish.llm.families.adapted import Adapted
@@ -82,6 +84,10 @@ class AdaptedLM:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
         own = {path: jax.ShapeDtypeStruct(leaf.shape, dtype) for path, leaf in self.leaves.items()}
         return {**self.base.abstract(dtype), **nest(own)}
+
+    def adapted_bytes(self, dtype: Any) -> int:
+        """Return the bytes of the matrices that are adapted, which engines get anew at each update."""
+        return sum(math.prod(target.shape) for target in _targets(self)) * jnp.dtype(dtype).itemsize
 
     def init(self, seed: int) -> dict[str, Any]:
         """Return fresh fp32 parameters in numpy, which compute what those of the base do."""
