@@ -191,3 +191,22 @@ def test_no_gradient_of_the_size_of_a_matrix_is_formed(model, scaled_params):
     params = felt(beside, scaled_params(model))
     assert size not in largest_products(beside, params)
     assert size in largest_products(within, params)
+
+
+def test_no_gradient_of_experts_is_computed_beside_their_updates(mixtral, scaled_params):
+    """The twin asks for the gradients of the matrices too; XLA counts the products of a compiled program."""
+    model = adapted(mixtral, ("layers/mlp/gate", "layers/mlp/up", "layers/mlp/down"))
+    params = model.beside(scaled_params(mixtral), 0)
+    tokens = jnp.asarray(tokens_of(3))
+    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+
+    def loss(adapters, base):
+        whole = {**base, "adapters": adapters}
+        return jnp.sum(model.forward(whole, tokens, positions, jnp.ones_like(tokens)).hidden ** 2)
+
+    base = {name: part for name, part in params.items() if name != "adapters"}
+    of_updates, of_all = (
+        jax.jit(jax.grad(loss, arguments)).lower(params["adapters"], base).compile().cost_analysis()["flops"]
+        for arguments in (0, (0, 1))
+    )
+    assert of_updates < 0.6 * of_all
