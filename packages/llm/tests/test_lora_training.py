@@ -125,9 +125,24 @@ def test_losses_and_updates_do_not_depend_on_devices_and_micro_batches(
     for seed in range(2):
         steps = [each.step(batch_of(seed), cross_entropy).statistics for each in (alone, cut)]
         np.testing.assert_allclose(*(statistics["train/loss"][0] for statistics in steps), rtol=1e-5)
-    trees = [jax.tree.map(np.array, each.save_state().trees["adapters"]) for each in (alone, cut)]
-    for expected, actual in zip(*map(jax.tree.leaves, trees), strict=True):
-        assert np.linalg.norm(actual - expected) <= 1e-5 * np.linalg.norm(expected)
+    assert_same_updates(cut, alone)
+
+
+def assert_same_updates(training, expected):
+    """Hold each leaf of the updates to 1e-5 of its norm."""
+    trees = [jax.tree.map(np.array, each.save_state().trees["adapters"]) for each in (training, expected)]
+    for ours, theirs in zip(*map(jax.tree.leaves, trees), strict=True):
+        assert np.linalg.norm(ours - theirs) <= 1e-5 * np.linalg.norm(theirs)
+
+
+def test_twin_updates_of_another_scale_are_not_the_same(make_lora, batch_of):
+    options = {"optimizer": SGD(learning_rate=0.1), "max_grad_norm": float("inf")}
+    trained = [make_lora(alpha=alpha, **options) for alpha in (8.0, 8.0, 8.01)]
+    for training in trained:
+        training.step(batch_of(0), cross_entropy)
+    assert_same_updates(trained[1], trained[0])
+    with pytest.raises(AssertionError):
+        assert_same_updates(trained[2], trained[0])
 
 
 def test_updates_lie_as_the_dims_of_their_matrices(make_lora):
