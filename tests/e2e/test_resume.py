@@ -95,6 +95,31 @@ def test_killed_twenty_times_equals_the_uninterrupted_run(
     assert digests_of(run) == digests_of(uninterrupted)
 
 
+LOW_RANK = ["stages.sft.training=lora", "stages.rl.training=lora", "stages.rl.training.checkpoint=adapters"]
+"""Updates with their base in the checkpoints of SFT, and without it in those of RL."""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted_updates(make_train, tmp_path_factory, short) -> Path:
+    train = make_train(tmp_path_factory.mktemp("updates"))
+    finished = train(*short, *LOW_RANK, "run.name=x")
+    assert finished.returncode == 0, finished.stderr
+    return train.output / "x"
+
+
+def test_low_rank_updates_killed_three_times_equal_the_uninterrupted_run(
+    train, short, backend, uninterrupted, uninterrupted_updates, record_property
+):
+    record_property("kills", 3)
+    run = kill_and_resume(train, [*short, *LOW_RANK], backend, kills=3, seed=2)
+    assert rows_of(run) == rows_of(uninterrupted_updates)
+    assert digests_of(run) == digests_of(uninterrupted_updates)
+    assert rows_of(run) != rows_of(uninterrupted)
+    steps = (run / "stages/2-rl/checkpoints").glob("step_*")
+    assert {path.name for step in steps for path in step.iterdir() if path.is_dir()} >= {"adapters"}
+    assert not list(run.glob("stages/2-rl/checkpoints/*/params"))
+
+
 def test_twin_another_seed_differs(train, short, uninterrupted):
     finished = train(*short, "run.name=x", "run.seed=1")
     assert finished.returncode == 0, finished.stderr

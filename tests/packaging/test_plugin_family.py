@@ -45,10 +45,10 @@ def test_a_model_of_it_is_trained_sampled_from_exported_and_read_again(installed
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert losses[-1] < losses[0]
-    again = installed.run(
-        "train", "stage=sft", "model=pretrained", "model.name_or_path=runs/trial", *SHORT[:-1], cwd=tmp_path
-    )
-    assert again.returncode == 0, again.stderr
+    again = ("stage=sft", "model=pretrained", "model.name_or_path=runs/trial", *SHORT[:-1], "run.name=again")
+    done = installed.run("train", *again, "stages.sft.training=lora", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs/again/stages/1-sft/adapter/adapter_config.json").is_file()
 
 
 def test_its_own_tests_pass_against_the_wheels(installed, tmp_path):

@@ -115,9 +115,16 @@ def make_training(model, scaled_params, mesh):
 
     default = AdamW(learning_rate=1e-2, schedule="linear", warmup_steps=2, weight_decay=0.1)
 
-    def make(mesh_shape=(1, 1), dtypes=("float32", "float32"), model=model, optimizer=default, **options):
+    def make(
+        mesh_shape=(1, 1),
+        dtypes=("float32", "float32"),
+        model=model,
+        optimizer=default,
+        component=JaxTraining,
+        **options,
+    ):
         of_context = {name: options.pop(name) for name in ("tokenizer", "artifacts") if name in options}
-        return JaxTraining(logprob_chunk=32, **options).build(
+        return component(logprob_chunk=32, **options).build(
             TrainingContext(
                 model=model,
                 load=lambda like: place_params(scaled_params(model, scale=0.2), like),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from burnish.llm.families.protocol import CausalLM
+from burnish.llm.model_source import ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerComponent
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
@@ -39,6 +40,9 @@ class Bundle:
 
     components: tuple[Provider, ...] = ()
     """What is found for the model and no config names, such as its family, for the record of a run."""
+
+    origin: ModelSource | None = None
+    """The files that are all of it, for checkpoints that name it; None where it is made otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """A checkpoint's parameters as a model: masters of either type, in the dtype and place that is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,21 +15,33 @@ from burnish.platform.errors import CheckpointError
 
 
 def load_checkpoint(checkpoint: Verified, model: CausalLM, like: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a checkpoint that `like` asks for, see `burnish.llm.bundle.Load`.
+    """Return the parameters of a checkpoint that `like` asks for, see `burnish.llm.bundle.Load`."""
+    return load_tree(checkpoint, "params", model.abstract, like)
+
+
+def load_tree(
+    checkpoint: Verified, name: str, abstract: Callable[[str], Any], like: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the leaves that `like` asks for of a tree whose shapes `abstract` gives in a dtype.
 
     They are restored in the dtype of their masters where they are to lie, and then cast one by one. Those
     that are not asked for are read onto the host and dropped.
     """
     asked = leaves_by_path(like)
-    saved = leaves_by_path(_masters(checkpoint, model, asked))
+    saved = leaves_by_path(_masters(checkpoint, name, abstract, asked))
     return nest({path: _as_asked(saved.pop(path), likeness) for path, likeness in asked.items()})
 
 
-def _masters(checkpoint: Verified, model: CausalLM, asked: Mapping[tuple[str, ...], Any]) -> Any:
-    """Return all parameters as they were saved, those that are asked for where they are to lie."""
+def _masters(
+    checkpoint: Verified,
+    name: str,
+    abstract: Callable[[str], Any],
+    asked: Mapping[tuple[str, ...], Any],
+) -> Any:
+    """Return all leaves as they were saved, those that are asked for where they are to lie."""
 
     def like(dtype: str) -> Any:
-        leaves = leaves_by_path(model.abstract(dtype))
+        leaves = leaves_by_path(abstract(dtype))
         places = {path: getattr(asked.get(path), "sharding", None) for path in leaves}
         return nest(
             {
@@ -39,10 +51,10 @@ def _masters(checkpoint: Verified, model: CausalLM, asked: Mapping[tuple[str, ..
         )
 
     try:
-        return read_tree(checkpoint, "params", like("float32"))
+        return read_tree(checkpoint, name, like("float32"))
     except CheckpointError as error:
         try:
-            return read_tree(checkpoint, "params", like("bfloat16"))
+            return read_tree(checkpoint, name, like("bfloat16"))
         except CheckpointError:
             raise error from None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from burnish.llm.families.protocol import CausalLM
 from burnish.llm.jax_training import layout_of
 from burnish.llm.micro_batches import check_rows, row_shards
 from burnish.llm.partition import Partition
@@ -18,14 +19,18 @@ from burnish.llm.training import TrainingContext
 def training_plan(
     context: TrainingContext,
     *,
+    model: CausalLM,
     partition: Partition,
     micro_batch_rows: int | str,
     num_rows: int,
     length: int,
     num_columns: int,
 ) -> Mapping[str, int | float | str]:
-    """Return the arithmetic of one update's batch and the memory that it and the state take, in words."""
-    layout = layout_of(context, partition)
+    """Return the arithmetic of one update's batch and the memory that it and the state take, in words.
+
+    `model` is the one whose parameters are trained.
+    """
+    layout = layout_of(context, model, partition)
     shards = row_shards(context.mesh)
     micro = check_rows(num_rows, micro_batch_rows, shards)
     footprint = training_footprint(layout, num_rows=num_rows, length=length, num_columns=num_columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from burnish.llm.batch import TokenBatch
 from burnish.llm.export import write_weights
+from burnish.llm.families.protocol import CausalLM
 from burnish.llm.micro_batches import check_rows, place, row_shards
 from burnish.llm.objective import Objective, Statistics, as_trained
 from burnish.llm.partition import Partition
@@ -28,6 +30,7 @@ from burnish.llm.train_step import (
     compiled_step,
     compiled_update,
 )
+from burnish.llm.trained_form import TrainedForm, Whole
 from burnish.llm.training import Computed, TrainingContext
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
@@ -51,22 +54,27 @@ class JaxTrainingBackend:
         dropout: float,
         balance_coefficient: float,
         partition: Partition,
+        form: TrainedForm | None = None,
     ) -> None:
-        """Place the parameters on the mesh, those that are trained as masters, with a fresh optimizer."""
+        """Place the parameters on the mesh, those that are trained as masters, with a fresh optimizer.
+
+        `form` says of which parameters the model is made that is trained; None for its own.
+        """
         self.weight_version = 0
         self._context = context
         self._micro_batch_rows = micro_batch_rows
         self._logprob_chunk = logprob_chunk
         self._dropout = dropout
         self._balance_coefficient = balance_coefficient
-        self._layout = layout_of(context, partition)
+        self._form = form or Whole(context.model)
+        self._layout = layout_of(context, self._form.model, partition)
         names = self._layout.optimize().names()
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
         self._shardings = self._layout.state_shardings()
         self._pending: Pending | None = None
         self._whole: tuple[ComputeCopies, Any] | None = None
         self._written: set[Path] = set()
-        masters, *weights = load_params(self._layout, context.load)
+        masters, *weights = load_params(self._layout, functools.partial(self._form.load, context.load))
         self._weights = ComputeCopies(*weights)
         self._state: State = start(self._layout)(masters)
 
@@ -78,12 +86,12 @@ class JaxTrainingBackend:
     def score(self, batch: TokenBatch, outputs: Sequence[str]) -> Mapping[str, Any]:
         """Return what the current weights say of each token, [b t] per output of `OUTPUTS`."""
         scorer = Scorer(
-            model=self._context.model,
+            model=self._layout.model,
             mesh=self._context.mesh,
             micro_batch_rows=self._micro_batch_rows,
             logprob_chunk=self._logprob_chunk,
         )
-        return scorer(self.weights().tree, batch, outputs)
+        return scorer(self._layout.whole(*self._weights), batch, outputs)
 
     def forward_backward(
         self,
@@ -132,9 +140,9 @@ class JaxTrainingBackend:
         return Computed(*computed)
 
     def weights(self) -> Weights:
-        """Return the copies in the compute dtype that the next step will read; they are never overwritten."""
+        """Return the model in the compute dtype as the next step will read it; it is never overwritten."""
         if self._whole is None or self._whole[0] is not self._weights:
-            self._whole = (self._weights, self._layout.whole(*self._weights))
+            self._whole = (self._weights, self._form.finished(self._layout.whole(*self._weights)))
         return Weights(self.weight_version, self._whole[1], self._write, self._written)
 
     def load_weights(self, params: Any) -> None:
@@ -142,7 +150,7 @@ class JaxTrainingBackend:
 
         A gradient of the weights before goes with them.
         """
-        self._state["params"] = self._adopt(params)
+        self._state["params"] = self._adopt(self._form.load(lambda _: params, self._layout.likeness()))
         self._pending = None
         self.weight_version += 1
 
@@ -155,13 +163,14 @@ class JaxTrainingBackend:
             raise RuntimeError("save_state between forward_backward and optim_step would lose the gradient")
         context = self._context
         files = {"config.json": json.dumps(context.model.hf_config, indent=2, sort_keys=True).encode()}
+        files |= self._form.files()
         if context.tokenizer is not None:
             files |= context.tokenizer.files()
         # A checkpoint is a model, so the frozen parameters are in it, in the masters' dtype, which is exact.
         frozen = jax.tree.map(lambda leaf: leaf.astype(self._layout.param_dtype), self._weights.frozen)
         params = self._layout.whole(self._state["params"], frozen)
         return Snapshot(
-            trees={"params": params, "optimizer": _flatten(_rest_of(self._state))},
+            trees={**self._form.saved(params), "optimizer": _flatten(_rest_of(self._state))},
             json={"weight_version": self.weight_version},
             files=files,
         )
@@ -172,7 +181,8 @@ class JaxTrainingBackend:
         abstract = jax.tree.map(_with_sharding, layout.abstract_state(), self._shardings)
         whole = layout.model.abstract(layout.param_dtype)
         shardings = parameter_shardings(layout.model, layout.mesh)
-        params = restored.tree("params", jax.tree.map(_with_sharding, whole, shardings))
+        like = jax.tree.map(_with_sharding, whole, shardings)
+        params = self._form.restored(restored, like, self._context.load)
         rest = _rest_of(abstract)
         leaves = restored.tree("optimizer", _flatten(rest))
         ordered = [leaves[name] for name in _flatten(rest)]
@@ -182,6 +192,10 @@ class JaxTrainingBackend:
         self._pending = None
         self._written.clear()
         self.weight_version = int(restored.json["weight_version"])
+
+    def write_updates(self, directory: Path) -> None:
+        """Write what is trained beside the model, if the model is not trained itself."""
+        self._form.write(directory, self._layout.whole(*self._weights))
 
     def _adopt(self, params: Any) -> Any:
         """Take parameters as weights and return the masters; nothing shares a buffer with `params`."""
@@ -227,11 +241,11 @@ class JaxTrainingBackend:
         return write_weights(directory, tree, context.model, context.tokenizer, context.jax.compute_dtype)
 
 
-def layout_of(context: TrainingContext, partition: Partition) -> StateLayout:
-    """Return the layout of the state; ConfigError for a pattern that makes no sense."""
-    partition.check(context.model.abstract("float32"))
+def layout_of(context: TrainingContext, model: CausalLM, partition: Partition) -> StateLayout:
+    """Return the layout of the state of `model`; ConfigError for a pattern that makes no sense."""
+    partition.check(model.abstract("float32"))
     return StateLayout(
-        model=context.model,
+        model=model,
         optimizer=context.optimizer,
         total_steps=context.total_steps,
         param_dtype=context.jax.param_dtype,

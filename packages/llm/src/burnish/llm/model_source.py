@@ -1,5 +1,6 @@
 """Where a model's files are: a directory of some kind, an earlier run, or a download from the hub."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,18 @@ HUB_NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 _EXPORT = re.compile(r"/stages/\d+-[^/]+/export$")
 """What a stage has written is checked, whether its manifest is there or not."""
 
+CONFIG = "config.json"
+"""Says what model it is."""
+
+UPDATES = "adapters.json"
+"""Says of a checkpoint that it holds low-rank updates, and what they are of."""
+
+PEFT_CONFIG = "adapter_config.json"
+"""Says the same of a directory of peft."""
+
+_IDENTIFYING = (CONFIG, "*.safetensors", UPDATES, PEFT_CONFIG, "params/**/*", "adapters/**/*")
+"""What makes a model the one that it is, wherever it lies."""
+
 DOWNLOADED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 
 
@@ -20,10 +33,26 @@ class ModelSource:
 
     directory: Path
     is_checkpoint: bool
-    """Whether the parameters are a checkpoint's `params/` and not safetensors."""
+    """Whether the parameters are trees of a checkpoint and not safetensors."""
 
     verified: Verified | None = None
     """The directory checked against its manifest, with what that records; None where there is no manifest."""
+
+    name: str = ""
+    """What finds it again: an absolute path, or its name on the hub."""
+
+    revision: str = "main"
+    """Branch, tag or commit on the hub."""
+
+    def sha256(self) -> str:
+        """Return what tells its weights and its configuration from others'; reads all of them."""
+        digest = hashlib.sha256()
+        for path in sorted(path for pattern in _IDENTIFYING for path in self.directory.glob(pattern)):
+            if path.is_file():
+                digest.update(f"{path.relative_to(self.directory).as_posix()}\0".encode())
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
 
 def locate(name_or_path: str, revision: str = "main") -> ModelSource:
@@ -36,14 +65,20 @@ def locate(name_or_path: str, revision: str = "main") -> ModelSource:
             f"model.name_or_path={name_or_path!r} is no directory: give a model directory, an export, a "
             "checkpoint step, a run directory, or a hub name such as Qwen/Qwen2.5-0.5B"
         )
-    return ModelSource(_download(name_or_path, revision), is_checkpoint=False)
+    return ModelSource(
+        _download(name_or_path, revision), is_checkpoint=False, name=name_or_path, revision=revision
+    )
 
 
 def _in_directory(path: Path, name: str) -> ModelSource:
-    if (path / "config.json").is_file():
-        is_checkpoint = (path / "params").is_dir()
+    if (path / PEFT_CONFIG).is_file() and not (path / CONFIG).is_file():
+        verified = verify(path) if (path / MANIFEST).is_file() else None
+        return ModelSource(path, is_checkpoint=False, verified=verified, name=str(path.resolve()))
+    if (path / CONFIG).is_file():
+        is_checkpoint = (path / "params").is_dir() or (path / UPDATES).is_file()
         is_checked = is_checkpoint or _EXPORT.search(path.resolve().as_posix()) or (path / MANIFEST).is_file()
-        return ModelSource(path, is_checkpoint, verify(path) if is_checked else None)
+        verified = verify(path) if is_checked else None
+        return ModelSource(path, is_checkpoint, verified, name=str(path.resolve()))
     if (path / "params").is_dir():
         raise CheckpointError(f"{path} is a checkpoint without config.json: take an earlier step of the run")
     exports = sorted(path.glob("stages/*/export"), key=lambda export: int(export.parent.name.split("-")[0]))

@@ -58,11 +58,11 @@ class Partition:
 
     def is_frozen(self, path: Path) -> bool:
         """Say whether the leaf at `path` stays as it is, all of it."""
-        return any(_matches(pattern, path) for pattern in self.frozen)
+        return any(matches(pattern, path) for pattern in self.frozen)
 
     def first_row(self, path: Path) -> int:
         """Return the first row of the leaf at `path` that is trained, unless the leaf is frozen."""
-        return max((first for pattern, first in self.rows if _matches(pattern, path)), default=0)
+        return max((first for pattern, first in self.rows if matches(pattern, path)), default=0)
 
     def check(self, tree: Mapping[str, Any]) -> None:
         """Raise ConfigError for a pattern that matches nothing, and when nothing is left to train."""
@@ -70,13 +70,13 @@ class Partition:
         options = [("frozen", pattern) for pattern in self.frozen]
         options += [("trainable_rows", pattern) for pattern, _ in self.rows]
         for option, pattern in options:
-            if not any(_matches(pattern, path) for path in leaves):
+            if not any(matches(pattern, path) for path in leaves):
                 legal = ", ".join(map("/".join, leaves))
                 raise ConfigError(f"{option}: '{pattern}' matches no parameter; there are {legal}")
         if all(map(self.is_frozen, leaves)):
             raise ConfigError(f"frozen={list(self.frozen)} freezes every parameter: leave one to be trained")
         for pattern, first in self.rows:
-            for path in (path for path in leaves if _matches(pattern, path)):
+            for path in (path for path in leaves if matches(pattern, path)):
                 self._check_rows(pattern, first, path, leaves[path].shape[0])
 
     def _check_rows(self, pattern: str, first: int, path: Path, num_rows: int) -> None:
@@ -90,7 +90,8 @@ class Partition:
             )
 
 
-def _matches(pattern: str, path: Path) -> bool:
+def matches(pattern: str, path: Path) -> bool:
+    """Say whether a pattern matches a path, or a part of it from the root."""
     return any(fnmatchcase("/".join(path[:depth]), pattern) for depth in range(1, len(path) + 1))
 
 

@@ -1,18 +1,21 @@
 """A model from files: its family found by its `config.json`, its parameters read when they are asked for."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from burnish.llm.attention_choice import providers_of
-from burnish.llm.bundle import Bundle, ModelContext
+from burnish.llm.bundle import Bundle, Load, ModelContext
 from burnish.llm.checkpoint_params import load_checkpoint
 from burnish.llm.export import export_facts
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyContext
-from burnish.llm.family_choice import AUTO, find_family
+from burnish.llm.family_choice import AUTO, Family, find_family
 from burnish.llm.json_object import read_object
-from burnish.llm.model_source import ModelSource
+from burnish.llm.lora.opening import Layer, layer_with, layers_of
+from burnish.llm.model_source import CONFIG, ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
+from burnish.llm.tokenizer_files import TOKENIZER_FILES
 from burnish.llm.vocabulary import grown
 from burnish.llm.weights import check_huggingface, load_huggingface
 from burnish.platform.configuration.conformance import built
@@ -34,31 +37,38 @@ def pretrained_bundle(
     `family` names one, or `auto`; `head` gives the model another head, as `scalar_head` does. Where it
     `grows` it has as many token ids as the tokenizer.
     """
-    hf_config = read_object(source.directory / "config.json")
-    found = find_family(hf_config, source.directory, family)
+    layers = layers_of(source)
+    hf_config, found = _described(layers, family)
 
     def model_of(config: Mapping[str, Any]) -> CausalLM:
-        of_family = FamilyContext(
-            hf_config=config, jax=context.jax, compute=compute, artifacts=context.artifacts
-        )
+        given = FamilyContext(hf_config=config, jax=context.jax, compute=compute, artifacts=context.artifacts)
         with placed(f"model.name_or_path={source.directory}"):
-            model = built("family", found.component, CausalLM, of_family)
+            model = built("family", found.component, CausalLM, given)
         return model if head is None else head(model)
 
-    model, tokenizer = model_of(hf_config), _tokenizer(source, context, trust_remote_code)
+    model = model_of(hf_config)
+    tokenizer = _tokenizer(layer_with(layers, *TOKENIZER_FILES), context, trust_remote_code)
     bundle = Bundle(
         model,
         tokenizer,
         str(source.directory),
-        load=lambda like: _load(source, model, like),
-        check_params=lambda: _check_params(source, model),
+        load=_load_of(layers, model),
+        check_params=lambda: _check_params(layers, model),
         components=(found.provider, *providers_of(compute.attention)),
+        origin=source,
     )
     if not grows or tokenizer.vocab_size <= model.vocab_size:
         _check_recorded(source, tokenizer)
         return bundle
     _check_recorded(source, tokenizer, may_differ=("tokenizer",))
     return grown(bundle, model_of({**hf_config, "vocab_size": tokenizer.vocab_size}), context.seed)
+
+
+def _described(layers: Sequence[Layer], family: str) -> tuple[Mapping[str, Any], Family]:
+    """Return the `config.json` of a model and the family that it is of."""
+    directory = layer_with(layers, CONFIG).directory
+    hf_config = read_object(directory / CONFIG)
+    return hf_config, find_family(hf_config, directory, family)
 
 
 def _tokenizer(source: ModelSource, context: ModelContext, trust_remote_code: bool) -> Tokenizer:
@@ -82,10 +92,21 @@ def _check_recorded(source: ModelSource, tokenizer: Tokenizer, may_differ: Seque
         )
 
 
-def _check_params(source: ModelSource, model: CausalLM) -> None:
+def _check_params(layers: Sequence[Layer], model: CausalLM) -> None:
     """Hold the files against the config; those that a manifest vouches for are as we have written them."""
-    if source.verified is None:
-        check_huggingface(source.directory, model)
+    for layer in layers:
+        if layer.source.verified is None and layer.updates is None:
+            check_huggingface(layer.source.directory, model)
+        elif layer.source.verified is None and layer.updates is not None:
+            layer.updates.read(model)
+
+
+def _load_of(layers: Sequence[Layer], model: CausalLM) -> Load:
+    """Return the load of the lowest layer's parameters with the updates of all above it, and its own."""
+    load: Load = functools.partial(_load, layers[-1].source, model)
+    for layer in reversed(layers):
+        load = load if layer.updates is None else layer.updates.onto(load, model)
+    return load
 
 
 def _load(source: ModelSource, model: CausalLM, like: Any) -> dict[str, Any]:

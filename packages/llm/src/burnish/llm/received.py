@@ -17,7 +17,7 @@ from burnish.llm.export import Export, ExportComponent, ExportContext, write_wei
 from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.sharding import lying, replicated
 from burnish.llm.tokenizer import TokenizerComponent
-from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext
+from burnish.llm.training import TrainingBackend, TrainingComponent, TrainingContext, WritesUpdates
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.activity import busy
 from burnish.platform.configuration.artifacts import Artifacts
@@ -131,6 +131,8 @@ class ReceivedModel:
             jax=self.run.jax,
             tokenizer=bundle.tokenizer,
             artifacts=self.artifacts,
+            seed=self.run.seed,
+            origin=bundle.origin,
         )
 
     def trainer(
@@ -153,10 +155,15 @@ class ReceivedModel:
         return built("export", self.export, Export, context)
 
     def hand_over(self, training: TrainingBackend) -> Artifacts:
-        """Export the trained model into the stage's directory and return it as the `model` artifact."""
+        """Export the trained model into the stage's directory and return it as the `model` artifact.
+
+        What was trained beside it lies in `adapter`, next to it.
+        """
         directory = self.run.stage_directory / "export"
         if self.run.is_primary:
             with busy("export"):
                 params = jax.device_get(training.weights().tree)
                 directory = self.writer(directory, self.bundle.model, params, self.bundle.tokenizer)
+                if isinstance(training, WritesUpdates):
+                    training.write_updates(self.run.stage_directory / "adapter")
         return self.artifacts.including(MODEL, directory)

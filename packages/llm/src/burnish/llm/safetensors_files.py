@@ -63,6 +63,17 @@ def open_tensors(
         yield TensorFiles(directory, {name: opened[file] for name, file in files.items()})
 
 
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Return every tensor of one file by its name; CheckpointError where it cannot be computed with."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing: copy it there")
+    with _open(path) as file:
+        names = list(file.keys())
+        for name in names:
+            _check_stored(path, file, name, tuple(file.get_slice(name).get_shape()))
+        return {name: TensorFiles(path.parent, {name: file}).finite_rows(name) for name in names}
+
+
 def _tensor_files(directory: Path) -> dict[str, str]:
     """Return the file of every tensor in the directory."""
     index = directory / INDEX

@@ -1,7 +1,7 @@
 """A causal language model with one score per token in place of logits: a critic, or a reward model."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int
 
-from burnish.llm.families.protocol import CausalLM, MatrixDims, Output, Path
+from burnish.llm.families.protocol import CausalLM, MatrixDims, MultipliesAdapted, Output, Path
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.noise import Noise
@@ -79,6 +79,11 @@ class ScalarHead:
     def ignored_names(self) -> tuple[str, ...]:
         """Patterns of the tensors that are not read."""
         return self.base.ignored_names
+
+    @property
+    def adapted_paths(self) -> Collection[Path]:
+        """Path of each leaf of the base that may be adapted beside its product."""
+        return self.base.adapted_paths if isinstance(self.base, MultipliesAdapted) else ()
 
     @property
     def balance_coefficient(self) -> float | None:

@@ -7,6 +7,9 @@ from burnish.llm.tokenizer import Tokenizer
 from burnish.platform import atomic
 from burnish.platform.errors import ConfigError
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
+"""A directory with one of these holds a tokenizer."""
+
 
 def load_tokenizer(directory: Path | None, *, trust_remote_code: bool = False) -> Tokenizer:
     """Return the tokenizer saved in a directory, the byte tokenizer when there is no directory.
@@ -15,10 +18,9 @@ def load_tokenizer(directory: Path | None, *, trust_remote_code: bool = False) -
     """
     if directory is None or _holds(directory, ByteTokenizer()):
         return ByteTokenizer()
-    known = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
-    if not any((directory / name).is_file() for name in known):
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise ConfigError(
-            f"tokenizer=auto: {directory} holds no tokenizer ({', '.join(known)}); "
+            f"tokenizer=auto: {directory} holds no tokenizer ({', '.join(TOKENIZER_FILES)}); "
             "put the model's tokenizer files there or set tokenizer=bytes"
         )
     from burnish.llm.huggingface_tokenizer import HuggingFaceTokenizer

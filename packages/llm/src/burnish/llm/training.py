@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from burnish.llm.bundle import Load
+from burnish.llm.model_source import ModelSource
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
 from burnish.platform.configuration.artifacts import Artifacts
@@ -42,6 +44,12 @@ class TrainingContext:
 
     artifacts: Artifacts = field(default_factory=Artifacts)
     """What stages before have made."""
+
+    seed: int = 0
+    """The run's seed, for parameters that are made beside those that are loaded."""
+
+    origin: ModelSource | None = None
+    """The files of the model, for checkpoints that name it; None where it is not all of what they hold."""
 
 
 class Computed(NamedTuple):
@@ -132,4 +140,13 @@ class TrainingBackend(Protocol):
 
     def load_state(self, restored: Restored) -> None:
         """Continue from a saved state."""
+        ...
+
+
+@runtime_checkable
+class WritesUpdates(Protocol):
+    """A backend that may train something beside a model, which is worth keeping by itself."""
+
+    def write_updates(self, directory: Path) -> None:
+        """Write it into a new directory, or nothing where the model itself is trained."""
         ...

@@ -31,6 +31,7 @@ def grown(bundle: Bundle, model: CausalLM, seed: int) -> Bundle:
     return replace(
         bundle,
         model=model,
+        origin=None,
         source=f"{bundle.source} with {added} new token ids",
         load=lambda like: _load_grown(bundle, seed, like),
     )

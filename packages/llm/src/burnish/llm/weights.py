@@ -80,15 +80,21 @@ def save_huggingface(
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         file = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        # safetensors writes the buffer of a transposed view as it lies, so each array is made contiguous.
-        arrays = {name: np.ascontiguousarray(_made(stored, params).astype(target)) for name, stored in shard}
-        with atomic.naming(directory / file):
-            save_file(arrays, directory / file, metadata={"format": "pt"})
+        arrays = {name: _made(stored, params).astype(target) for name, stored in shard}
+        save_tensors(directory / file, arrays)
         weight_map |= dict.fromkeys(arrays, file)
     if len(shards) > 1:
         index = {"metadata": {"total_size": sum(sizes)}, "weight_map": weight_map}
         _write_json(directory / INDEX, index)
     _write_json(directory / "config.json", {**model.hf_config, "dtype": str(target)})
+
+
+def save_tensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write one file of tensors."""
+    # safetensors writes the buffer of a transposed view as it lies, so each array is made contiguous.
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with atomic.naming(path):
+        save_file(contiguous, path, metadata={"format": "pt"})
 
 
 def _storing(model: CausalLM, params: Mapping[str, Any]) -> dict[str, StoredTensor]:

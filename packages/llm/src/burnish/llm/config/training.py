@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from burnish.platform.configuration.option_types import check_options
-from burnish.platform.configuration.ranges import Count, NotNegative, PositiveOrInfinite, ShareBelowOne
+from burnish.llm.config.training_options import StepOptions
 
 if TYPE_CHECKING:
     from burnish.llm.families.protocol import CausalLM
@@ -17,52 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JaxTraining:
+class JaxTraining(StepOptions):
     """The training step on the devices of this run, one jit per optimizer step."""
-
-    micro_batch_rows: Count | Literal["all"] = "all"
-    """Rows per forward and backward pass; changes memory and speed, never the result."""
-
-    max_grad_norm: PositiveOrInfinite = 1.0
-    """Gradients are scaled down to this global norm; `.inf` leaves them as they are."""
-
-    logprob_chunk: Count | Literal["auto"] = "auto"
-    """Positions whose logits exist at one time on a device, at least one per row; the backward pass holds
-    about two arrays of them in fp32. `auto` is as many as fill 256 MiB, but at least 1024. Where that is all
-    positions, their logits are kept for the backward pass rather than computed again, at the same peak."""
-
-    dropout: ShareBelowOne = 0.0
-    """Probability that an entry of an embedding, or of what an attention or MLP adds to it, is 0 in a step,
-    as in GPT-2. Evaluation and engines drop nothing: `rl` measures it as mismatch."""
-
-    balance_coefficient: NotNegative | Literal["auto"] = "auto"
-    """Factor of the loss that keeps the experts of a model evenly taken; `auto` is `router_aux_loss_coef` of
-    a `config.json` with `output_router_logits`, else 0. With several micro-batches it takes a forward pass
-    more: how often an expert is taken is counted over the whole batch."""
-
-    frozen: tuple[str, ...] = ()
-    """Parameters that stay as they are, by patterns of their paths: `embed`, `layers/mlp`, `layers/*/query*`.
-    They have no gradient, no moments and no masters."""
-
-    trainable_rows: Mapping[str, Count] = field(default_factory=dict[str, int])
-    """First row that is trained of the parameters that a pattern matches; those before it stay as they are.
-    With `{embed: 151936}` only the rows of new tokens of that leaf are trained and have masters and moments;
-    other leaves are trained unless `frozen` names them. Of `layers` a row is a layer."""
-
-    def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        check_options(self)
 
     def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
-        from burnish.llm.balance import coefficient_of
-        from burnish.llm.micro_batches import check_rows
-
-        check_rows(num_rows, self.micro_batch_rows, mesh.dp * mesh.fsdp)
+        self.check_step(num_rows, mesh, model)
         if (self.frozen or self.trainable_rows) and model is not None:
             self._partition().check(model().abstract("float32"))
-        if self.balance_coefficient not in (0, "auto") and model is not None:
-            coefficient_of(self.balance_coefficient, model())
 
     def plan(
         self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
@@ -72,6 +33,7 @@ class JaxTraining:
 
         return training_plan(
             context,
+            model=context.model,
             partition=self._partition(),
             micro_batch_rows=self.micro_batch_rows,
             num_rows=num_rows,
@@ -81,20 +43,9 @@ class JaxTraining:
 
     def build(self, context: TrainingContext) -> TrainingBackend:
         """Return the backend over the context's parameters, with a fresh optimizer."""
-        from burnish.llm.balance import coefficient_of
         from burnish.llm.jax_training import JaxTrainingBackend
-        from burnish.llm.logprobs import chunk_of
-        from burnish.llm.micro_batches import row_shards
 
-        return JaxTrainingBackend(
-            context,
-            micro_batch_rows=self.micro_batch_rows,
-            max_grad_norm=self.max_grad_norm,
-            logprob_chunk=chunk_of(self.logprob_chunk, context.model.vocab_size) * row_shards(context.mesh),
-            dropout=self.dropout,
-            balance_coefficient=coefficient_of(self.balance_coefficient, context.model),
-            partition=self._partition(),
-        )
+        return JaxTrainingBackend(context, partition=self._partition(), **self.step_arguments(context))
 
     def _partition(self) -> Partition:
         from burnish.llm.partition import Partition

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,11 @@ class DecoderLM:
         """Path of each leaf that holds matrices to their dims, as indices of the leaf's shape."""
         leaves = _parameters(self.shape).items()
         return {path: leaf.matrix for path, leaf in leaves if leaf.matrix is not None}
+
+    @property
+    def adapted_paths(self) -> Collection[Path]:
+        """Path of each leaf that may be adapted beside its product: the matrices of the layers."""
+        return [path for path in self.matrices if path[0] == "layers"]
 
     @property
     def balance_coefficient(self) -> float | None:

@@ -1,12 +1,14 @@
 """Several MLPs in place of one, of which each token takes a few, by a router; no token is dropped."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float, Float32, Int
 
+from burnish.llm.families.adapted import Adapted, product
 from burnish.llm.families.architecture import Architecture, Experts
 from burnish.llm.families.operations import ACTIVATIONS, LAYER, project
 from burnish.llm.families.parameters import declare
@@ -39,9 +41,10 @@ class SparseMLP(nnx.Module):
         flat = hidden.reshape(-1, hidden.shape[-1])
         order = jnp.argsort(chosen.reshape(-1), stable=True)
         sizes = jnp.bincount(chosen.reshape(-1), length=self.experts.count)
+        each = partial(_each, sizes=sizes, expert_of_rows=chosen.reshape(-1)[order])
         rows = flat[order // per_token]
-        gate = self.activation(grouped_matmul(rows, self.gate[...], sizes))
-        made = grouped_matmul(gate * grouped_matmul(rows, self.up[...], sizes), self.down[...], sizes)
+        gate = self.activation(each(rows, self.gate[...]))
+        made = each(gate * each(rows, self.up[...]), self.down[...])
         back = jnp.zeros_like(made).at[order].set(made).reshape(-1, per_token, hidden.shape[-1])
         weighted = back.astype(jnp.float32) * shares.reshape(-1, per_token, 1)
         return jnp.sum(weighted, axis=1).astype(hidden.dtype).reshape(hidden.shape), routing
@@ -53,6 +56,24 @@ class SparseMLP(nnx.Module):
         if self.experts.normalizes:
             shares = shares / jnp.sum(shares, axis=-1, keepdims=True)
         return shares.astype(hidden.dtype).astype(jnp.float32), Routing(probabilities, chosen)
+
+
+def _each(
+    rows: Float[Array, "m d"],
+    weights: Float[Array, "e d f"] | Adapted,
+    *,
+    sizes: Int[Array, " e"],
+    expert_of_rows: Int[Array, " m"],
+) -> Float[Array, "m f"]:
+    """Return each row times the matrix of its expert."""
+    if not isinstance(weights, Adapted):
+        return grouped_matmul(rows, weights, sizes)
+    return product(
+        rows,
+        weights,
+        lambda values, matrices: grouped_matmul(values, matrices, sizes),
+        lambda factors: factors[expert_of_rows],
+    )
 
 
 def _matrices(experts: Experts, inputs: tuple[int, str], outputs: tuple[int, str], name: str) -> Any:

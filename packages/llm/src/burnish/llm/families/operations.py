@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from burnish.llm.families import broadcast
+from burnish.llm.families.adapted import Adapted, product
 from burnish.llm.families.architecture import Activation, NormSpec
 from burnish.llm.precision import exact_for
 
@@ -42,11 +43,15 @@ def linear(values: Float[Array, "b t ..."], weight: Any, bias: Any = None) -> Fl
     return made if bias is None else broadcast.shift(made, bias[...])
 
 
-def project(values: Float[Array, "b t ..."], weight: Float[Array, "..."]) -> Float[Array, "b t ..."]:
+def project(
+    values: Float[Array, "b t ..."], weight: Float[Array, "..."] | Adapted
+) -> Float[Array, "b t ..."]:
     """Contract all dims of `values` but rows and time with the first dims of `weight`.
 
     It is one product of two matrices: with rows and time apart XLA:CPU takes a fifth longer over a step.
     """
+    if isinstance(weight, Adapted):
+        return product(values, weight, project)
     inputs = values.shape[2:]
     flat = jnp.matmul(
         values.reshape(-1, math.prod(inputs)),

@@ -1,6 +1,6 @@
 """The slot `family`: from a `config.json` to a causal LM, a hashable description with pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -127,6 +127,19 @@ class CausalLM(Protocol):
 
     def head(self, params: dict[str, Any]) -> Head:
         """Return what maps hidden states to logits."""
+        ...
+
+
+@runtime_checkable
+class MultipliesAdapted(Protocol):
+    """A model that can be given an `Adapted` in the place of some matrices, and forms no gradient of them.
+
+    One that is not has its low-rank updates merged in the forward pass, which gives the same numbers.
+    """
+
+    @property
+    def adapted_paths(self) -> Collection[Path]:
+        """Path of each leaf that is multiplied by `burnish.llm.families.operations.project` alone."""
         ...
 
 

@@ -1,14 +1,12 @@
 """What optimizers ask of a model's matrices: which leaves decay, and which dims are one matrix."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
-from jaxtyping import Array
 
+from burnish.llm.families.matrix_dims import flat, folded
 from burnish.llm.families.protocol import CausalLM, MatrixDims, Path
 
 LAYERS = "layers"
@@ -49,38 +47,15 @@ def as_matrices(inner: optax.GradientTransformation, model: CausalLM) -> optax.G
     """
     matrices = model.matrices
 
-    def flat(tree: Any) -> Any:
+    def flattened(tree: Any) -> Any:
         return jax.tree_util.tree_map_with_path(
-            lambda keys, leaf: _flat(leaf, matrices.get(path_of(keys))), tree
+            lambda keys, leaf: flat(leaf, matrices.get(path_of(keys))), tree
         )
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        found, state = inner.update(flat(updates), state, None if params is None else flat(params))
+        found, state = inner.update(flattened(updates), state, None if params is None else flattened(params))
         return jax.tree_util.tree_map_with_path(
-            lambda keys, leaf, like: _folded(leaf, like.shape, matrices.get(path_of(keys))), found, updates
+            lambda keys, leaf, like: folded(leaf, like.shape, matrices.get(path_of(keys))), found, updates
         ), state
 
-    return optax.GradientTransformation(lambda params: inner.init(flat(params)), update)
-
-
-def _order(num_dims: int, dims: MatrixDims) -> tuple[int, ...]:
-    of_one = (*dims.inputs, *dims.outputs)
-    return (*(dim for dim in range(num_dims) if dim not in of_one), *of_one)
-
-
-def _flat(leaf: Array, dims: MatrixDims | None) -> Array:
-    if dims is None:
-        return leaf.reshape(-1)
-    sides = [math.prod(leaf.shape[dim] for dim in side) for side in dims]
-    ordered = jnp.transpose(leaf, _order(leaf.ndim, dims))
-    return ordered.reshape(*ordered.shape[: leaf.ndim - sum(map(len, dims))], *sides)
-
-
-def _folded(leaf: Array, shape: tuple[int, ...], dims: MatrixDims | None) -> Array:
-    """Return what `_flat` has made flat in its own shape."""
-    if dims is None:
-        return leaf.reshape(shape)
-    order = _order(len(shape), dims)
-    return jnp.transpose(
-        leaf.reshape([shape[dim] for dim in order]), [order.index(dim) for dim in range(len(shape))]
-    )
+    return optax.GradientTransformation(lambda params: inner.init(flattened(params)), update)

@@ -1,0 +1,100 @@
+"""A model that is trained by low-rank updates beside its matrices, and goes with them in it."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from burnish.llm.bundle import Load
+from burnish.llm.families.protocol import Path as LeafPath
+from burnish.llm.lora.low_rank import ADAPTERS
+from burnish.llm.lora.model import AdaptedLM, replaced, without_adapters
+from burnish.llm.lora.peft_writing import write_peft
+from burnish.llm.lora.stored import BASE, BaseModel, StoredUpdates, read_updates, require_base
+from burnish.llm.model_source import UPDATES, ModelSource
+from burnish.llm.placement import place_params
+from burnish.llm.sharding import parameter_shardings
+from burnish.llm.tensor_layout import leaf_at
+from burnish.platform import atomic
+from burnish.platform.checkpoint.manifest import write_manifest
+from burnish.platform.checkpoint.snapshot import Restored
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithAdapters:
+    """See `burnish.llm.trained_form.TrainedForm`."""
+
+    model: AdaptedLM
+    mesh: Mesh
+    seed: int
+    origin: ModelSource | None = None
+    """The files of the base; None where it is not all of what they hold."""
+    names_base: bool = False
+    """Whether checkpoints name the base rather than hold it."""
+    is_all_of_it: bool = True
+    """Whether nothing of the base is trained beside the updates."""
+
+    def load(self, load: Load, like: Any) -> Any:
+        """Return the base, and fresh updates beside it, drawn by the seed."""
+        base = load(without_adapters(like))
+        rounded = {path: leaf_at(base, path).astype(leaf_at(like, path).dtype) for path in self.model.targets}
+        made = self.model.beside(replaced(base, rounded), self.seed)
+        return {**base, ADAPTERS: place_params(made[ADAPTERS], like[ADAPTERS])}
+
+    def finished(self, params: Any) -> Any:
+        """Return the base's parameters with the updates in them; what is not adapted is the very buffer."""
+        weights = {path: leaf_at(params, path) for path in self.model.targets}
+        made = _compiled_merge(self.model, self.mesh)(weights, params[ADAPTERS])
+        return replaced(without_adapters(params), made)
+
+    def saved(self, params: Any) -> Mapping[str, Any]:
+        """Return the updates as `adapters`, and the base without them as `params` unless it is named."""
+        own = {ADAPTERS: params[ADAPTERS]}
+        return own if self.names_base else {"params": without_adapters(params), **own}
+
+    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
+        """Return the base and its updates; CheckpointError where they are of another base."""
+        of_base = without_adapters(like)
+        if self.names_base:
+            require_base(read_updates(json.loads(checkpoint.file(UPDATES))).base, self._base)
+            base = load(of_base)
+        else:
+            base = checkpoint.tree("params", of_base)
+        return {**base, ADAPTERS: checkpoint.tree(ADAPTERS, like[ADAPTERS])}
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return what says how the updates are merged, and with what."""
+        stored = StoredUpdates(
+            low_rank=self.model.low_rank,
+            targets=self.model.targets,
+            base=self._base if self.names_base else None,
+        )
+        return {UPDATES: stored.content()}
+
+    def write(self, directory: Path, params: Any) -> None:
+        """Write the updates for peft, unless more than these is trained."""
+        if not self.is_all_of_it:
+            return
+        params = jax.device_get(params)
+        with atomic.publishing_directory(directory) as aside:
+            write_peft(aside, self.model, params, self.origin)
+            write_manifest(aside, {} if self.origin is None else {BASE: asdict(self._base)})
+
+    @functools.cached_property
+    def _base(self) -> BaseModel:
+        assert self.origin is not None, "a base that is named lies in files"
+        return BaseModel(name=self.origin.name, revision=self.origin.revision, sha256=self.origin.sha256())
+
+
+@functools.cache
+def _compiled_merge(model: AdaptedLM, mesh: Mesh) -> Callable[..., dict[LeafPath, Any]]:
+    """Return the jitted merge, whose matrices lie where those of the base do."""
+    shardings = parameter_shardings(model.base, mesh)
+    return jax.jit(
+        model.merged_leaves, out_shardings={path: leaf_at(shardings, path) for path in model.targets}
+    )

@@ -1,0 +1,134 @@
+"""A model whose files are low-rank updates: the base that they are of, and its parameters with them in it."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from burnish.llm.bundle import Load
+from burnish.llm.checkpoint_params import load_tree
+from burnish.llm.families.parameters import leaves_by_path, nest
+from burnish.llm.families.protocol import CausalLM
+from burnish.llm.json_object import read_object
+from burnish.llm.lora.low_rank import ADAPTERS, LowRank, Target, target_of
+from burnish.llm.lora.model import AdaptedLM
+from burnish.llm.lora.peft_reading import base_of_peft, read_peft
+from burnish.llm.lora.stored import BASE, BaseModel, read_updates, require_base
+from burnish.llm.lora.values import merged
+from burnish.llm.model_source import CONFIG, PEFT_CONFIG, UPDATES, ModelSource, locate
+from burnish.llm.tensor_layout import leaf_at
+from burnish.platform.errors import CheckpointError, ConfigError
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Low-rank updates in a directory."""
+
+    source: ModelSource
+    base: ModelSource | None
+    """Where the model is that they are of; None where it lies beside them."""
+    is_of_peft: bool = False
+
+    def onto(self, load: Load, model: CausalLM) -> Load:
+        """Return the load of a model with its updates, given that of its base."""
+        return lambda like: _merged(like, load, *self.read(model))
+
+    def read(self, model: CausalLM) -> tuple[AdaptedLM, Mapping[str, Any]]:
+        """Return the updates of a model, in numpy and fp32."""
+        if self.is_of_peft:
+            return read_peft(self.source.directory, model)
+        assert self.source.verified is not None, "a checkpoint is verified when it is found"
+        adapted = read_updates(read_object(self.source.directory / UPDATES)).of(model)
+        like = adapted.abstract("float32")[ADAPTERS]
+        return adapted, load_tree(
+            self.source.verified, ADAPTERS, lambda dtype: adapted.abstract(dtype)[ADAPTERS], like
+        )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A directory that a model is made of."""
+
+    source: ModelSource
+    updates: Opened | None
+    """None where it holds parameters alone."""
+
+
+def layers_of(source: ModelSource) -> tuple[Layer, ...]:
+    """Return a directory, and those below it: what holds updates alone stands on its base, which is there."""
+    updates = _opened(source)
+    below = () if updates is None or updates.base is None else layers_of(updates.base)
+    return (Layer(source, updates), *below)
+
+
+def layer_with(layers: Sequence[Layer], *names: str) -> ModelSource:
+    """Return the first directory with a file of one of these names, the first of all where none has."""
+    having = (
+        each.source for each in layers if any((each.source.directory / name).is_file() for name in names)
+    )
+    return next(having, layers[0].source)
+
+
+def _opened(source: ModelSource) -> Opened | None:
+    """Return the updates in a directory."""
+    directory = source.directory
+    if (directory / UPDATES).is_file():
+        base = read_updates(read_object(directory / UPDATES)).base
+        return Opened(source, None if base is None else _recorded(directory, base))
+    if (directory / PEFT_CONFIG).is_file() and not (directory / CONFIG).is_file():
+        recorded = {} if source.verified is None else source.verified.facts.get(BASE)
+        base = BaseModel(**recorded) if recorded else None
+        found = _found(directory, *base_of_peft(directory)) if base is None else _recorded(directory, base)
+        return Opened(source, found, is_of_peft=True)
+    return None
+
+
+def _recorded(directory: Path, base: BaseModel) -> ModelSource:
+    """Return the base of updates; CheckpointError where another model is in its place."""
+    found = _found(directory, base.name, base.revision)
+    require_base(base, BaseModel(name=found.name, revision=found.revision, sha256=found.sha256()))
+    return found
+
+
+def _found(directory: Path, name: str, revision: str) -> ModelSource:
+    """Return the files that updates are said to be of; CheckpointError where there are none."""
+    try:
+        found = locate(name, revision)
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{directory} holds updates of the model {name}, which is not found: put it back there"
+        ) from error
+    if found.directory.resolve() == directory.resolve():
+        raise CheckpointError(
+            f"{directory} holds updates that name themselves as their base: name the model that they are of "
+            f"in {PEFT_CONFIG}"
+        )
+    return found
+
+
+def _merged(like: Mapping[str, Any], load: Load, model: AdaptedLM, adapters: Mapping[str, Any]) -> Any:
+    """Return the leaves that are asked for, each computed in fp32 and rounded once."""
+    asked = leaves_by_path(like)
+    adapted = [path for path in model.targets if path in asked]
+    exact = {
+        path: jax.ShapeDtypeStruct(asked[path].shape, np.float32, sharding=asked[path].sharding)
+        for path in adapted
+    }
+    leaves = leaves_by_path(load(nest({**asked, **exact})))
+    for path in adapted:
+        merge = _merge(target_of(model.base, path), model.low_rank, asked[path])
+        made = merge(leaves.pop(path), leaf_at(adapters, path))
+        leaves[path] = np.asarray(made) if asked[path].sharding is None else made
+    return nest(leaves)
+
+
+@functools.cache
+def _merge(target: Target, low_rank: LowRank, likeness: jax.ShapeDtypeStruct) -> Any:
+    def merge(weight: Any, beside: Mapping[str, Any]) -> Any:
+        return merged(target, low_rank, weight, beside).astype(likeness.dtype)
+
+    return jax.jit(merge, out_shardings=likeness.sharding)

@@ -1,0 +1,74 @@
+"""In which parameters a model is trained: its own, or others that it is made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from burnish.llm.bundle import Load
+from burnish.llm.families.protocol import CausalLM
+from burnish.platform.checkpoint.snapshot import Restored
+
+
+class TrainedForm(Protocol):
+    """How the parameters that are trained, and those of the model that comes and goes, become each other."""
+
+    @property
+    def model(self) -> CausalLM:
+        """The model whose parameters are trained."""
+        ...
+
+    def load(self, load: Load, like: Any) -> Any:
+        """Return what is trained, like `like`, of the model that `load` gives; it computes the same."""
+        ...
+
+    def finished(self, params: Any) -> Any:
+        """Return the parameters of the model that goes, to an engine or a stage, in the dtype of these."""
+        ...
+
+    def saved(self, params: Any) -> Mapping[str, Any]:
+        """Return the trees of a checkpoint by name."""
+        ...
+
+    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
+        """Return what `saved` was given, like `like`; `load` gives the parameters of the model that came."""
+        ...
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return the files of a checkpoint that say what its trees are."""
+        ...
+
+    def write(self, directory: Path, params: Any) -> None:
+        """Write what is trained beside the model into a new directory, as others read it, if anything is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The model is trained as it is."""
+
+    model: CausalLM
+
+    def load(self, load: Load, like: Any) -> Any:
+        """Return the parameters of the model."""
+        return load(like)
+
+    def finished(self, params: Any) -> Any:
+        """Return `params`."""
+        return params
+
+    def saved(self, params: Any) -> Mapping[str, Any]:
+        """Return the parameters as `params`."""
+        return {"params": params}
+
+    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
+        """Return the tree `params`."""
+        del load
+        return checkpoint.tree("params", like)
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return none."""
+        return {}
+
+    def write(self, directory: Path, params: Any) -> None:
+        """Write nothing."""

@@ -1,0 +1,103 @@
+"""Directories of peft that are not read: what is said of them, and that they are once it is followed."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from burnish.llm.config.family import Qwen2
+from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.lora.low_rank import LowRank
+from burnish.llm.lora.model import AdaptedLM
+from burnish.llm.lora.opening import layers_of
+from burnish.llm.lora.peft_writing import write_peft
+from burnish.llm.lora.targets import targets_of
+from burnish.llm.model_source import locate
+from burnish.llm.weights import save_huggingface
+from burnish.platform.errors import CheckpointError
+
+pytestmark = pytest.mark.fast
+
+DOWN = "base_model.model.model.layers.0.mlp.down_proj"
+
+
+@pytest.fixture
+def adapted(model, scaled_params, tmp_path, monkeypatch):
+    """Return a model with updates in `adapter`, and itself in `base`, of the directory that is current."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base").mkdir()
+    save_huggingface(tmp_path / "base", model, scaled_params(model), "float32")
+    adapted = AdaptedLM(model, LowRank(rank=4, alpha=6.0), targets_of(model, ("layers/mlp",), ()))
+    (tmp_path / "adapter").mkdir()
+    write_peft(tmp_path / "adapter", adapted, adapted.init(0), locate("base"))
+    return adapted
+
+
+def altered_config(directory, **options):
+    file = directory / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **options}))
+
+
+def altered(directory, tensors, **options):
+    """Change what lies in a directory of peft; a tensor that is None is taken out."""
+    altered_config(directory, **options)
+    arrays = {**load_file(directory / "adapter_model.safetensors"), **tensors}
+    save_file(
+        {name: array for name, array in arrays.items() if array is not None},
+        directory / "adapter_model.safetensors",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "tensors", "message"),
+    [
+        ({"peft_type": "LOHA"}, {}, "peft_type='LOHA' is not computed, only 'LORA'"),
+        ({"bias": "all"}, {}, "bias='all' is not computed, only 'none'"),
+        ({"init_lora_weights": "pissa"}, {}, "init_lora_weights='pissa' is not computed"),
+        ({}, {"base_model.model.lm_head.weight": np.ones((2, 2))}, "is no factor of a matrix's update"),
+        (
+            {},
+            {"base_model.model.lm_head.lora_A.weight": np.ones((4, 32), np.float32)},
+            "is no matrix of the model's layers",
+        ),
+        ({}, {f"{DOWN}.lora_B.weight": np.ones((31, 4), np.float32)}, r"the model makes them \(rank, 48\)"),
+        ({}, {f"{DOWN}.lora_B.weight": None}, r"the model makes them \(rank, 48\)"),
+        ({}, {f"{DOWN}.lora_B.weight": np.full((32, 4), np.nan, np.float32)}, "NaN or infinite"),
+        ({"base_model_name_or_path": None}, {}, "names no model that the updates are of"),
+        ({"base_model_name_or_path": "/nowhere"}, {}, "updates of the model /nowhere, which is not found"),
+        ({"base_model_name_or_path": "adapter"}, {}, "name themselves as their base"),
+    ],
+    ids=str,
+)
+def test_what_is_computed_otherwise_is_refused_in_one_line(adapted, tmp_path, options, tensors, message):
+    """The twin: the same directory before it is altered."""
+
+    def load():
+        return layers_of(locate(str(tmp_path / "adapter")))[0].updates.read(adapted.base)
+
+    load()
+    altered(tmp_path / "adapter", tensors, **options)
+    with pytest.raises(CheckpointError, match=message) as told:
+        load()
+    assert "\n" not in str(told.value)
+
+
+def test_a_mended_directory_is_read(adapted, tmp_path):
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    adapter = locate(str(tmp_path / "adapter"))
+    for wrong in (None, str(tmp_path / "adapter")):
+        altered_config(tmp_path / "adapter", base_model_name_or_path=wrong)
+        with pytest.raises(CheckpointError):
+            layers_of(adapter)
+    altered_config(tmp_path / "adapter", base_model_name_or_path=str(tmp_path / "base"))
+    updates = layers_of(adapter)[0].updates
+    with pytest.raises(CheckpointError, match="is missing: copy it there"):
+        updates.read(adapted.base)
+    weights.write_bytes(content)
+    assert updates.read(adapted.base)[0].targets == adapted.targets
+    narrow = Qwen2().build(FamilyContext(hf_config={**adapted.hf_config, "intermediate_size": 40}))
+    with pytest.raises(CheckpointError, match="give the model that they are of"):
+        updates.read(narrow)
