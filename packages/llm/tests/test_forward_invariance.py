@@ -139,7 +139,7 @@ def gradients(hf_config, params, **options):
 def test_gradients_do_not_depend_on_remat_or_unroll(hf_config, scaled_params):
     params = scaled_params(Qwen2().build(FamilyContext(hf_config=hf_config)))
     plain = gradients(hf_config, params)
-    for options in ({"remat": "full"}, {"remat": "dots", "unroll": 1}, {"unroll": 1}):
+    for options in ({"remat": "full"}, {"remat": "dots", "unroll": 1}, {"remat": "attention"}, {"unroll": 1}):
         for leaf, expected in zip(
             jax.tree.leaves(gradients(hf_config, params, **options)), jax.tree.leaves(plain), strict=True
         ):

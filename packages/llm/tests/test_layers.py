@@ -7,22 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from burnish.llm.attention_choice import attention_of
 from burnish.llm.batch import make_batch
 from burnish.llm.config.model import Pretrained, Tiny
 from burnish.llm.families.layers import MAX_UNROLLED, Compute
 from burnish.llm.objective import cross_entropy
 from burnish.llm.sequence import make_sample
 from burnish.llm.train_step import compiled_accumulate
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import ConfigError
 
 
 @pytest.fixture
 def gradient(model, scaled_params):
     """Return a function to the compiled gradient of a loss over two layers, by options of `Compute`."""
-    tokens = jnp.asarray(np.random.default_rng(0).integers(0, 60, (3, 11)), jnp.int32)
-    positions = jnp.tile(jnp.arange(11)[None], (3, 1))
 
-    def compiled(**options):
+    def compiled(length=11, **options):
+        tokens = jnp.asarray(np.random.default_rng(0).integers(0, 60, (3, length)), jnp.int32)
+        positions = jnp.tile(jnp.arange(length)[None], (3, 1))
         computed = dataclasses.replace(model, compute=Compute(**options))
 
         def loss(params):
@@ -40,6 +42,34 @@ def test_rematerialized_layers_are_computed_again(gradient, unroll):
         remat: gradient(unroll=unroll, remat=remat).cost_analysis()["flops"] for remat in ("none", "full")
     }
     assert flops["full"] > 1.15 * flops["none"]
+
+
+@pytest.mark.parametrize(("remat", "loops"), [("none", 4), ("dots", 4), ("attention", 4), ("full", 6)])
+def test_attention_is_computed_again_where_everything_is(gradient, remat, loops):
+    """Of each layer there is a loop over blocks forward and one backward; again forward in `full` alone."""
+    named = attention_of("chunked", None, Artifacts())
+    text = gradient(length=300, remat=remat, attention=named).as_text()
+    assert text.count(" while(") == loops
+
+
+@pytest.mark.fast
+def test_each_remat_keeps_less_than_the_one_before(model):
+    """The leaves of a pulled-back function are what it keeps."""
+    tokens = jnp.zeros((3, 300), jnp.int32)
+
+    def kept(remat):
+        named = Compute(remat=remat, attention=attention_of("chunked", None, Artifacts()))
+        computed = dataclasses.replace(model, compute=named)
+
+        def forward(params):
+            return computed.forward(params, tokens, tokens, tokens + 1).hidden
+
+        pulled = jax.eval_shape(lambda params: jax.vjp(forward, params)[1], model.abstract("float32"))
+        return sum(leaf.size for leaf in jax.tree.leaves(pulled))
+
+    sizes = [kept(remat) for remat in ("none", "dots", "attention", "full")]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 4
 
 
 @pytest.fixture

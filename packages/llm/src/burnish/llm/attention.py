@@ -13,6 +13,10 @@ MASKED = -0.7 * float(jnp.finfo(jnp.float32).max)
 """Score of a pair that may not attend: finite, so a row without any legal key (padding) stays finite too."""
 
 
+SAVED = "attention"
+"""The name (`jax.ad_checkpoint.checkpoint_name`) of what saves a backward pass from attending once more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AttentionSpec:
     """What one kind of layer makes of its scores; static, for a kernel is compiled for it."""

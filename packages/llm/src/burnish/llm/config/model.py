@@ -51,8 +51,10 @@ class Tiny:
     max_position_embeddings: Count = 1024
     """Longest text in tokens, written to the exported `config.json`."""
 
-    remat: Literal["none", "dots", "full"] = "none"
-    """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
+    remat: Literal["none", "dots", "attention", "full"] = "none"
+    """What the backward pass computes again of a layer: nothing (`none`), all but attention and products with
+    parameters (`dots`), all but attention (`attention`), or everything (`full`). Each takes less memory and
+    more time than the one before."""
 
     scan_unroll: Count | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of
@@ -124,8 +126,10 @@ class Pretrained:
     """What becomes of a tokenizer with more ids than the model: it is refused, or the model gets a row for
     each, around the mean of those it has with a billionth of their covariance, as transformers does it."""
 
-    remat: Literal["none", "dots", "full"] = "none"
-    """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
+    remat: Literal["none", "dots", "attention", "full"] = "none"
+    """What the backward pass computes again of a layer: nothing (`none`), all but attention and products with
+    parameters (`dots`), all but attention (`attention`), or everything (`full`). Each takes less memory and
+    more time than the one before."""
 
     scan_unroll: Count | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of

@@ -1,15 +1,16 @@
 """Running a family's layers over hidden states: one by one, in a compiled loop, or beside a cache."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
-from burnish.llm.attention import QKV, AttentionSpec, Span
+from burnish.llm.attention import QKV, SAVED, AttentionSpec, Span
 from burnish.llm.families.rotary import Angles
 from burnish.llm.families.routing import RouterSums, Routing, summed
 from burnish.llm.kernels.choice import AttentionChoice, Auto
@@ -19,7 +20,7 @@ from burnish.llm.row_sharding import by_rows
 
 Attend = Callable[[QKV], Float[Array, "b t h k"]]
 """What a layer's queries find; who may see whom, and where keys are kept, is settled."""
-Remat = Literal["none", "dots", "full"]
+Remat = Literal["none", "dots", "attention", "full"]
 MAX_UNROLLED = 12
 """Layers that are compiled one by one unless said otherwise: steps are faster, compiling takes longer."""
 
@@ -29,7 +30,8 @@ class Compute:
     """How a model is computed, whatever its family; the numbers do not depend on it but for rounding."""
 
     remat: Remat = "none"
-    """What the backward pass recomputes: nothing, all but matrix products, or every layer."""
+    """What the backward pass computes again: nothing, all but attention and products with parameters, all but
+    attention, or everything."""
 
     unroll: int | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers, without a loop where that is all of them; `auto`
@@ -157,10 +159,14 @@ class Layers:
     ) -> tuple[Angles, Attend]:
         """Return angles and attention of one kind; without a kind there is one, and nothing to switch."""
         specs, attention = self.kinds.specs, self.compute.attention
+
+        def attend(qkv: QKV, spec: AttentionSpec) -> Array:
+            return checkpoint_name(attention(qkv, span, spec), SAVED)
+
         if kind is None or isinstance(kind, int):
             known = kind or 0
-            return angles[known], lambda qkv: attention(qkv, span, specs[known])
-        branches = [lambda qkv, spec=spec: attention(qkv, span, spec) for spec in specs]
+            return angles[known], partial(attend, spec=specs[known])
+        branches = [partial(attend, spec=spec) for spec in specs]
         own = jax.tree.map(lambda *each: jnp.stack(each)[kind], *angles)
         return own, lambda qkv: jax.lax.switch(kind, branches, qkv)
 
@@ -176,5 +182,14 @@ def _unstacked(stacked: Any) -> Iterator[Any]:
 def _rematerialized(body: Any, remat: Remat, *, prevent_cse: bool) -> Any:
     if remat == "none":
         return body
-    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
-    return jax.checkpoint(body, policy=policy, prevent_cse=prevent_cse)
+    return jax.checkpoint(body, policy=_POLICIES[remat], prevent_cse=prevent_cse)
+
+
+_ATTENTION = jax.checkpoint_policies.save_only_these_names(SAVED)
+_PRODUCTS = jax.checkpoint_policies.dots_with_no_batch_dims_saveable
+_POLICIES: Mapping[Remat, Any] = {
+    "dots": jax.checkpoint_policies.save_from_both_policies(_PRODUCTS, _ATTENTION),
+    "attention": _ATTENTION,
+    "full": None,
+}
+"""What of a layer is kept for the backward pass; the hidden states that it begins with always are."""

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Float32, Int
 
-from burnish.llm.attention import MASKED, QKV, AttentionSpec, Span
+from burnish.llm.attention import MASKED, QKV, SAVED, AttentionSpec, Span
 from burnish.llm.precision import exact_for
 
 
@@ -69,8 +70,8 @@ def _forward(qkv: QKV, span: Span, spec: AttentionSpec, block: int) -> tuple[Arr
     start = (zeros, jnp.full(zeros.shape[:-1], MASKED), zeros[..., 0])
     (context, maximum, normalizer), _ = lax.scan(add, start, _pairs(laid, spec, block))
     normalizer = jnp.where(normalizer > 0, normalizer, 1)
-    context = _like_queries(context / normalizer[..., None], qkv.queries)
-    return context, _Kept(qkv, span, context, maximum + jnp.log(normalizer))
+    context = checkpoint_name(_like_queries(context / normalizer[..., None], qkv.queries), SAVED)
+    return context, _Kept(qkv, span, context, checkpoint_name(maximum + jnp.log(normalizer), SAVED))
 
 
 def _backward(
