@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = {OURS: [sys.executable, "-m", "systems.burnish_system"]}
     try:
         for name in peers:
-            commands[name] = [str(peer_python(name)), "-m", PEERS[name].module]
+            python = options.peer_python or peer_python(name)
+            commands[name] = [str(python), "-m", PEERS[name].module]
         results = alternate(commands, options.workload, options.size, options.pairs, options.quiet)
     except subprocess.CalledProcessError as error:
         print(f"run.py: {error}\n{error.stderr or ''}", file=sys.stderr)
@@ -85,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("workload", help=_names())
     parser.add_argument("--size", default="cpu", help=", ".join(MODELS))
     parser.add_argument("--peers", default="hf", help=f"comma-separated: {', '.join(PEERS)}; '' for none")
+    parser.add_argument(
+        "--peer-python", type=Path, help="an interpreter that has what peers need, where none can be made"
+    )
     parser.add_argument("--pairs", type=int, default=7, help="measurements of each system (default 7)")
     parser.add_argument(
         "--quiet",
