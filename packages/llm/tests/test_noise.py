@@ -58,7 +58,7 @@ def test_noise_when_samples_are_numbered_then_it_follows_them_through_orders_and
         for part in parts:
             batch = batch_of(rows=part, length=36, totals=totals)
             training.forward_backward(batch, Noisy(), key_words=words)
-        return float(training.optim_step()["train/loss"][0])
+        return float(training.optim_step().statistics["train/loss"][0])
 
     plain = loss(samples)
     others = [loss(samples[::-1]), loss(samples[:half], samples[half:])]

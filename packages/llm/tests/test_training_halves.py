@@ -36,7 +36,7 @@ def test_step_when_taken_in_two_halves_then_equals_bit_for_bit(
     for seed in range(3):
         expected = whole.step(batch_of(seed), cross_entropy).statistics
         first = halves.forward_backward(batch_of(seed), cross_entropy).statistics
-        found = {**first, **halves.optim_step()}
+        found = {**first, **halves.optim_step().statistics}
         assert found.keys() == expected.keys()
         assert_bit_equal(found, expected)
     assert_bit_equal(halves.save_state().trees, whole.save_state().trees)
@@ -61,9 +61,21 @@ def test_forward_backward_when_called_for_parts_then_their_gradients_add_up(
     expected = whole.step(batch_of(rows=samples), cross_entropy).statistics
     for half in (samples[:4], samples[4:]):
         parts.forward_backward(batch_of(rows=half, totals=totals), cross_entropy)
-    found = parts.optim_step()
+    found = parts.optim_step().statistics
     for name in ("train/loss", "train/grad_norm"):
         np.testing.assert_allclose(found[name][0], expected[name][0], rtol=1e-5)
+
+
+def test_verbs_return_before_they_are_computed_and_wait_where_they_are_asked_to(make_training, batch_of):
+    training, batch = make_training(), batch_of()
+    training.step(batch, cross_entropy)  # compiles
+    verbs = [training.forward_backward(batch, cross_entropy, ["logprobs"]), training.optim_step()]
+    verbs += [training.step(batch, cross_entropy) for _ in range(30)]
+    assert not verbs[-1].done(), "thirty steps were waited for"
+    results = [each.result() for each in verbs]
+    assert all(each.done() for each in [*verbs, *results])
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(results))
+    np.testing.assert_array_equal(results[0].columns["logprobs"], np.asarray(verbs[0].columns["logprobs"]))
 
 
 def test_optim_step_when_there_is_no_gradient_then_raises(make_training, batch_of):

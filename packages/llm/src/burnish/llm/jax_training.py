@@ -16,7 +16,7 @@ from burnish.llm.batch import TokenBatch
 from burnish.llm.export import write_weights
 from burnish.llm.families.protocol import CausalLM
 from burnish.llm.micro_batches import check_rows, place, row_shards
-from burnish.llm.objective import Objective, Statistics, as_trained
+from burnish.llm.objective import Objective, as_trained
 from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
 from burnish.llm.sharding import parameter_shardings
@@ -107,7 +107,7 @@ class JaxTrainingBackend:
         self._pending, *computed = compiled_accumulate(program)(self._weights, self._pending, placed)
         return Computed(*computed)
 
-    def optim_step(self, hyper: Mapping[str, float] | None = None) -> Statistics:
+    def optim_step(self, hyper: Mapping[str, float] | None = None) -> Computed:
         """Apply the gradients since the last call; RuntimeError where there are none."""
         if self._pending is None:
             raise RuntimeError("optim_step has no gradient to apply: call forward_backward before it")
@@ -116,7 +116,7 @@ class JaxTrainingBackend:
             self._state, pending, self._given(hyper)
         )
         self._change(trainable)
-        return statistics
+        return Computed(statistics, {})
 
     def step(
         self,

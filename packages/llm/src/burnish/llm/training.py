@@ -38,7 +38,9 @@ class TrainingContext:
     """Optimizer steps of the whole stage."""
 
     mesh: Mesh
-    jax: JaxConfig
+    jax: JaxConfig = field(default_factory=JaxConfig)
+    """Number formats of the run."""
+
     tokenizer: Tokenizer | None = None
     """Lies beside the weights in a checkpoint and an export."""
 
@@ -53,11 +55,27 @@ class TrainingContext:
 
 
 class Computed(NamedTuple):
-    """What a step returns, and has not waited for."""
+    """What a verb of a backend returns at once: arrays that are still being computed.
+
+    Whoever reads a number of it waits for it. The next verb need not: it is given what it depends on.
+    """
 
     statistics: Statistics
     columns: Mapping[str, Any]
     """The outputs that were asked for, [b t] each."""
+
+    def done(self) -> bool:
+        """Say whether all of it is there; waits for nothing."""
+        import jax
+
+        arrays: list[Any] = [leaf for leaf in jax.tree.leaves(self) if isinstance(leaf, jax.Array)]
+        return all(array.is_ready() for array in arrays)
+
+    def result(self) -> Computed:
+        """Wait, and return the same in numpy; an error of the device is raised here."""
+        import jax
+
+        return jax.device_get(self)
 
 
 class TrainingComponent(Protocol):
@@ -102,10 +120,13 @@ class TrainingBackend(Protocol):
         *,
         key_words: KeyWords | None = None,
     ) -> Computed:
-        """Add a batch's gradient to what the next `optim_step` applies; `key_words` name its noise."""
+        """Add a batch's gradient to what the next `optim_step` applies; `key_words` name its noise.
+
+        Like each of these verbs it returns before anything is computed.
+        """
         ...
 
-    def optim_step(self, hyper: Mapping[str, float] | None = None) -> Statistics:
+    def optim_step(self, hyper: Mapping[str, float] | None = None) -> Computed:
         """Apply the gradients since the last call; `hyper` replaces what the schedule says, by name."""
         ...
 
