@@ -36,6 +36,13 @@ HF_CONFIG = testing.tiny_qwen2_config(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def programs():
+    """Let go of what a file has compiled; a process has too few memory maps for the programs of all."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def hf_config():
     """Return the `config.json` of a tiny Qwen2 whose norm epsilon and rope theta are felt."""

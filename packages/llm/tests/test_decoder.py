@@ -28,7 +28,9 @@ def test_a_head_dim_of_its_own_is_used(hf_config):
 def test_bfloat16_parameters_give_bfloat16_hidden_states(qwen2):
     tree = qwen2.abstract("bfloat16")
     ids = jax.ShapeDtypeStruct((2, 5), "int32")
-    hidden, cache = jax.eval_shape(qwen2.forward, tree, ids, ids, ids, qwen2.init_cache(2, 8, jnp.bfloat16))
+    hidden, cache, _ = jax.eval_shape(
+        qwen2.forward, tree, ids, ids, ids, qwen2.init_cache(2, 8, jnp.bfloat16)
+    )
     assert {leaf.dtype for leaf in jax.tree.leaves((hidden, cache))} == {jnp.dtype(jnp.bfloat16)}
 
 

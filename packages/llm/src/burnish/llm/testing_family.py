@@ -11,7 +11,7 @@ can. A `conftest.py` calls `use_virtual_devices()` of `burnish.platform.testing`
 import importlib
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,6 +65,13 @@ class ModelFamilyTests:
         """Run every test for every config."""
         if "config" in metafunc.fixturenames:
             metafunc.parametrize("config", list(self.configs.values()), ids=list(self.configs), scope="class")
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def programs(cls) -> Iterator[None]:
+        """Let go of what was compiled: each takes 250 memory maps, and Linux gives a process 65,530."""
+        yield
+        jax.clear_caches()
 
     @pytest.fixture(scope="class")
     @classmethod
