@@ -64,6 +64,13 @@ def unseen(span):
     return span._replace(segment_ids=jnp.ones_like(span.segment_ids))
 
 
+@jax.custom_vjp
+def without_gradient(array):
+    return array
+
+
+without_gradient.defvjp(lambda array: (array, None), lambda _, cotangent: (cotangent * jnp.nan,))
+
 FAULTS = {
     "none": lambda *given: (*given, 1),
     "refuses": lambda *given: (*given, 1),
@@ -75,6 +82,7 @@ FAULTS = {
     "scale": lambda qkv, span, case: (qkv, span, with_spec(case, scale=case.spec.scale * 1.001), 1),
     "heads": lambda qkv, span, case: (qkv._replace(keys=qkv.keys[:, :, ::-1]), span, case, 1),
     "keys": lambda qkv, span, case: (qkv._replace(keys=jax.lax.stop_gradient(qkv.keys)), span, case, 1),
+    "NaN": lambda qkv, span, case: (qkv._replace(keys=without_gradient(qkv.keys)), span, case, 1),
     "padding": lambda qkv, span, case: (
         qkv,
         span,
@@ -96,6 +104,7 @@ FAULTS = {
         ("cap", "capped", "whole"),
         ("scale", "plain", "whole"),
         ("keys", "plain", "whole"),
+        ("NaN", "plain", "whole"),
     ],
 )
 def test_a_fault_is_found_and_its_absence_passes(fault, spec, layout):
@@ -134,12 +143,11 @@ def test_blocks_that_are_split_over_devices_give_one_loss():
     params, devices = scaled_params(models[0]), build_mesh(2, 2, 2)
     placed = jax.device_put(params, parameter_shardings(models[1], devices))
     batch = laid_out(per_row=3)
-    assert_same_scores(score(models[1], placed, place(batch, devices)), score(models[0], params, laid_out()))
+    split = score(models[1], placed, place(batch, devices), mesh=devices)
+    assert_same_scores(split, score(models[0], params, laid_out()))
     shuffled = dataclasses.replace(batch, segment_ids=np.roll(batch.segment_ids, 1, axis=0))
     with pytest.raises(AssertionError):
-        assert_same_scores(
-            score(models[1], placed, place(shuffled, devices)), score(models[1], placed, batch)
-        )
+        assert_same_scores(score(models[1], placed, place(shuffled, devices), mesh=devices), split)
 
 
 def of_length(length):

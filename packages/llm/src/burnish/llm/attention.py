@@ -14,7 +14,7 @@ MASKED = -0.7 * float(jnp.finfo(jnp.float32).max)
 
 
 SAVED = "attention"
-"""The name (`jax.ad_checkpoint.checkpoint_name`) of what saves a backward pass from attending once more."""
+"""What a kernel names (`jax.ad_checkpoint.checkpoint_name`) so that a backward pass need not attend again."""
 
 
 @dataclass(frozen=True, kw_only=True)

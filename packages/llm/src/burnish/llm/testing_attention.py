@@ -143,4 +143,5 @@ def values_and_gradients(
 def distance(actual: list[np.ndarray], expected: list[np.ndarray]) -> float:
     """Return the largest distance of an array to the expected one, in norms of that."""
     pairs = zip(actual, expected, strict=True)
-    return max(float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)) for ours, theirs in pairs)
+    # Python's own `max` would drop a NaN.
+    return float(np.max([np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) for ours, theirs in pairs]))

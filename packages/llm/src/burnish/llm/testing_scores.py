@@ -4,6 +4,7 @@ For tests alone; nothing imports it at run time.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -18,7 +19,6 @@ from burnish.llm.families.protocol import CausalLM
 from burnish.llm.policy import policy_of
 from burnish.llm.row_sharding import on_mesh
 from burnish.llm.sequence import make_sample
-from burnish.platform.device.mesh import build_mesh
 
 VOCAB, LENGTH = 60, 17
 WORDS = np.array([1, 2, 3, 4, 5], np.uint32)
@@ -64,7 +64,7 @@ def score(
     model: CausalLM, params: Any, batch: TokenBatch, dropout: float = 0.0, mesh: Mesh | None = None
 ) -> Any:
     """Return loss, summed logprobs of each sample, and the gradients, on the devices of a mesh."""
-    return jax.tree.map(np.asarray, _scores(model, dropout, mesh or build_mesh())(params, batch))
+    return jax.tree.map(np.asarray, _scores(model, dropout, mesh)(params, batch))
 
 
 def assert_same_scores(actual: Any, expected: Any) -> None:
@@ -83,14 +83,14 @@ def by_path(tree: Any, is_leaf: Any = None) -> dict[tuple[str, ...], Any]:
 
 
 @cache
-def _scores(model: CausalLM, dropout: float, mesh: Mesh) -> Any:
+def _scores(model: CausalLM, dropout: float, mesh: Mesh | None) -> Any:
     def loss(params: Any, batch: TokenBatch) -> tuple[Any, Any]:
         logprobs = policy_of(model, params, batch, dropout=dropout).logprobs()
         of_samples = jnp.zeros(12).at[batch.sample_ids].add(jnp.where(batch.weights > 0, logprobs, 0))
         return -jnp.sum(logprobs * batch.weights), of_samples
 
     def scores(params: Any, batch: TokenBatch) -> tuple[Any, Any, Any]:
-        with on_mesh(mesh):
+        with nullcontext() if mesh is None else on_mesh(mesh):
             (total, of_samples), gradients = jax.value_and_grad(loss, has_aux=True)(params, batch)
         return total, of_samples, gradients
 

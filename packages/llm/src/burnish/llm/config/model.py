@@ -52,9 +52,10 @@ class Tiny:
     """Longest text in tokens, written to the exported `config.json`."""
 
     remat: Literal["none", "dots", "attention", "full"] = "none"
-    """What the backward pass computes again of a layer: nothing (`none`), all but attention and products with
-    parameters (`dots`), all but attention (`attention`), or everything (`full`). Each takes less memory and
-    more time than the one before."""
+    """What the backward pass computes again of a layer: nothing (`none`), all but products with parameters
+    and what attention gives (`dots`), all but the latter (`attention`), or everything (`full`). Each takes
+    less memory and more time than the one before. With `dots` and `attention`, `chunked` and `splash` attend
+    once; `xla` computes its scores again, and `cudnn` its forward pass."""
 
     scan_unroll: Count | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of
@@ -127,9 +128,10 @@ class Pretrained:
     each, around the mean of those it has with a billionth of their covariance, as transformers does it."""
 
     remat: Literal["none", "dots", "attention", "full"] = "none"
-    """What the backward pass computes again of a layer: nothing (`none`), all but attention and products with
-    parameters (`dots`), all but attention (`attention`), or everything (`full`). Each takes less memory and
-    more time than the one before."""
+    """What the backward pass computes again of a layer: nothing (`none`), all but products with parameters
+    and what attention gives (`dots`), all but the latter (`attention`), or everything (`full`). Each takes
+    less memory and more time than the one before. With `dots` and `attention`, `chunked` and `splash` attend
+    once; `xla` computes its scores again, and `cudnn` its forward pass."""
 
     scan_unroll: Count | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers; more compiles longer and runs faster, and all of

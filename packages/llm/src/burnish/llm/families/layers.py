@@ -7,7 +7,6 @@ from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
 from burnish.llm.attention import QKV, SAVED, AttentionSpec, Span
@@ -30,8 +29,8 @@ class Compute:
     """How a model is computed, whatever its family; the numbers do not depend on it but for rounding."""
 
     remat: Remat = "none"
-    """What the backward pass computes again: nothing, all but attention and products with parameters, all but
-    attention, or everything."""
+    """What the backward pass computes again: nothing, all but products with parameters and what a kernel of
+    attention keeps, all but the latter, or everything."""
 
     unroll: int | Literal["auto"] = "auto"
     """Layers per iteration of the compiled loop over layers, without a loop where that is all of them; `auto`
@@ -159,14 +158,10 @@ class Layers:
     ) -> tuple[Angles, Attend]:
         """Return angles and attention of one kind; without a kind there is one, and nothing to switch."""
         specs, attention = self.kinds.specs, self.compute.attention
-
-        def attend(qkv: QKV, spec: AttentionSpec) -> Array:
-            return checkpoint_name(attention(qkv, span, spec), SAVED)
-
         if kind is None or isinstance(kind, int):
             known = kind or 0
-            return angles[known], partial(attend, spec=specs[known])
-        branches = [partial(attend, spec=spec) for spec in specs]
+            return angles[known], lambda qkv: attention(qkv, span, specs[known])
+        branches = [lambda qkv, spec=spec: attention(qkv, span, spec) for spec in specs]
         own = jax.tree.map(lambda *each: jnp.stack(each)[kind], *angles)
         return own, lambda qkv: jax.lax.switch(kind, branches, qkv)
 

@@ -22,8 +22,8 @@ from burnish.llm.kernels.splash import SplashAttention
 from burnish.platform.errors import ConfigError
 
 MOST_SCORE_BYTES, MOST_OF_ACCELERATORS = 8 * 2**20, 2**30
-"""What the scores of a layer may take in `auto` before they are computed block by block, on a CPU for speed
-(`benchmarks/attention.py`), elsewhere for memory."""
+"""What the scores of a layer may take of a device in `auto` before they are computed block by block, on a CPU
+for speed (`benchmarks/attention.py`), elsewhere for memory."""
 
 DENSE, CHUNKED = ("xla", DenseAttention()), ("chunked", ChunkedAttention())
 FUSED: tuple[tuple[str, Attention], ...] = (("cudnn", CuDNNAttention()), ("splash", SplashAttention()))
@@ -53,7 +53,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Named:
-    """One kernel, whatever the case."""
+    """One kernel, whatever the case; it is probed where a run begins, when its decisions are heard."""
 
     word: str
     kernel: Attention
@@ -66,6 +66,11 @@ class Named:
             raise ConfigError(
                 f"model.attention={self.word} cannot compute this: {reason}; set model.attention=auto, "
                 "or xla or chunked, which compute everything"
+            )
+        if _HEARD.get() is not None and self.kernel != DENSE[1] and (reason := disparity(self.kernel, case)):
+            raise ConfigError(
+                f"model.attention={self.word} does not compute on this machine what it should: {reason}; set "
+                "model.attention=auto, or xla or chunked"
             )
         _tell(Decision(self.word, self.kernel, ()))
         return self.kernel(qkv, _arrays(span), case)
@@ -102,14 +107,16 @@ def _preferred(
     fused: tuple[tuple[str, Attention], ...], case: AttentionCase
 ) -> Iterator[tuple[str, Attention]]:
     yield from fused
-    if case.score_bytes > (MOST_SCORE_BYTES if case.platform == "cpu" else MOST_OF_ACCELERATORS):
+    most = MOST_SCORE_BYTES if case.platform == "cpu" else MOST_OF_ACCELERATORS
+    if case.score_bytes > most * case.num_devices:
         yield CHUNKED
     yield DENSE
 
 
 def case_of(qkv: QKV, span: Span, spec: AttentionSpec, num_devices: int = 1) -> AttentionCase:
-    """Return what is static about a call, on the platform at hand."""
+    """Return what is static about a call on the platform at hand, or on the mesh that is traced for."""
     rows, length, num_heads, head_dim = qkv.queries.shape
+    traced_for = jax.sharding.get_abstract_mesh()
     return AttentionCase(
         spec=spec,
         rows=rows,
@@ -120,7 +127,7 @@ def case_of(qkv: QKV, span: Span, spec: AttentionSpec, num_devices: int = 1) -> 
         dtype=str(qkv.queries.dtype),
         platform=jax.default_backend(),
         compute_capability=_compute_capability(),
-        num_devices=num_devices,
+        num_devices=num_devices if traced_for.empty else traced_for.size,
         max_segments=span.max_segments,
         has_branches=span.visible_until is not None,
     )

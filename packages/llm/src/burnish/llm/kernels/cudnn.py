@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Bool, Float, Int
 
-from burnish.llm.attention import QKV, Span
+from burnish.llm.attention import QKV, SAVED, Span
 from burnish.llm.kernels.protocol import AttentionCase
 
 AMPERE, HOPPER = (8, 0), (9, 0)
@@ -38,7 +39,7 @@ class CuDNNAttention:
         real = segment_ids > 0
         arrays = _only(real, *(jnp.pad(array, (*padding, (0, 0), (0, 0))) for array in qkv))
         run = _by_lengths if case.max_segments == 1 else _by_offsets
-        return _only(real, run(arrays, segment_ids, case))[0][:, :length]
+        return checkpoint_name(_only(real, run(arrays, segment_ids, case))[0][:, :length], SAVED)
 
 
 def _refuses_rows(case: AttentionCase) -> str | None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from burnish.llm.attention import QKV, Span, attention
+from burnish.llm.attention import QKV, SAVED, Span, attention
 from burnish.llm.kernels.protocol import AttentionCase
 
 
@@ -17,4 +18,4 @@ class DenseAttention:
 
     def __call__(self, qkv: QKV, span: Span, case: AttentionCase) -> Float[Array, "b t h k"]:
         """Return softmax(scores) v."""
-        return attention(qkv, span, case.spec)
+        return checkpoint_name(attention(qkv, span, case.spec), SAVED)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from burnish.llm.attention import QKV, Span
+from burnish.llm.attention import QKV, SAVED, Span
 from burnish.llm.kernels.protocol import AttentionCase
 
 LANES, MOST_LANES = 128, 4
@@ -71,5 +71,6 @@ def _kernel(case: AttentionCase, length: int, block: int, *, interprets: bool) -
         attn_logits_soft_cap=spec.softcap,
         head_shards=1,
         q_seq_shards=1,
+        residual_checkpoint_name=SAVED,
         interpret=interprets,
     )
