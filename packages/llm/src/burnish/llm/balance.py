@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float32
 
-from burnish.llm.families.protocol import CausalLM
+from burnish.llm.families.protocol import Balances, CausalLM
 from burnish.llm.families.routing import RouterSums
 from burnish.platform.errors import ConfigError
 
@@ -29,7 +29,7 @@ class BatchRouting(NamedTuple):
 
 def coefficient_of(option: float | Literal["auto"], model: CausalLM) -> float:
     """Return the factor of the balance loss; ConfigError for one of a model without experts."""
-    of_config: float | None = getattr(model, "balance_coefficient", None)
+    of_config = model.balance_coefficient if isinstance(model, Balances) else None
     if option == "auto":
         return of_config or 0.0
     if option > 0 and of_config is None:

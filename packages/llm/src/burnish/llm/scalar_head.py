@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Int
 
-from burnish.llm.families.protocol import CausalLM, MatrixDims, MultipliesAdapted, Output, Path
+from burnish.llm.families.protocol import Balances, CausalLM, MatrixDims, MultipliesAdapted, Output, Path
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
 from burnish.llm.noise import Noise
@@ -88,7 +88,7 @@ class ScalarHead:
     @property
     def balance_coefficient(self) -> float | None:
         """What the config makes of the balance loss of its experts; None without experts."""
-        return getattr(self.base, "balance_coefficient", None)
+        return self.base.balance_coefficient if isinstance(self.base, Balances) else None
 
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""

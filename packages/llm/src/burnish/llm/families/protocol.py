@@ -143,6 +143,16 @@ class MultipliesAdapted(Protocol):
         ...
 
 
+@runtime_checkable
+class Balances(Protocol):
+    """A model that may have experts, for whose balance training adds a loss of what `Output.router` says."""
+
+    @property
+    def balance_coefficient(self) -> float | None:
+        """What the config makes of that loss, 0 where it does not ask for it; None without experts."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilyContext:
     """What a `family` component may use."""
