@@ -146,8 +146,7 @@ def test_updates_that_peft_has_written_are_read_with_its_logits(
         assert_same_logits(logits_of(model, bundle.load(model.abstract("float32")), tokens_of(2)), expected)
 
 
-@needs_peft
-@pytest.mark.parametrize(
+WRITTEN = pytest.mark.parametrize(
     "options",
     [
         {},
@@ -157,17 +156,40 @@ def test_updates_that_peft_has_written_are_read_with_its_logits(
     ],
     ids=["plain", "rslora", "dora", "some"],
 )
+
+
+def felt_updates(model, params, *, targets=ALL_LINEAR, **options):
+    """Return a model with updates that are felt, and all its parameters."""
+    adapted = AdaptedLM(model, LowRank(rank=4, alpha=6.0, **options), targets_of(model, targets, ()))
+    whole = adapted.beside(params, 0)
+    return adapted, {**whole, "adapters": felt(whole["adapters"])}
+
+
+@WRITTEN
+def test_updates_that_are_written_are_read_again(
+    base, directory, tmp_path, logits_of, assert_same_logits, options
+):
+    model, params = base
+    adapted, whole = felt_updates(model, params, **options)
+    (tmp_path / "adapter").mkdir()
+    write_peft(tmp_path / "adapter", adapted, whole, locate(str(directory)))
+    again, adapters = read_peft(tmp_path / "adapter", model)
+    expected = logits_of(adapted, whole, tokens_of(2))
+    assert_same_logits(logits_of(again, {**params, "adapters": adapters}, tokens_of(2)), expected)
+    halved = jax.tree.map(lambda leaf: leaf / 2, adapters)
+    with pytest.raises(AssertionError):
+        assert_same_logits(logits_of(again, {**params, "adapters": halved}, tokens_of(2)), expected)
+
+
+@needs_peft
+@WRITTEN
 def test_updates_that_are_written_are_read_by_peft_with_the_same_logits(
     base, directory, tmp_path, logits_of, assert_same_logits, options
 ):
     import peft
 
     model, params = base
-    options = dict(options)
-    targets = targets_of(model, options.pop("targets", ALL_LINEAR), ())
-    adapted = AdaptedLM(model, LowRank(rank=4, alpha=6.0, **options), targets)
-    whole = adapted.beside(params, 0)
-    whole = {**whole, "adapters": felt(whole["adapters"])}
+    adapted, whole = felt_updates(model, params, **options)
     (tmp_path / "adapter").mkdir()
     write_peft(tmp_path / "adapter", adapted, whole, locate(str(directory)))
     with warnings.catch_warnings(record=True) as told:
@@ -175,10 +197,6 @@ def test_updates_that_are_written_are_read_by_peft_with_the_same_logits(
         theirs = peft.PeftModel.from_pretrained(transformers_model(directory), tmp_path / "adapter").eval()
     assert not [each for each in told if "missing" in str(each.message)]
     assert_same_logits(logits_of(adapted, whole, tokens_of(2)), of_torch(theirs, tokens_of(2)))
-    again, adapters = read_peft(tmp_path / "adapter", model)
-    assert_same_logits(
-        logits_of(again, {**params, "adapters": adapters}, tokens_of(2)), of_torch(theirs, tokens_of(2))
-    )
     others = {**whole, "adapters": felt(whole["adapters"], seed=4)}
     with pytest.raises(AssertionError):
         assert_same_logits(logits_of(adapted, others, tokens_of(2)), of_torch(theirs, tokens_of(2)))
