@@ -46,7 +46,7 @@ class StepOptions:
     trainable_rows: Mapping[str, Count] = field(default_factory=dict[str, int])
     """First row that is trained of the parameters that a pattern matches; those before it stay as they are.
     With `{embed: 151936}` only the rows of new tokens of that leaf are trained and have masters and moments;
-    other leaves are trained unless `frozen` names them. Of `layers` a row is a layer."""
+    whether other leaves are trained is said elsewhere. Of `layers` a row is a layer."""
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
