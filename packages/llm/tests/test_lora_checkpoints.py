@@ -105,6 +105,30 @@ def test_a_checkpoint_continues_bit_for_bit_and_is_a_model(
     assert_bit_equal(resumed.save_state().trees, uninterrupted.save_state().trees)
 
 
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+def test_what_bfloat16_computes_is_one_model_in_a_checkpoint_an_export_and_an_adapter(
+    base, make_training, batch_of, tmp_path, dora
+):
+    """The twin is the model that engines get, whose matrices are rounded."""
+    bundle = opened(base)
+    write, params = HuggingFaceWriter(dtype="bfloat16"), loaded(base)
+    narrow = write(tmp_path / "narrow", bundle.model, params, bundle.tokenizer)
+    training = make_training(narrow, dtypes=("float32", "bfloat16"), dora=dora, checkpoint="adapters")
+    for seed in range(2):
+        training.step(batch_of(seed), cross_entropy)
+    training.write_updates(tmp_path / "adapter")
+    HuggingFaceWriter(dtype="float32")(
+        tmp_path / "export", bundle.model, training.exported(), bundle.tokenizer
+    )
+    step = saved(training, tmp_path / "step_3")
+    made = [loaded(path) for path in (step, tmp_path / "export", tmp_path / "adapter")]
+    for ours, *others in zip(*map(jax.tree.leaves, made), strict=True):
+        for theirs in others:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+    up = [tree["layers"]["mlp"]["up"] for tree in (made[0], training.weights().tree)]
+    assert np.abs(up[0] - np.array(up[1], np.float32)).max() > 1e-4
+
+
 def test_updates_of_updates_find_every_model_that_they_stand_on(base, make_training, batch_of, tmp_path):
     first = make_training(base, checkpoint="adapters")
     first.step(batch_of(0), cross_entropy)

@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,6 +56,27 @@ def test_a_step_moves_the_updates_alone_and_engines_get_them_in_the_matrices(
     update = np.einsum("ldr,lrhk->ldhk", beside["a"], beside["b"])
     np.testing.assert_allclose(query[1], query[0] + 2.0 * update, rtol=1e-6, atol=1e-6)
     assert_bit_equal([after["embed"], after["final_norm"]], [before["embed"], before["final_norm"]])
+
+
+def test_matrices_get_the_masters_of_their_updates_rounded_once(make_lora, batch_of):
+    """The twin is made of the copies that are computed with: it has lost what these are rounded by."""
+    training = make_lora(dtypes=("float32", "bfloat16"))
+    base = np.array(training.weights().tree["layers"]["mlp"]["up"], np.float32)
+    for seed in range(3):
+        training.step(batch_of(seed), cross_entropy)
+    beside = jax.tree.map(np.array, training.save_state().trees["adapters"]["layers"]["mlp"]["up"])
+
+    def made_of(a, b):
+        return base + np.float32(2) * np.matmul(a, b)
+
+    exact = made_of(beside["a"], beside["b"])
+    coarse = made_of(*(beside[name].astype(jnp.bfloat16).astype(np.float32) for name in "ab"))
+    exported = training.exported()["layers"]["mlp"]["up"]
+    np.testing.assert_allclose(exported, exact, rtol=1e-6, atol=1e-7)
+    assert np.abs(coarse - exact).max() > 1e-5
+    given = np.array(training.weights().tree["layers"]["mlp"]["up"])
+    np.testing.assert_array_equal(given, exported.astype(jnp.bfloat16))
+    assert not np.array_equal(given, coarse.astype(jnp.bfloat16))
 
 
 def test_moments_and_masters_are_of_the_updates_alone(make_lora, make_training):

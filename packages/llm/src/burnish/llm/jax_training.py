@@ -142,7 +142,8 @@ class JaxTrainingBackend:
     def weights(self) -> Weights:
         """Return the model in the compute dtype as the next step will read it; it is never overwritten."""
         if self._whole is None or self._whole[0] is not self._weights:
-            self._whole = (self._weights, self._form.finished(self._layout.whole(*self._weights)))
+            made = self._form.finished(self._layout.whole(*self._weights), self._exact)
+            self._whole = (self._weights, made)
         return Weights(self.weight_version, self._whole[1], self._write, self._written)
 
     def load_weights(self, params: Any) -> None:
@@ -193,9 +194,17 @@ class JaxTrainingBackend:
         self._written.clear()
         self.weight_version = int(restored.json["weight_version"])
 
+    def exported(self) -> Any:
+        """Return the model in numpy, made of the masters."""
+        return self._form.exported(self._exact())
+
     def write_updates(self, directory: Path) -> None:
         """Write what is trained beside the model, if the model is not trained itself."""
-        self._form.write(directory, self._layout.whole(*self._weights))
+        self._form.write(directory, self._exact())
+
+    def _exact(self) -> Any:
+        """Return all parameters, those that are trained as masters, which the next step donates."""
+        return self._layout.whole(self._state["params"], self._weights.frozen)
 
     def _adopt(self, params: Any) -> Any:
         """Take parameters as weights and return the masters; nothing shares a buffer with `params`."""
