@@ -42,12 +42,18 @@ def opened(path):
 def make_training(mesh):
     """Return a maker of backends over the model in a directory."""
 
-    def make(path, mesh_shape=(1, 1), dtypes=("float32", "float32"), **options):
+    def make(path, mesh_shape=(1, 1), dtypes=("float32", "float32"), reads=None, **options):
         bundle = opened(path)
+
+        def load(like):
+            if reads is not None:
+                reads.append(path)
+            return bundle.load(like)
+
         return LoRA(rank=4, alpha=8.0, **options).build(
             TrainingContext(
                 model=bundle.model,
-                load=bundle.load,
+                load=load,
                 optimizer=AdamW(learning_rate=1e-2),
                 total_steps=20,
                 mesh=mesh(*mesh_shape),
@@ -139,6 +145,34 @@ def test_updates_of_updates_find_every_model_that_they_stand_on(base, make_train
     found, expected = loaded(saved(second, tmp_path / "upper")), second.weights().tree
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("checkpoint", "stays"), [("adapters", True), ("all", False)])
+def test_a_base_that_is_named_is_neither_saved_nor_read_again(
+    base, make_training, batch_of, assert_bit_equal, tmp_path, checkpoint, stays
+):
+    """The twin is saved whole: what comes back lies in other buffers."""
+    reads, options = [], {"checkpoint": checkpoint, "dtypes": ("float32", "bfloat16")}
+    training, resumed = (make_training(base, reads=reads, **options) for _ in range(2))
+    training.step(batch_of(0), cross_entropy)
+    step = saved(training, tmp_path / "step_3")
+    frozen = resumed.weights().tree["embed"]
+    restore(verify_step(step, 3), {"training": resumed}, {}, backend)
+    assert reads == [base, base]
+    assert (resumed.weights().tree["embed"] is frozen) == stays
+    assert_bit_equal(resumed.weights().tree, training.weights().tree)
+
+
+def test_a_base_that_others_took_the_place_of_is_read_again(
+    base, make_training, batch_of, assert_bit_equal, tmp_path
+):
+    training, resumed = (make_training(base, checkpoint="adapters") for _ in range(2))
+    training.step(batch_of(0), cross_entropy)
+    step = saved(training, tmp_path / "step_3")
+    others = jax.tree.map(lambda leaf: np.array(leaf) + np.float32(1), resumed.weights().tree)
+    resumed.load_weights(others)
+    restore(verify_step(step, 3), {"training": resumed}, {}, backend)
+    assert_bit_equal(resumed.weights().tree, training.weights().tree)
 
 
 def replace_by_another(base):

@@ -79,6 +79,22 @@ def test_matrices_get_the_masters_of_their_updates_rounded_once(make_lora, batch
     assert not np.array_equal(given, coarse.astype(jnp.bfloat16))
 
 
+@pytest.mark.parametrize("frozen", [(), ("adapters/layers/*/*/magnitude",)], ids=["trained", "frozen"])
+@pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("bfloat16", "float32")], ids=str)
+def test_norms_are_exact_where_matrices_are_rounded(make_lora, batch_of, dtypes, frozen):
+    """Fresh updates with norms score as those without; norms in bfloat16 would be others."""
+    training = make_lora(dtypes=dtypes, dora=True, frozen=frozen)
+    fresh = training.weights().tree["layers"]["mlp"]["up"]
+    norms = np.linalg.norm(np.array(fresh, np.float32), axis=1)
+    kept = training.save_state().trees["adapters"]["layers"]["mlp"]["up"]["magnitude"]
+    np.testing.assert_allclose(kept, norms, rtol=1e-6)
+    assert np.abs(norms.astype(jnp.bfloat16).astype(np.float32) / norms - 1).max() > 1e-3
+    ours, theirs = (
+        each.score(batch_of(0), ["logprobs"])["logprobs"] for each in (training, make_lora(dtypes=dtypes))
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_moments_and_masters_are_of_the_updates_alone(make_lora, make_training):
     moments = moments_of(make_lora())
     assert moments

@@ -19,8 +19,8 @@ from burnish.llm.micro_batches import check_rows, place, row_shards
 from burnish.llm.objective import Objective, as_trained
 from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
-from burnish.llm.sharding import parameter_shardings
-from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, load_params, start
+from burnish.llm.sharding import likeness_of
+from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, load_params, of_names, start
 from burnish.llm.train_step import (
     ComputeCopies,
     GradientProgram,
@@ -72,6 +72,7 @@ class JaxTrainingBackend:
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
         self._shardings = self._layout.state_shardings()
         self._pending: Pending | None = None
+        self._is_moved = False
         self._whole: tuple[ComputeCopies, Any] | None = None
         self._written: set[Path] = set()
         masters, *weights = load_params(self._layout, functools.partial(self._form.load, context.load))
@@ -152,6 +153,7 @@ class JaxTrainingBackend:
         A gradient of the weights before goes with them.
         """
         self._state["params"] = self._adopt(self._form.load(lambda _: params, self._layout.likeness()))
+        self._is_moved = True
         self._pending = None
         self.weight_version += 1
 
@@ -167,11 +169,13 @@ class JaxTrainingBackend:
         files |= self._form.files()
         if context.tokenizer is not None:
             files |= context.tokenizer.files()
-        # A checkpoint is a model, so the frozen parameters are in it, in the masters' dtype, which is exact.
-        frozen = jax.tree.map(lambda leaf: leaf.astype(self._layout.param_dtype), self._weights.frozen)
-        params = self._layout.whole(self._state["params"], frozen)
+        # A checkpoint is a model, so frozen parameters that are in it have the masters' dtype, which is exact.
+        like = self._form.saved(self._layout.model.abstract(self._layout.param_dtype))
+        saved = jax.tree.map(
+            lambda leaf, wanted: leaf.astype(wanted.dtype), dict(self._form.saved(self._exact())), dict(like)
+        )
         return Snapshot(
-            trees={**self._form.saved(params), "optimizer": _flatten(_rest_of(self._state))},
+            trees={**saved, "optimizer": _flatten(_rest_of(self._state))},
             json={"weight_version": self.weight_version},
             files=files,
         )
@@ -180,17 +184,16 @@ class JaxTrainingBackend:
         """Continue from a saved state, on this mesh or another; the next step is the one that was next."""
         layout = self._layout
         abstract = jax.tree.map(_with_sharding, layout.abstract_state(), self._shardings)
-        whole = layout.model.abstract(layout.param_dtype)
-        shardings = parameter_shardings(layout.model, layout.mesh)
-        like = jax.tree.map(_with_sharding, whole, shardings)
-        params = self._form.restored(restored, like, self._context.load)
+        if self._is_moved:
+            self._adopt(self._form.load(self._context.load, layout.likeness()))
+        params = self._form.restored(restored, likeness_of(layout.model, layout.param_dtype, layout.mesh))
         rest = _rest_of(abstract)
         leaves = restored.tree("optimizer", _flatten(rest))
         ordered = [leaves[name] for name in _flatten(rest)]
         placed = _put(jax.tree.unflatten(jax.tree.structure(rest), ordered), _rest_of(self._shardings))
         masters = self._adopt(params)
         self._state = {"params": masters, **copy_of_rest(layout)(placed)}
-        self._pending = None
+        self._pending, self._is_moved = None, False
         self._written.clear()
         self.weight_version = int(restored.json["weight_version"])
 
@@ -207,13 +210,15 @@ class JaxTrainingBackend:
         return self._layout.whole(self._state["params"], self._weights.frozen)
 
     def _adopt(self, params: Any) -> Any:
-        """Take parameters as weights and return the masters; nothing shares a buffer with `params`."""
+        """Take parameters as weights and return the masters; nothing shares a buffer with `params`.
+
+        What they lack at the top of the tree stays, where it is frozen.
+        """
         parts = self._layout.partition.split(params)
-        placed = [
-            _put(part, where) for part, where in zip(parts, self._layout.param_shardings(), strict=True)
-        ]
-        masters, trainable, frozen = adopt(self._layout)(*placed)
-        self._weights = ComputeCopies(trainable, frozen)
+        shardings = [of_names(part, params) for part in self._layout.param_shardings()]
+        placed = [_put(*pair) for pair in zip(parts, shardings, strict=True)]
+        masters, trainable, frozen = adopt(self._layout, tuple(params))(*placed)
+        self._weights = ComputeCopies(trainable, {**self._weights.frozen, **frozen})
         return masters
 
     def _change(self, trainable: Any) -> None:

@@ -36,11 +36,11 @@ class TrainedForm(Protocol):
         ...
 
     def saved(self, params: Any) -> Mapping[str, Any]:
-        """Return the trees of a checkpoint by name."""
+        """Return the trees of a checkpoint by name, made of the leaves given, or of their likenesses."""
         ...
 
-    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
-        """Return what `saved` was given, like `like`; `load` gives the parameters of the model that came."""
+    def restored(self, checkpoint: Restored, like: Any) -> Any:
+        """Return what of `like` was saved, at the top of the tree; what was not is as it came."""
         ...
 
     def files(self) -> Mapping[str, bytes]:
@@ -75,9 +75,8 @@ class Whole:
         """Return the parameters as `params`."""
         return {"params": params}
 
-    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
+    def restored(self, checkpoint: Restored, like: Any) -> Any:
         """Return the tree `params`."""
-        del load
         return checkpoint.tree("params", like)
 
     def files(self) -> Mapping[str, bytes]:

@@ -70,14 +70,13 @@ class WithAdapters:
         own = {ADAPTERS: params[ADAPTERS]}
         return own if self.names_base else {"params": without_adapters(params), **own}
 
-    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
-        """Return the base and its updates; CheckpointError where they are of another base."""
-        of_base = without_adapters(like)
+    def restored(self, checkpoint: Restored, like: Any) -> Any:
+        """Return the updates, and the base unless it is named; CheckpointError where they are of another."""
         if self.names_base:
             require_base(read_updates(json.loads(checkpoint.file(UPDATES))).base, self._base)
-            base = load(of_base)
+            base = {}
         else:
-            base = checkpoint.tree("params", of_base)
+            base = checkpoint.tree("params", without_adapters(like))
         return {**base, ADAPTERS: checkpoint.tree(ADAPTERS, like[ADAPTERS])}
 
     def files(self) -> Mapping[str, bytes]:
