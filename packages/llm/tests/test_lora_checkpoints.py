@@ -50,7 +50,7 @@ def make_training(mesh):
                 reads.append(path)
             return bundle.load(like)
 
-        return LoRA(rank=4, alpha=8.0, **options).build(
+        return LoRA(**{"rank": 4, "alpha": 8.0, **options}).build(
             TrainingContext(
                 model=bundle.model,
                 load=load,
@@ -173,6 +173,35 @@ def test_a_base_that_others_took_the_place_of_is_read_again(
     resumed.load_weights(others)
     restore(verify_step(step, 3), {"training": resumed}, {}, backend)
     assert_bit_equal(resumed.weights().tree, training.weights().tree)
+
+
+@pytest.mark.parametrize("checkpoint", ["adapters", "all"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"alpha": 16.0},
+            "training.alpha=16.0: .* updates are of alpha=8.0; set that one again",
+        ),
+        ({"rank": 5}, "training.rank=5: the checkpoint's updates are of rank=4"),
+        ({"scaling": "rslora"}, "training.scaling=rslora: .* of scaling=alpha_over_rank"),
+        ({"dora": True}, "training.dora=True: .* of dora=False"),
+        (
+            {"targets": ("layers/mlp/down",)},
+            "training.targets: the checkpoint's updates are of layers/mlp/gate, layers/mlp/up; set targets",
+        ),
+    ],
+    ids=str,
+)
+def test_updates_are_not_taken_for_those_of_another_form_and_go_on_in_their_own(
+    base, make_training, tmp_path, checkpoint, wrong, message
+):
+    options = {"checkpoint": checkpoint, "targets": ("layers/mlp/gate", "layers/mlp/up")}
+    step = saved(make_training(base, **options), tmp_path / "step_3")
+    with pytest.raises(CheckpointError, match=message) as told:
+        restore(verify_step(step, 3), {"training": make_training(base, **{**options, **wrong})}, {}, backend)
+    assert "\n" not in str(told.value)
+    restore(verify_step(step, 3), {"training": make_training(base, **options)}, {}, backend)
 
 
 def replace_by_another(base):

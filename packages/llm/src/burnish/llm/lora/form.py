@@ -16,7 +16,7 @@ from burnish.llm.families.protocol import Path as LeafPath
 from burnish.llm.lora.low_rank import ADAPTERS, LowRank, Target, target_of
 from burnish.llm.lora.model import AdaptedLM, replaced, without_adapters
 from burnish.llm.lora.peft_writing import write_peft
-from burnish.llm.lora.stored import BASE, BaseModel, StoredUpdates, read_updates, require_base
+from burnish.llm.lora.stored import BASE, BaseModel, StoredUpdates, read_updates, require_base, require_form
 from burnish.llm.lora.values import merged
 from burnish.llm.model_source import UPDATES, ModelSource
 from burnish.llm.placement import place_params
@@ -71,9 +71,14 @@ class WithAdapters:
         return own if self.names_base else {"params": without_adapters(params), **own}
 
     def restored(self, checkpoint: Restored, like: Any) -> Any:
-        """Return the updates, and the base unless it is named; CheckpointError where they are of another."""
+        """Return the updates, and the base unless it is named.
+
+        CheckpointError where they are of another one, or of another form.
+        """
+        stored = read_updates(json.loads(checkpoint.file(UPDATES)))
+        require_form(stored, self.model)
         if self.names_base:
-            require_base(read_updates(json.loads(checkpoint.file(UPDATES))).base, self._base)
+            require_base(stored.base, self._base)
             base = {}
         else:
             base = checkpoint.tree("params", without_adapters(like))
