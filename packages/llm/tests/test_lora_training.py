@@ -15,7 +15,7 @@ from burnish.llm.objective import cross_entropy
 from burnish.llm.tensor_layout import leaf_at
 from burnish.llm.training import TrainingContext
 from burnish.platform.checkpoint.snapshot import Restored
-from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
 
 OPTIONS = {"component": LoRA, "rank": 4, "alpha": 8.0}
@@ -244,17 +244,33 @@ def test_scores_of_the_updates_beside_the_matrices_are_those_of_the_merged_ones(
             {"targets": ("layers/mlp",), "trainable": ("layers/mlp/up",)},
             "targets: 'layers/mlp/up' is named by trainable too; take it out of one of them",
         ),
+        (
+            {"trainable": ("layers/mlp",), "frozen": ("layers/mlp/up",)},
+            "trainable: frozen names 'layers/mlp/up' too; leave it to one of them",
+        ),
+        ({"targets": ()}, "targets: no matrix would be adapted, .* or set training=jax, whose frozen"),
+        ({"trainable": ("layers",)}, "targets: no matrix would be adapted"),
         ({"frozen": ("adapters",)}, "freezes every parameter"),
         ({"rank": 0}, "rank=0 is out of range; legal: 1 or more"),
         ({"alpha": 0.0}, "alpha=0.0 is out of range"),
     ],
     ids=str,
 )
-def test_options_that_make_no_sense_are_refused(make_lora, options, message):
+def test_options_that_make_no_sense_are_refused(make_lora, model, options, message):
+    """They are by `check` too, before anything is built."""
     with pytest.raises(ConfigError, match=message):
         make_lora(**options)
+    with pytest.raises(ConfigError, match=message):
+        LoRA(**options).check(8, MeshConfig(), lambda: model)
 
 
 def test_a_matrix_that_is_taken_out_of_one_of_the_two_is_adapted_or_trained(make_lora):
     make_lora(targets=("layers/mlp/gate",), trainable=("layers/mlp/up",))
     make_lora(targets=("layers/mlp",))
+    make_lora(trainable=("layers/mlp/gate",), frozen=("layers/mlp/up",))
+
+
+def test_a_model_whose_every_matrix_is_trained_needs_no_updates(make_training, batch_of):
+    training = make_training(frozen=("embed",))
+    training.step(batch_of(0), cross_entropy)
+    assert "adapters" not in training.save_state().trees

@@ -169,7 +169,7 @@ class JaxTrainingBackend:
         files |= self._form.files()
         if context.tokenizer is not None:
             files |= context.tokenizer.files()
-        # A checkpoint is a model, so frozen parameters that are in it have the masters' dtype, which is exact.
+        # A checkpoint is a model, so frozen parameters in it have the masters' dtype, which is exact.
         like = self._form.saved(self._layout.model.abstract(self._layout.param_dtype))
         saved = jax.tree.map(
             lambda leaf, wanted: leaf.astype(wanted.dtype), dict(self._form.saved(self._exact())), dict(like)
