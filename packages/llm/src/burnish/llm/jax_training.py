@@ -114,7 +114,7 @@ class JaxTrainingBackend:
             raise RuntimeError("optim_step has no gradient to apply: call forward_backward before it")
         pending, self._pending = self._pending, None
         self._state, trainable, statistics = compiled_update(self._layout)(
-            self._state, pending, self._given(hyper)
+            self._state, pending, _given(self._scheduled, hyper)
         )
         self._change(trainable)
         return Computed(statistics, {})
@@ -135,7 +135,7 @@ class JaxTrainingBackend:
         program = self._program(batch, objective, outputs)
         placed = self._place(batch, objective, key_words)
         self._state, trainable, *computed = compiled_step(program)(
-            self._state, self._weights, placed, self._given(hyper)
+            self._state, self._weights, placed, _given(self._scheduled, hyper)
         )
         self._change(trainable)
         return Computed(*computed)
@@ -169,11 +169,7 @@ class JaxTrainingBackend:
         files |= self._form.files()
         if context.tokenizer is not None:
             files |= context.tokenizer.files()
-        # A checkpoint is a model, so frozen parameters in it have the masters' dtype, which is exact.
-        like = self._form.saved(self._layout.model.abstract(self._layout.param_dtype))
-        saved = jax.tree.map(
-            lambda leaf, wanted: leaf.astype(wanted.dtype), dict(self._form.saved(self._exact())), dict(like)
-        )
+        saved = _as_masters(self._form, self._layout, self._exact())
         return Snapshot(
             trees={**saved, "optimizer": _flatten(_rest_of(self._state))},
             json={"weight_version": self.weight_version},
@@ -240,14 +236,6 @@ class JaxTrainingBackend:
     def _place(self, batch: TokenBatch, objective: Objective, key_words: KeyWords | None) -> TokenBatch:
         return place(as_trained(batch, objective, key_words), self._layout.mesh)
 
-    def _given(self, hyper: Mapping[str, float] | None) -> Hyper:
-        unknown = sorted((hyper or {}).keys() - self._scheduled.keys())
-        if unknown:
-            raise ConfigError(
-                f"hyper: {', '.join(unknown)} cannot be moved here; legal are {', '.join(self._scheduled)}"
-            )
-        return {name: np.float32(value) for name, value in {**self._scheduled, **(hyper or {})}.items()}
-
     def _write(self, directory: Path, tree: Any) -> Path:
         context = self._context
         if context.tokenizer is None:
@@ -268,6 +256,21 @@ def layout_of(context: TrainingContext, model: CausalLM, partition: Partition) -
         partition=partition,
         artifacts=context.artifacts.only(needs_of(context.optimizer)),
     )
+
+
+def _given(scheduled: Mapping[str, float], hyper: Mapping[str, float] | None) -> Hyper:
+    unknown = sorted((hyper or {}).keys() - scheduled.keys())
+    if unknown:
+        raise ConfigError(
+            f"hyper: {', '.join(unknown)} cannot be moved here; legal are {', '.join(scheduled)}"
+        )
+    return {name: np.float32(value) for name, value in {**scheduled, **(hyper or {})}.items()}
+
+
+def _as_masters(form: TrainedForm, layout: StateLayout, exact: Any) -> dict[str, Any]:
+    """Return the trees of a checkpoint; what is frozen is in the masters' dtype too, which is exact."""
+    like = form.saved(layout.model.abstract(layout.param_dtype))
+    return jax.tree.map(lambda leaf, wanted: leaf.astype(wanted.dtype), dict(form.saved(exact)), dict(like))
 
 
 def _rest_of(state: State) -> State:
