@@ -1,5 +1,6 @@
 """Checkpoints with low-rank updates: resumed from files, opened as a model, and held against their base."""
 
+import json
 import shutil
 
 import jax
@@ -255,6 +256,33 @@ def test_updates_of_a_model_without_files_are_kept_with_it(mesh):
     with pytest.raises(ConfigError, match=r"model lies in no files .*set checkpoint=all"):
         build("adapters")
     assert {"params", "adapters"} < set(build("all").save_state().trees)
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_an_adapter_of_a_model_without_files_opens_once_its_base_is_named(base, mesh, tmp_path, is_named):
+    """The twin knows its base, and is not to be given another."""
+    bundle = opened(base)
+    context = TrainingContext(
+        model=bundle.model,
+        load=bundle.load,
+        optimizer=AdamW(),
+        total_steps=1,
+        mesh=mesh(1, 1),
+        jax=JaxConfig(),
+        origin=bundle.origin if is_named else None,
+    )
+    LoRA(rank=4).build(context).write_updates(tmp_path / "adapter")
+    config = tmp_path / "adapter" / "adapter_config.json"
+    if not is_named:
+        with pytest.raises(CheckpointError, match="write its directory or its name on the hub there"):
+            opened(tmp_path / "adapter")
+    named = {**json.loads(config.read_text()), "base_model_name_or_path": str(base)}
+    config.write_text(json.dumps(named))
+    if is_named:
+        with pytest.raises(CheckpointError, match=r"is (altered|truncated)"):
+            opened(tmp_path / "adapter")
+    else:
+        opened(tmp_path / "adapter")
 
 
 @pytest.mark.parametrize("named", [{"trainable": ("final_norm",)}, {"trainable_rows": {"embed": 3}}])

@@ -100,7 +100,9 @@ class WithAdapters:
         params = jax.device_get(exact)
         with atomic.publishing_directory(directory) as aside:
             write_peft(aside, self.model, params, self.origin)
-            write_manifest(aside, {} if self.origin is None else {BASE: asdict(self._base)})
+            # Updates that name no base are read once someone has named it, which a manifest would forbid.
+            if self.origin is not None:
+                write_manifest(aside, {BASE: asdict(self._base)})
 
     @functools.cached_property
     def _base(self) -> BaseModel:
