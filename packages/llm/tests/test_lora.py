@@ -96,13 +96,39 @@ KINDS = {
 }
 
 
+def cast_as(model, dtype, params):
+    return jax.tree.map(
+        lambda leaf, like: jnp.asarray(leaf).astype(like.dtype), params, model.abstract(jnp.dtype(dtype))
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("unroll", [1, "auto"])
-def test_fresh_updates_change_no_bit_of_any_logit(hf_config, scaled_params, logits_of, unroll):
+def test_fresh_updates_change_no_bit_of_any_logit(hf_config, scaled_params, logits_of, unroll, dtype):
     base = Qwen2().build(FamilyContext(hf_config=hf_config, compute=Compute(unroll=unroll)))
-    model, params = adapted(base), scaled_params(base)
+    model, params = adapted(base), cast_as(base, dtype, scaled_params(base))
     expected = logits_of(base, params, tokens_of(3))
-    np.testing.assert_array_equal(logits_of(model, model.beside(params, 0), tokens_of(3)), expected)
-    assert np.abs(logits_of(model, felt(model, params), tokens_of(3)) - expected).max() > 0.1
+    fresh = cast_as(model, dtype, model.beside(params, 0))
+    np.testing.assert_array_equal(logits_of(model, fresh, tokens_of(3)), expected)
+    moved = cast_as(model, dtype, felt(model, params))
+    assert np.abs(logits_of(model, moved, tokens_of(3)) - expected).max() > 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("unroll", [1, "auto"])
+def test_fresh_norms_change_no_logit_beyond_rounding(hf_config, scaled_params, logits_of, unroll, dtype):
+    """A norm is the same sum in two programs, so the last bit may be another.
+
+    The twin has norms in bfloat16, which are up to 1 / 512 off.
+    """
+    base = Qwen2().build(FamilyContext(hf_config=hf_config, compute=Compute(unroll=unroll)))
+    model, params = adapted(base, dora=True), cast_as(base, dtype, scaled_params(base))
+    expected = logits_of(base, params, tokens_of(3))
+    fresh = cast_as(model, dtype, model.beside(params, 0))
+    limit = 1e-5 * np.abs(expected).max()
+    assert np.abs(logits_of(model, fresh, tokens_of(3)) - expected).max() <= limit
+    coarse = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16).astype(leaf.dtype), fresh["adapters"])
+    assert np.abs(logits_of(model, {**fresh, "adapters": coarse}, tokens_of(3)) - expected).max() > 10 * limit
 
 
 @pytest.mark.parametrize(

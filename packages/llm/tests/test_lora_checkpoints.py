@@ -1,5 +1,6 @@
 """Checkpoints with low-rank updates: resumed from files, opened as a model, and held against their base."""
 
+import json
 import shutil
 
 import jax
@@ -42,12 +43,18 @@ def opened(path):
 def make_training(mesh):
     """Return a maker of backends over the model in a directory."""
 
-    def make(path, mesh_shape=(1, 1), dtypes=("float32", "float32"), **options):
+    def make(path, mesh_shape=(1, 1), dtypes=("float32", "float32"), reads=None, **options):
         bundle = opened(path)
-        return LoRA(rank=4, alpha=8.0, **options).build(
+
+        def load(like):
+            if reads is not None:
+                reads.append(path)
+            return bundle.load(like)
+
+        return LoRA(**{"rank": 4, "alpha": 8.0, **options}).build(
             TrainingContext(
                 model=bundle.model,
-                load=bundle.load,
+                load=load,
                 optimizer=AdamW(learning_rate=1e-2),
                 total_steps=20,
                 mesh=mesh(*mesh_shape),
@@ -105,6 +112,30 @@ def test_a_checkpoint_continues_bit_for_bit_and_is_a_model(
     assert_bit_equal(resumed.save_state().trees, uninterrupted.save_state().trees)
 
 
+@pytest.mark.parametrize("dora", [False, True], ids=["lora", "dora"])
+def test_what_bfloat16_computes_is_one_model_in_a_checkpoint_an_export_and_an_adapter(
+    base, make_training, batch_of, tmp_path, dora
+):
+    """The twin is the model that engines get, whose matrices are rounded."""
+    bundle = opened(base)
+    write, params = HuggingFaceWriter(dtype="bfloat16"), loaded(base)
+    narrow = write(tmp_path / "narrow", bundle.model, params, bundle.tokenizer)
+    training = make_training(narrow, dtypes=("float32", "bfloat16"), dora=dora, checkpoint="adapters")
+    for seed in range(2):
+        training.step(batch_of(seed), cross_entropy)
+    training.write_updates(tmp_path / "adapter")
+    HuggingFaceWriter(dtype="float32")(
+        tmp_path / "export", bundle.model, training.exported(), bundle.tokenizer
+    )
+    step = saved(training, tmp_path / "step_3")
+    made = [loaded(path) for path in (step, tmp_path / "export", tmp_path / "adapter")]
+    for ours, *others in zip(*map(jax.tree.leaves, made), strict=True):
+        for theirs in others:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+    up = [tree["layers"]["mlp"]["up"] for tree in (made[0], training.weights().tree)]
+    assert np.abs(up[0] - np.array(up[1], np.float32)).max() > 1e-4
+
+
 def test_updates_of_updates_find_every_model_that_they_stand_on(base, make_training, batch_of, tmp_path):
     first = make_training(base, checkpoint="adapters")
     first.step(batch_of(0), cross_entropy)
@@ -115,6 +146,63 @@ def test_updates_of_updates_find_every_model_that_they_stand_on(base, make_train
     found, expected = loaded(saved(second, tmp_path / "upper")), second.weights().tree
     for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(("checkpoint", "stays"), [("adapters", True), ("all", False)])
+def test_a_base_that_is_named_is_neither_saved_nor_read_again(
+    base, make_training, batch_of, assert_bit_equal, tmp_path, checkpoint, stays
+):
+    """The twin is saved whole: what comes back lies in other buffers."""
+    reads, options = [], {"checkpoint": checkpoint, "dtypes": ("float32", "bfloat16")}
+    training, resumed = (make_training(base, reads=reads, **options) for _ in range(2))
+    training.step(batch_of(0), cross_entropy)
+    step = saved(training, tmp_path / "step_3")
+    frozen = resumed.weights().tree["embed"]
+    restore(verify_step(step, 3), {"training": resumed}, {}, backend)
+    assert reads == [base, base]
+    assert (resumed.weights().tree["embed"] is frozen) == stays
+    assert_bit_equal(resumed.weights().tree, training.weights().tree)
+
+
+def test_a_base_that_others_took_the_place_of_is_read_again(
+    base, make_training, batch_of, assert_bit_equal, tmp_path
+):
+    training, resumed = (make_training(base, checkpoint="adapters") for _ in range(2))
+    training.step(batch_of(0), cross_entropy)
+    step = saved(training, tmp_path / "step_3")
+    others = jax.tree.map(lambda leaf: np.array(leaf) + np.float32(1), resumed.weights().tree)
+    resumed.load_weights(others)
+    restore(verify_step(step, 3), {"training": resumed}, {}, backend)
+    assert_bit_equal(resumed.weights().tree, training.weights().tree)
+
+
+@pytest.mark.parametrize("checkpoint", ["adapters", "all"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"alpha": 16.0},
+            "training.alpha=16.0: .* updates are of alpha=8.0; set that one again",
+        ),
+        ({"rank": 5}, "training.rank=5: the checkpoint's updates are of rank=4"),
+        ({"scaling": "rslora"}, "training.scaling=rslora: .* of scaling=alpha_over_rank"),
+        ({"dora": True}, "training.dora=True: .* of dora=False"),
+        (
+            {"targets": ("layers/mlp/down",)},
+            "training.targets: the checkpoint's updates are of layers/mlp/gate, layers/mlp/up; set targets",
+        ),
+    ],
+    ids=str,
+)
+def test_updates_are_not_taken_for_those_of_another_form_and_go_on_in_their_own(
+    base, make_training, tmp_path, checkpoint, wrong, message
+):
+    options = {"checkpoint": checkpoint, "targets": ("layers/mlp/gate", "layers/mlp/up")}
+    step = saved(make_training(base, **options), tmp_path / "step_3")
+    with pytest.raises(CheckpointError, match=message) as told:
+        restore(verify_step(step, 3), {"training": make_training(base, **{**options, **wrong})}, {}, backend)
+    assert "\n" not in str(told.value)
+    restore(verify_step(step, 3), {"training": make_training(base, **options)}, {}, backend)
 
 
 def replace_by_another(base):
@@ -168,6 +256,33 @@ def test_updates_of_a_model_without_files_are_kept_with_it(mesh):
     with pytest.raises(ConfigError, match=r"model lies in no files .*set checkpoint=all"):
         build("adapters")
     assert {"params", "adapters"} < set(build("all").save_state().trees)
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_an_adapter_of_a_model_without_files_opens_once_its_base_is_named(base, mesh, tmp_path, is_named):
+    """The twin knows its base, and is not to be given another."""
+    bundle = opened(base)
+    context = TrainingContext(
+        model=bundle.model,
+        load=bundle.load,
+        optimizer=AdamW(),
+        total_steps=1,
+        mesh=mesh(1, 1),
+        jax=JaxConfig(),
+        origin=bundle.origin if is_named else None,
+    )
+    LoRA(rank=4).build(context).write_updates(tmp_path / "adapter")
+    config = tmp_path / "adapter" / "adapter_config.json"
+    if not is_named:
+        with pytest.raises(CheckpointError, match="write its directory or its name on the hub there"):
+            opened(tmp_path / "adapter")
+    named = {**json.loads(config.read_text()), "base_model_name_or_path": str(base)}
+    config.write_text(json.dumps(named))
+    if is_named:
+        with pytest.raises(CheckpointError, match=r"is (altered|truncated)"):
+            opened(tmp_path / "adapter")
+    else:
+        opened(tmp_path / "adapter")
 
 
 @pytest.mark.parametrize("named", [{"trainable": ("final_norm",)}, {"trainable_rows": {"embed": 3}}])

@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from burnish.llm.objective import cross_entropy
 from burnish.llm.tensor_layout import leaf_at
 from burnish.llm.training import TrainingContext
 from burnish.platform.checkpoint.snapshot import Restored
-from burnish.platform.configuration.config import JaxConfig
+from burnish.platform.configuration.config import JaxConfig, MeshConfig
 from burnish.platform.errors import ConfigError
 
 OPTIONS = {"component": LoRA, "rank": 4, "alpha": 8.0}
@@ -55,6 +56,43 @@ def test_a_step_moves_the_updates_alone_and_engines_get_them_in_the_matrices(
     update = np.einsum("ldr,lrhk->ldhk", beside["a"], beside["b"])
     np.testing.assert_allclose(query[1], query[0] + 2.0 * update, rtol=1e-6, atol=1e-6)
     assert_bit_equal([after["embed"], after["final_norm"]], [before["embed"], before["final_norm"]])
+
+
+def test_matrices_get_the_masters_of_their_updates_rounded_once(make_lora, batch_of):
+    """The twin is made of the copies that are computed with: it has lost what these are rounded by."""
+    training = make_lora(dtypes=("float32", "bfloat16"))
+    base = np.array(training.weights().tree["layers"]["mlp"]["up"], np.float32)
+    for seed in range(3):
+        training.step(batch_of(seed), cross_entropy)
+    beside = jax.tree.map(np.array, training.save_state().trees["adapters"]["layers"]["mlp"]["up"])
+
+    def made_of(a, b):
+        return base + np.float32(2) * np.matmul(a, b)
+
+    exact = made_of(beside["a"], beside["b"])
+    coarse = made_of(*(beside[name].astype(jnp.bfloat16).astype(np.float32) for name in "ab"))
+    exported = training.exported()["layers"]["mlp"]["up"]
+    np.testing.assert_allclose(exported, exact, rtol=1e-6, atol=1e-7)
+    assert np.abs(coarse - exact).max() > 1e-5
+    given = np.array(training.weights().tree["layers"]["mlp"]["up"])
+    np.testing.assert_array_equal(given, exported.astype(jnp.bfloat16))
+    assert not np.array_equal(given, coarse.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize("frozen", [(), ("adapters/layers/*/*/magnitude",)], ids=["trained", "frozen"])
+@pytest.mark.parametrize("dtypes", [("float32", "bfloat16"), ("bfloat16", "float32")], ids=str)
+def test_norms_are_exact_where_matrices_are_rounded(make_lora, batch_of, dtypes, frozen):
+    """Fresh updates with norms score as those without; norms in bfloat16 would be others."""
+    training = make_lora(dtypes=dtypes, dora=True, frozen=frozen)
+    fresh = training.weights().tree["layers"]["mlp"]["up"]
+    norms = np.linalg.norm(np.array(fresh, np.float32), axis=1)
+    kept = training.save_state().trees["adapters"]["layers"]["mlp"]["up"]["magnitude"]
+    np.testing.assert_allclose(kept, norms, rtol=1e-6)
+    assert np.abs(norms.astype(jnp.bfloat16).astype(np.float32) / norms - 1).max() > 1e-3
+    ours, theirs = (
+        each.score(batch_of(0), ["logprobs"])["logprobs"] for each in (training, make_lora(dtypes=dtypes))
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_moments_and_masters_are_of_the_updates_alone(make_lora, make_training):
@@ -206,17 +244,33 @@ def test_scores_of_the_updates_beside_the_matrices_are_those_of_the_merged_ones(
             {"targets": ("layers/mlp",), "trainable": ("layers/mlp/up",)},
             "targets: 'layers/mlp/up' is named by trainable too; take it out of one of them",
         ),
+        (
+            {"trainable": ("layers/mlp",), "frozen": ("layers/mlp/up",)},
+            "trainable: frozen names 'layers/mlp/up' too; leave it to one of them",
+        ),
+        ({"targets": ()}, "targets: no matrix would be adapted, .* or set training=jax, whose frozen"),
+        ({"trainable": ("layers",)}, "targets: no matrix would be adapted"),
         ({"frozen": ("adapters",)}, "freezes every parameter"),
         ({"rank": 0}, "rank=0 is out of range; legal: 1 or more"),
         ({"alpha": 0.0}, "alpha=0.0 is out of range"),
     ],
     ids=str,
 )
-def test_options_that_make_no_sense_are_refused(make_lora, options, message):
+def test_options_that_make_no_sense_are_refused(make_lora, model, options, message):
+    """They are by `check` too, before anything is built."""
     with pytest.raises(ConfigError, match=message):
         make_lora(**options)
+    with pytest.raises(ConfigError, match=message):
+        LoRA(**options).check(8, MeshConfig(), lambda: model)
 
 
 def test_a_matrix_that_is_taken_out_of_one_of_the_two_is_adapted_or_trained(make_lora):
     make_lora(targets=("layers/mlp/gate",), trainable=("layers/mlp/up",))
     make_lora(targets=("layers/mlp",))
+    make_lora(trainable=("layers/mlp/gate",), frozen=("layers/mlp/up",))
+
+
+def test_a_model_whose_every_matrix_is_trained_needs_no_updates(make_training, batch_of):
+    training = make_training(frozen=("embed",))
+    training.step(batch_of(0), cross_entropy)
+    assert "adapters" not in training.save_state().trees

@@ -11,7 +11,10 @@ import pytest
 from burnish.llm.config.family import Mixtral
 from burnish.llm.config.optimizer import SGD, Adafactor, AdamW, Lion, Muon
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.lora.low_rank import LowRank
+from burnish.llm.lora.model import AdaptedLM
 from burnish.llm.optimizer import OptimizerContext, TracedOptimizer
+from burnish.llm.optimizers.matrices import dims_of_one, hidden_matrices
 from burnish.platform.errors import ConfigError
 
 STEPS = 5
@@ -218,7 +221,7 @@ def numpy_muon(options, model, *, one_matrix_per_leaf=False):
     rest = numpy_adamw(options)
 
     def rule(path, theta, gradients, rates, decay):
-        if path[0] != "layers" or path not in model.matrices:
+        if "layers" not in path[:2] or path not in model.matrices:
             return rest(path, theta, gradients, rates, decay)
         inputs, outputs = model.matrices[path]
         stack = np.prod(theta.shape[: inputs[0]], dtype=int)
@@ -242,6 +245,30 @@ def test_muon_when_five_steps_then_equals_numpy_and_with_layers_as_one_matrix_do
     assert_follows(model, options, numpy_muon(options, model), rtol=1e-4)
     with pytest.raises(AssertionError):
         assert_follows(model, options, numpy_muon(options, model, one_matrix_per_leaf=True), rtol=1e-4)
+
+
+@pytest.fixture
+def adapted(model):
+    """Return the model with low-rank updates and norms beside two of its matrices."""
+    targets = (("layers", "attention", "query"), ("layers", "mlp", "up"))
+    return AdaptedLM(model, LowRank(rank=4, alpha=8.0, dora=True), targets)
+
+
+def test_muon_when_updates_are_trained_then_theirs_are_matrices_and_norms_are_not(adapted):
+    """The twin is AdamW, for all that lies beside the layers."""
+    options = Muon(learning_rate=0.01, weight_decay=0.1)
+    assert_follows(adapted, options, numpy_muon(options, adapted), rtol=1e-4)
+    with pytest.raises(AssertionError):
+        assert_follows(adapted, options, numpy_adamw(options), rtol=1e-4)
+    taken = {path[-1] for path in hidden_matrices(adapted) if path[0] == "adapters"}
+    assert taken == {"a", "b"}
+
+
+def test_adafactor_when_norms_are_trained_then_those_of_each_layer_are_one_vector(adapted):
+    beside = ("adapters", "layers", "attention", "query")
+    assert dims_of_one(adapted, (*beside, "magnitude"), 3) == (1, 2)
+    assert dims_of_one(adapted, (*beside, "a"), 3) == (1, 2)
+    assert dims_of_one(adapted, ("final_norm",), 1) == (0,)
 
 
 def test_muon_when_stepped_then_every_singular_value_is_near_that_of_its_scale(model):

@@ -64,6 +64,12 @@ def altered(directory, tensors, **options):
         ({}, {f"{DOWN}.lora_B.weight": np.ones((31, 4), np.float32)}, r"the model makes them \(rank, 48\)"),
         ({}, {f"{DOWN}.lora_B.weight": None}, r"the model makes them \(rank, 48\)"),
         ({}, {f"{DOWN}.lora_B.weight": np.full((32, 4), np.nan, np.float32)}, "NaN or infinite"),
+        ({"use_dora": True}, {}, r"layers\.0\.mlp\.\w+` has 0 norms, and with use_dora=True "),
+        (
+            {},
+            {f"{DOWN}.lora_magnitude_vector": np.ones(32, np.float32)},
+            "has 32 norms, and with use_dora=False 0",
+        ),
         ({"base_model_name_or_path": None}, {}, "names no model that the updates are of"),
         ({"base_model_name_or_path": "/nowhere"}, {}, "updates of the model /nowhere, which is not found"),
         ({"base_model_name_or_path": "adapter"}, {}, "name themselves as their base"),
@@ -96,7 +102,14 @@ def test_a_mended_directory_is_read(adapted, tmp_path):
     updates = layers_of(adapter)[0].updates
     with pytest.raises(CheckpointError, match="is missing: copy it there"):
         updates.read(adapted.base)
+    save_file({}, weights)
+    with pytest.raises(CheckpointError, match="holds no updates: give the file that peft has written"):
+        updates.read(adapted.base)
     weights.write_bytes(content)
+    altered_config(tmp_path / "adapter", use_dora=True)
+    with pytest.raises(CheckpointError, match="give the file that peft has written beside its config"):
+        updates.read(adapted.base)
+    altered_config(tmp_path / "adapter", use_dora=False)
     assert updates.read(adapted.base)[0].targets == adapted.targets
     narrow = Qwen2().build(FamilyContext(hf_config={**adapted.hf_config, "intermediate_size": 40}))
     with pytest.raises(CheckpointError, match="give the model that they are of"):

@@ -27,6 +27,13 @@ class Trained:
         return Weights(7, self._params)
 
 
+class Exact(Trained):
+    """One that has masters of its parameters."""
+
+    def exported(self):
+        return jax.tree.map(lambda leaf: leaf + np.float32(1), self._params)
+
+
 @pytest.fixture
 def received(tmp_path):
     """Return a maker of what a stage receives, in the primary process or in another one."""
@@ -69,3 +76,11 @@ def test_the_primary_process_alone_writes_what_all_hand_over(received, is_primar
     handed = model.hand_over(Trained(params_of(model.bundle)))[MODEL]
     assert handed == model.run.stage_directory / "export"
     assert handed.is_dir() == is_primary
+
+
+@pytest.mark.parametrize(("kind", "added"), [(Trained, 0), (Exact, 1)])
+def test_what_a_backend_exports_goes_rather_than_its_weights(received, kind, added):
+    model = received()
+    params = params_of(model.bundle)
+    written = params_in(model.hand_over(kind(params))[MODEL], model.bundle.model)
+    assert equal(written, jax.tree.map(lambda leaf: leaf + np.float32(added), params))

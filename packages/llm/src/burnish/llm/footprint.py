@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from burnish.llm.families.protocol import CausalLM
 from burnish.llm.jax_training import layout_of
 from burnish.llm.micro_batches import check_rows, row_shards
 from burnish.llm.partition import Partition
-from burnish.llm.train_state import StateLayout, compute_copy
+from burnish.llm.train_state import StateLayout
 from burnish.llm.training import TrainingContext
 
 
@@ -54,8 +53,7 @@ def training_footprint(
 ) -> dict[str, int]:
     """Return the parameter counts and the bytes of state, weights and a batch."""
     state, (_, frozen) = layout.abstract_state(), layout.abstract_params()
-    copy = functools.partial(compute_copy, compute_dtype=layout.compute_dtype)
-    weights = (jax.eval_shape(copy, state["params"]), frozen)
+    weights = (jax.eval_shape(layout.compute_copy, state["params"]), frozen)
     sizes = {"parameters": _num_elements(weights)}
     if jax.tree.leaves(frozen):
         sizes["trained parameters"] = _num_elements(state["params"])

@@ -19,8 +19,8 @@ from burnish.llm.micro_batches import check_rows, place, row_shards
 from burnish.llm.objective import Objective, as_trained
 from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
-from burnish.llm.sharding import parameter_shardings
-from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, load_params, start
+from burnish.llm.sharding import likeness_of
+from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, load_params, of_names, start
 from burnish.llm.train_step import (
     ComputeCopies,
     GradientProgram,
@@ -72,6 +72,7 @@ class JaxTrainingBackend:
         self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
         self._shardings = self._layout.state_shardings()
         self._pending: Pending | None = None
+        self._is_moved = False
         self._whole: tuple[ComputeCopies, Any] | None = None
         self._written: set[Path] = set()
         masters, *weights = load_params(self._layout, functools.partial(self._form.load, context.load))
@@ -113,7 +114,7 @@ class JaxTrainingBackend:
             raise RuntimeError("optim_step has no gradient to apply: call forward_backward before it")
         pending, self._pending = self._pending, None
         self._state, trainable, statistics = compiled_update(self._layout)(
-            self._state, pending, self._given(hyper)
+            self._state, pending, _given(self._scheduled, hyper)
         )
         self._change(trainable)
         return Computed(statistics, {})
@@ -134,7 +135,7 @@ class JaxTrainingBackend:
         program = self._program(batch, objective, outputs)
         placed = self._place(batch, objective, key_words)
         self._state, trainable, *computed = compiled_step(program)(
-            self._state, self._weights, placed, self._given(hyper)
+            self._state, self._weights, placed, _given(self._scheduled, hyper)
         )
         self._change(trainable)
         return Computed(*computed)
@@ -142,7 +143,8 @@ class JaxTrainingBackend:
     def weights(self) -> Weights:
         """Return the model in the compute dtype as the next step will read it; it is never overwritten."""
         if self._whole is None or self._whole[0] is not self._weights:
-            self._whole = (self._weights, self._form.finished(self._layout.whole(*self._weights)))
+            made = self._form.finished(self._layout.whole(*self._weights), self._exact)
+            self._whole = (self._weights, made)
         return Weights(self.weight_version, self._whole[1], self._write, self._written)
 
     def load_weights(self, params: Any) -> None:
@@ -151,6 +153,7 @@ class JaxTrainingBackend:
         A gradient of the weights before goes with them.
         """
         self._state["params"] = self._adopt(self._form.load(lambda _: params, self._layout.likeness()))
+        self._is_moved = True
         self._pending = None
         self.weight_version += 1
 
@@ -166,11 +169,9 @@ class JaxTrainingBackend:
         files |= self._form.files()
         if context.tokenizer is not None:
             files |= context.tokenizer.files()
-        # A checkpoint is a model, so the frozen parameters are in it, in the masters' dtype, which is exact.
-        frozen = jax.tree.map(lambda leaf: leaf.astype(self._layout.param_dtype), self._weights.frozen)
-        params = self._layout.whole(self._state["params"], frozen)
+        saved = _as_masters(self._form, self._layout, self._exact())
         return Snapshot(
-            trees={**self._form.saved(params), "optimizer": _flatten(_rest_of(self._state))},
+            trees={**saved, "optimizer": _flatten(_rest_of(self._state))},
             json={"weight_version": self.weight_version},
             files=files,
         )
@@ -179,32 +180,41 @@ class JaxTrainingBackend:
         """Continue from a saved state, on this mesh or another; the next step is the one that was next."""
         layout = self._layout
         abstract = jax.tree.map(_with_sharding, layout.abstract_state(), self._shardings)
-        whole = layout.model.abstract(layout.param_dtype)
-        shardings = parameter_shardings(layout.model, layout.mesh)
-        like = jax.tree.map(_with_sharding, whole, shardings)
-        params = self._form.restored(restored, like, self._context.load)
+        if self._is_moved:
+            self._adopt(self._form.load(self._context.load, layout.likeness()))
+        params = self._form.restored(restored, likeness_of(layout.model, layout.param_dtype, layout.mesh))
         rest = _rest_of(abstract)
         leaves = restored.tree("optimizer", _flatten(rest))
         ordered = [leaves[name] for name in _flatten(rest)]
         placed = _put(jax.tree.unflatten(jax.tree.structure(rest), ordered), _rest_of(self._shardings))
         masters = self._adopt(params)
         self._state = {"params": masters, **copy_of_rest(layout)(placed)}
-        self._pending = None
+        self._pending, self._is_moved = None, False
         self._written.clear()
         self.weight_version = int(restored.json["weight_version"])
 
+    def exported(self) -> Any:
+        """Return the model in numpy, made of the masters."""
+        return self._form.exported(self._exact())
+
     def write_updates(self, directory: Path) -> None:
         """Write what is trained beside the model, if the model is not trained itself."""
-        self._form.write(directory, self._layout.whole(*self._weights))
+        self._form.write(directory, self._exact())
+
+    def _exact(self) -> Any:
+        """Return all parameters, those that are trained as masters, which the next step donates."""
+        return self._layout.whole(self._state["params"], self._weights.frozen)
 
     def _adopt(self, params: Any) -> Any:
-        """Take parameters as weights and return the masters; nothing shares a buffer with `params`."""
+        """Take parameters as weights and return the masters; nothing shares a buffer with `params`.
+
+        What they lack at the top of the tree stays, where it is frozen.
+        """
         parts = self._layout.partition.split(params)
-        placed = [
-            _put(part, where) for part, where in zip(parts, self._layout.param_shardings(), strict=True)
-        ]
-        masters, trainable, frozen = adopt(self._layout)(*placed)
-        self._weights = ComputeCopies(trainable, frozen)
+        shardings = [of_names(part, params) for part in self._layout.param_shardings()]
+        placed = [_put(*pair) for pair in zip(parts, shardings, strict=True)]
+        masters, trainable, frozen = adopt(self._layout, tuple(params))(*placed)
+        self._weights = ComputeCopies(trainable, {**self._weights.frozen, **frozen})
         return masters
 
     def _change(self, trainable: Any) -> None:
@@ -226,14 +236,6 @@ class JaxTrainingBackend:
     def _place(self, batch: TokenBatch, objective: Objective, key_words: KeyWords | None) -> TokenBatch:
         return place(as_trained(batch, objective, key_words), self._layout.mesh)
 
-    def _given(self, hyper: Mapping[str, float] | None) -> Hyper:
-        unknown = sorted((hyper or {}).keys() - self._scheduled.keys())
-        if unknown:
-            raise ConfigError(
-                f"hyper: {', '.join(unknown)} cannot be moved here; legal are {', '.join(self._scheduled)}"
-            )
-        return {name: np.float32(value) for name, value in {**self._scheduled, **(hyper or {})}.items()}
-
     def _write(self, directory: Path, tree: Any) -> Path:
         context = self._context
         if context.tokenizer is None:
@@ -254,6 +256,21 @@ def layout_of(context: TrainingContext, model: CausalLM, partition: Partition) -
         partition=partition,
         artifacts=context.artifacts.only(needs_of(context.optimizer)),
     )
+
+
+def _given(scheduled: Mapping[str, float], hyper: Mapping[str, float] | None) -> Hyper:
+    unknown = sorted((hyper or {}).keys() - scheduled.keys())
+    if unknown:
+        raise ConfigError(
+            f"hyper: {', '.join(unknown)} cannot be moved here; legal are {', '.join(scheduled)}"
+        )
+    return {name: np.float32(value) for name, value in {**scheduled, **(hyper or {})}.items()}
+
+
+def _as_masters(form: TrainedForm, layout: StateLayout, exact: Any) -> dict[str, Any]:
+    """Return the trees of a checkpoint; what is frozen is in the masters' dtype too, which is exact."""
+    like = form.saved(layout.model.abstract(layout.param_dtype))
+    return jax.tree.map(lambda leaf, wanted: leaf.astype(wanted.dtype), dict(form.saved(exact)), dict(like))
 
 
 def _rest_of(state: State) -> State:

@@ -22,11 +22,14 @@ def in_fp32(params: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params)
 
 
-def masters_of(params: Any, dtype: str, step: Int32[Array, ""]) -> Any:
-    """Return an fp32 tree in the masters' dtype; bfloat16 is rounded by keys of the step."""
-    if dtype == "float32":
+def masters_of(params: Any, like: Any, step: Int32[Array, ""]) -> Any:
+    """Return an fp32 tree in the dtypes of masters; bfloat16 is rounded by keys of the step."""
+    if all(master.dtype == jnp.float32 for master in jax.tree.leaves(like)):
         return params
-    return in_bfloat16(params, step, "masters")
+    rounded = in_bfloat16(params, step, "masters")
+    return jax.tree.map(
+        lambda leaf, coarse, master: coarse if master.dtype == jnp.bfloat16 else leaf, params, rounded, like
+    )
 
 
 def in_bfloat16(tree: Any, step: Int32[Array, ""], what: Rounded) -> Any:

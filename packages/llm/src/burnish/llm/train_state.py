@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,9 +47,15 @@ class StateLayout:
 
     def abstract_params(self) -> tuple[Any, Any]:
         """Return shapes and dtypes of the trainable masters and of the frozen parameters."""
-        trainable, _ = self.partition.split(self.model.abstract(jnp.dtype(self.param_dtype)))
-        _, frozen = self.partition.split(self.model.abstract(jnp.dtype(self.compute_dtype)))
-        return trainable, frozen
+        return self.parts_in(self.param_dtype)[0], self.parts_in(self.compute_dtype)[1]
+
+    def parts_in(self, dtype: str) -> tuple[Any, Any]:
+        """Return shapes of the trainable and frozen parameters, and the dtypes that the model has for one."""
+        return self.partition.split(self.model.abstract(jnp.dtype(dtype)))
+
+    def compute_copy(self, masters: Any) -> Any:
+        """Return the masters as they are computed with, in buffers of their own."""
+        return copy_like(masters, self.parts_in(self.compute_dtype)[0])
 
     def likeness(self) -> dict[str, Any]:
         """Return how parameters are loaded: those to train as masters, frozen ones in the narrower dtype.
@@ -96,9 +102,9 @@ class StateLayout:
         return {"params": params, "opt_state": opt_state, "step": everywhere, "skipped": everywhere}
 
 
-def compute_copy(params: Any, compute_dtype: str) -> Any:
-    """Return the parameters in the compute dtype, in buffers of their own also when the dtypes are equal."""
-    return jax.tree.map(lambda leaf: jnp.copy(leaf).astype(compute_dtype), params)
+def copy_like(params: Any, like: Any) -> Any:
+    """Return the parameters in other dtypes, in buffers of their own also when the dtypes are equal."""
+    return jax.tree.map(lambda leaf, wanted: jnp.copy(leaf).astype(wanted.dtype), params, like)
 
 
 @functools.cache
@@ -121,23 +127,31 @@ def load_params(layout: StateLayout, load: Load) -> tuple[Any, Any, Any]:
 def _weights_of(layout: StateLayout) -> Callable[[Any], Any]:
     """Return the jitted `compute_copy` of masters."""
     shardings, _ = layout.param_shardings()
-    return jax.jit(
-        functools.partial(compute_copy, compute_dtype=layout.compute_dtype), out_shardings=shardings
-    )
+    return jax.jit(layout.compute_copy, out_shardings=shardings)
 
 
 @functools.cache
-def adopt(layout: StateLayout) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
-    """Return a jitted (trainable, frozen) -> (masters, weights, frozen), each in a buffer of its own."""
-    trainable, frozen = layout.param_shardings()
+def adopt(layout: StateLayout, names: tuple[str, ...]) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
+    """Return a jitted (trainable, frozen) -> (masters, weights, frozen), each in a buffer of its own.
+
+    `names` are those at the top of the tree: all of what is trained, and what of the rest is given.
+    """
+    trainable, frozen = (of_names(part, names) for part in layout.param_shardings())
 
     def copies(to_train: Any, to_keep: Any) -> tuple[Any, Any, Any]:
-        masters = compute_copy(to_train, layout.param_dtype)
+        like_masters, like_saved = (of_names(part, names) for part in layout.parts_in(layout.param_dtype))
+        like_kept = of_names(layout.parts_in(layout.compute_dtype)[1], names)
+        masters = copy_like(to_train, like_masters)
         # Frozen ones go through the masters' dtype too: a checkpoint holds them in it and must be exact.
-        kept = compute_copy(compute_copy(to_keep, layout.param_dtype), layout.compute_dtype)
-        return masters, compute_copy(masters, layout.compute_dtype), kept
+        kept = copy_like(copy_like(to_keep, like_saved), like_kept)
+        return masters, layout.compute_copy(masters), kept
 
     return jax.jit(copies, out_shardings=(trainable, trainable, frozen))
+
+
+def of_names(tree: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return what of a tree has these names at its top."""
+    return {name: part for name, part in tree.items() if name in names}
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from burnish.llm.rounding import in_fp32, masters_of
 from burnish.llm.row_sharding import on_mesh
 from burnish.llm.scoring import columns_of_policy
 from burnish.llm.sharding import batch_sharding, replicated
-from burnish.llm.train_state import State, StateLayout, compute_copy
+from burnish.llm.train_state import State, StateLayout
 from burnish.platform.statistics.kinds import Maximum
 
 Hyper = Mapping[str, Any]
@@ -155,7 +155,7 @@ def update(
     transformation = optimizer.transformation(hyper)
     masters = in_fp32(state["params"])
     updates, opt_state = transformation.update(clipped, state["opt_state"], masters)
-    params = masters_of(optax.apply_updates(masters, updates), layout.param_dtype, state["step"])
+    params = masters_of(optax.apply_updates(masters, updates), state["params"], state["step"])
     skipped = jnp.where(is_finite, 0, 1)
     next_state = {
         "params": _select(is_finite, params, state["params"]),
@@ -166,7 +166,7 @@ def update(
     own = {"loss": pending.loss, "grad_norm": grad_norm, "skipped": skipped}
     own |= {name: hyper[name] for name in ("learning_rate",) if name in hyper}
     statistics = _report({name: (value, 1.0) for name, value in own.items()})
-    return next_state, compute_copy(next_state["params"], layout.compute_dtype), statistics
+    return next_state, layout.compute_copy(next_state["params"]), statistics
 
 
 def train_step(

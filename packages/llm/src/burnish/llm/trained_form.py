@@ -1,9 +1,11 @@
 """In which parameters a model is trained: its own, or others that it is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import jax
 
 from burnish.llm.bundle import Load
 from burnish.llm.families.protocol import CausalLM
@@ -22,23 +24,30 @@ class TrainedForm(Protocol):
         """Return what is trained, like `like`, of the model that `load` gives; it computes the same."""
         ...
 
-    def finished(self, params: Any) -> Any:
-        """Return the parameters of the model that goes, to an engine or a stage, in the dtype of these."""
+    def finished(self, params: Any, exact: Callable[[], Any]) -> Any:
+        """Return the parameters of the model that goes to an engine, in the dtype of these.
+
+        `params` are those that are computed with; `exact` gives them with the masters of what is trained.
+        """
+        ...
+
+    def exported(self, exact: Any) -> Any:
+        """Return the parameters of the model that is written, in numpy and no coarser than the masters."""
         ...
 
     def saved(self, params: Any) -> Mapping[str, Any]:
-        """Return the trees of a checkpoint by name."""
+        """Return the trees of a checkpoint by name, made of the leaves given, or of their likenesses."""
         ...
 
-    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
-        """Return what `saved` was given, like `like`; `load` gives the parameters of the model that came."""
+    def restored(self, checkpoint: Restored, like: Any) -> Any:
+        """Return what of `like` was saved, at the top of the tree; what was not is as it came."""
         ...
 
     def files(self) -> Mapping[str, bytes]:
         """Return the files of a checkpoint that say what its trees are."""
         ...
 
-    def write(self, directory: Path, params: Any) -> None:
+    def write(self, directory: Path, exact: Any) -> None:
         """Write what is trained beside the model into a new directory, as others read it, if anything is."""
         ...
 
@@ -53,22 +62,26 @@ class Whole:
         """Return the parameters of the model."""
         return load(like)
 
-    def finished(self, params: Any) -> Any:
+    def finished(self, params: Any, exact: Callable[[], Any]) -> Any:
         """Return `params`."""
+        del exact
         return params
+
+    def exported(self, exact: Any) -> Any:
+        """Return the masters."""
+        return jax.device_get(exact)
 
     def saved(self, params: Any) -> Mapping[str, Any]:
         """Return the parameters as `params`."""
         return {"params": params}
 
-    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
+    def restored(self, checkpoint: Restored, like: Any) -> Any:
         """Return the tree `params`."""
-        del load
         return checkpoint.tree("params", like)
 
     def files(self) -> Mapping[str, bytes]:
         """Return none."""
         return {}
 
-    def write(self, directory: Path, params: Any) -> None:
+    def write(self, directory: Path, exact: Any) -> None:
         """Write nothing."""

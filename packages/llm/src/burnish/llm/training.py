@@ -165,6 +165,15 @@ class TrainingBackend(Protocol):
 
 
 @runtime_checkable
+class Exports(Protocol):
+    """A backend that knows its model better than the compute dtype tells it."""
+
+    def exported(self) -> Any:
+        """Return the model's parameters in numpy; what writes them rounds them, once."""
+        ...
+
+
+@runtime_checkable
 class WritesUpdates(Protocol):
     """A backend that may train something beside a model, which is worth keeping by itself."""
 

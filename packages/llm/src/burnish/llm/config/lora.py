@@ -62,7 +62,8 @@ class LoRA(StepOptions):
         """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
         self.check_step(num_rows, mesh, model)
         if model is not None:
-            self._partition(self._adapted(model()))
+            adapted = self._adapted(model())
+            self._partition(adapted).check(adapted.abstract("float32"))
 
     def plan(
         self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from burnish.llm.bundle import Load
 from burnish.llm.families.protocol import Path as LeafPath
-from burnish.llm.lora.low_rank import ADAPTERS
+from burnish.llm.lora.low_rank import ADAPTERS, LowRank, Target, target_of
 from burnish.llm.lora.model import AdaptedLM, replaced, without_adapters
 from burnish.llm.lora.peft_writing import write_peft
-from burnish.llm.lora.stored import BASE, BaseModel, StoredUpdates, read_updates, require_base
+from burnish.llm.lora.stored import BASE, BaseModel, StoredUpdates, read_updates, require_base, require_form
+from burnish.llm.lora.values import merged
 from burnish.llm.model_source import UPDATES, ModelSource
 from burnish.llm.placement import place_params
 from burnish.llm.sharding import parameter_shardings
@@ -46,25 +48,40 @@ class WithAdapters:
         made = self.model.beside(replaced(base, rounded), self.seed)
         return {**base, ADAPTERS: place_params(made[ADAPTERS], like[ADAPTERS])}
 
-    def finished(self, params: Any) -> Any:
-        """Return the base's parameters with the updates in them; what is not adapted is the very buffer."""
+    def finished(self, params: Any, exact: Callable[[], Any]) -> Any:
+        """Return the base's parameters with the updates in them; what is not adapted is the very buffer.
+
+        Masters are merged, and rounded once: copies of them in the compute dtype are rounded before.
+        """
         weights = {path: leaf_at(params, path) for path in self.model.targets}
-        made = _compiled_merge(self.model, self.mesh)(weights, params[ADAPTERS])
+        made = _compiled_merge(self.model, self.mesh)(weights, exact()[ADAPTERS])
         return replaced(without_adapters(params), made)
+
+    def exported(self, exact: Any) -> Any:
+        """Return the base's parameters with the updates in them, merged in fp32 one by one."""
+        made = {}
+        for path in self.model.targets:
+            merge = _compiled_exact_merge(target_of(self.model.base, path), self.model.low_rank)
+            made[path] = jax.device_get(merge(leaf_at(exact, path), leaf_at(exact[ADAPTERS], path)))
+        return jax.device_get(replaced(without_adapters(exact), made))
 
     def saved(self, params: Any) -> Mapping[str, Any]:
         """Return the updates as `adapters`, and the base without them as `params` unless it is named."""
         own = {ADAPTERS: params[ADAPTERS]}
         return own if self.names_base else {"params": without_adapters(params), **own}
 
-    def restored(self, checkpoint: Restored, like: Any, load: Load) -> Any:
-        """Return the base and its updates; CheckpointError where they are of another base."""
-        of_base = without_adapters(like)
+    def restored(self, checkpoint: Restored, like: Any) -> Any:
+        """Return the updates, and the base unless it is named.
+
+        CheckpointError where they are of another one, or of another form.
+        """
+        stored = read_updates(json.loads(checkpoint.file(UPDATES)))
+        require_form(stored, self.model)
         if self.names_base:
-            require_base(read_updates(json.loads(checkpoint.file(UPDATES))).base, self._base)
-            base = load(of_base)
+            require_base(stored.base, self._base)
+            base = {}
         else:
-            base = checkpoint.tree("params", of_base)
+            base = checkpoint.tree("params", without_adapters(like))
         return {**base, ADAPTERS: checkpoint.tree(ADAPTERS, like[ADAPTERS])}
 
     def files(self) -> Mapping[str, bytes]:
@@ -76,14 +93,16 @@ class WithAdapters:
         )
         return {UPDATES: stored.content()}
 
-    def write(self, directory: Path, params: Any) -> None:
+    def write(self, directory: Path, exact: Any) -> None:
         """Write the updates for peft, unless more than these is trained."""
         if not self.is_all_of_it:
             return
-        params = jax.device_get(params)
+        params = jax.device_get(exact)
         with atomic.publishing_directory(directory) as aside:
             write_peft(aside, self.model, params, self.origin)
-            write_manifest(aside, {} if self.origin is None else {BASE: asdict(self._base)})
+            # Updates that name no base are read once someone has named it, which a manifest would forbid.
+            if self.origin is not None:
+                write_manifest(aside, {BASE: asdict(self._base)})
 
     @functools.cached_property
     def _base(self) -> BaseModel:
@@ -98,3 +117,9 @@ def _compiled_merge(model: AdaptedLM, mesh: Mesh) -> Callable[..., dict[LeafPath
     return jax.jit(
         model.merged_leaves, out_shardings={path: leaf_at(shardings, path) for path in model.targets}
     )
+
+
+@functools.cache
+def _compiled_exact_merge(target: Target, low_rank: LowRank) -> Callable[..., Any]:
+    """Return the jitted merge of one leaf in fp32."""
+    return jax.jit(lambda weight, beside: merged(target, low_rank, weight.astype(jnp.float32), beside))

@@ -2,7 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
 
 from burnish.llm.families.protocol import CausalLM, MatrixDims, Path
 from burnish.llm.tensor_layout import leaf_at
@@ -83,6 +86,10 @@ class AdapterLeaf:
     axes: tuple[str, ...]
     matrix: MatrixDims | None
     """The dims of its matrices; None where it holds vectors."""
+
+    def abstract(self, dtype: Any) -> jax.ShapeDtypeStruct:
+        """Return its likeness in a model of a dtype: a norm is divided by one of fp32, and is one itself."""
+        return jax.ShapeDtypeStruct(self.shape, jnp.float32 if self.matrix is None else dtype)
 
 
 def target_of(model: CausalLM, path: Path) -> Target:

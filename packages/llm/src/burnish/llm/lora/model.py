@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
@@ -82,7 +81,7 @@ class AdaptedLM:
 
     def abstract(self, dtype: Any) -> dict[str, Any]:
         """Return the tree of `jax.ShapeDtypeStruct`s of the parameters."""
-        own = {path: jax.ShapeDtypeStruct(leaf.shape, dtype) for path, leaf in self.leaves.items()}
+        own = {path: leaf.abstract(dtype) for path, leaf in self.leaves.items()}
         return {**self.base.abstract(dtype), **nest(own)}
 
     def adapted_bytes(self, dtype: Any) -> int:

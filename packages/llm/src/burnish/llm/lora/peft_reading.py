@@ -43,6 +43,8 @@ def read_peft(directory: FilePath, model: CausalLM) -> tuple[AdaptedLM, dict[str
     config = read_object(directory / PEFT_CONFIG)
     _require_lora(directory, config)
     factors = _factors(directory, read_tensors(directory / MODEL))
+    if not factors:
+        raise CheckpointError(f"{directory / MODEL} holds no updates: give the file that peft has written")
     every = modules_of(model, [path for path in model.matrices if path[0] == "layers"])
     if unknown := sorted(factors.keys() - every.keys()):
         raise CheckpointError(
@@ -52,6 +54,7 @@ def read_peft(directory: FilePath, model: CausalLM) -> tuple[AdaptedLM, dict[str
     adapted = {name: every[name] for name in factors}
     for name, module in adapted.items():
         _check_shapes(directory, name, module, factors[name])
+        _check_magnitude(directory, name, module, factors[name], is_dora=bool(config.get("use_dora")))
     paths = {part.path for module in adapted.values() for part in module.parts}
     rank = max(factor[A].shape[0] for factor in factors.values())
     low_rank = LowRank(rank=rank, alpha=float(rank), dora=bool(config.get("use_dora")))
@@ -123,6 +126,17 @@ def _check_shapes(directory: FilePath, name: str, module: Module, factors: Facto
         raise CheckpointError(
             f"{directory / MODEL}: the factors of `{name}` are {a} and {b}, the model makes them "
             f"(rank, {inputs}) and ({outputs}, rank): give the model that they are of"
+        )
+
+
+def _check_magnitude(
+    directory: FilePath, name: str, module: Module, factors: Factors, *, is_dora: bool
+) -> None:
+    size = factors[MAGNITUDE].size if MAGNITUDE in factors else 0
+    if size != (wanted := module.shape[0] * is_dora):
+        raise CheckpointError(
+            f"{directory / MODEL}: `{name}` has {size} norms, and with use_dora={is_dora} {wanted}: give the "
+            "file that peft has written beside its configuration"
         )
 
 

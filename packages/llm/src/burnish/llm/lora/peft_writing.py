@@ -92,7 +92,7 @@ def _magnitudes_of(model: AdaptedLM, part: Part, params: Mapping[str, Any]) -> n
     target, leaf = target_of(model.base, part.path), leaf_at(params, part.path)
     stacked, outputs = ([leaf.shape[dim] for dim in dims] for dims in (target.stacked, target.dims.outputs))
     norms = np.asarray(column_norms(flat(leaf, target.dims)))
-    return norms.reshape(*stacked, *outputs)[at].reshape(-1).astype(leaf.dtype)
+    return norms.reshape(*stacked, *outputs)[at].reshape(-1)
 
 
 def _num_adapted(model: AdaptedLM, module: Module) -> int:

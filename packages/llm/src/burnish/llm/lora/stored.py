@@ -52,6 +52,22 @@ def read_updates(content: Mapping[str, Any]) -> StoredUpdates:
     )
 
 
+def require_form(stored: StoredUpdates, model: AdaptedLM) -> None:
+    """Raise CheckpointError where updates of one form would be taken for those of another."""
+    pairs = zip(asdict(stored.low_rank).items(), asdict(model.low_rank).values(), strict=True)
+    for option, saved, given in ((*named, given) for named, given in pairs):
+        if saved != given:
+            raise CheckpointError(
+                f"training.{option}={given}: the checkpoint's updates are of {option}={saved}; set that one "
+                "again"
+            )
+    if stored.targets != model.targets:
+        saved = ", ".join(map("/".join, stored.targets))
+        raise CheckpointError(
+            f"training.targets: the checkpoint's updates are of {saved}; set targets that match these alone"
+        )
+
+
 def require_base(named: BaseModel | None, found: BaseModel) -> None:
     """Raise CheckpointError where updates of `named` would be put beside the matrices of another model."""
     if named is None or named.sha256 != found.sha256:

@@ -31,7 +31,7 @@ def targets_of(
     in_full = [path for path in matrices if any(matches(pattern, path) for pattern in trainable)]
     if patterns == ALL_LINEAR:
         dense = [path for path in matrices if EXPERTS not in target_of(model, path).axes]
-        return tuple(path for path in dense if path not in in_full)
+        return _some([path for path in dense if path not in in_full])
     for pattern in patterns:
         if not any(matches(pattern, path) for path in matrices):
             legal = ", ".join(map("/".join, matrices))
@@ -40,6 +40,16 @@ def targets_of(
     if twice := [path for path in chosen if path in in_full]:
         raise ConfigError(
             f"targets: '{'/'.join(twice[0])}' is named by trainable too; take it out of one of them"
+        )
+    return _some(chosen)
+
+
+def _some(chosen: Sequence[Path]) -> tuple[Path, ...]:
+    """Refuse updates of nothing."""
+    if not chosen:
+        raise ConfigError(
+            "targets: no matrix would be adapted, as trainable names all or targets is empty; name one, or "
+            "set training=jax, whose frozen names what is not to be trained"
         )
     return tuple(chosen)
 
@@ -58,6 +68,9 @@ def adapter_partition(
         if not any(matches(pattern, path) for path in of_base):
             legal = ", ".join(map("/".join, of_base))
             raise ConfigError(f"trainable: '{pattern}' matches no parameter; there are {legal}")
+    for path in of_base:
+        if all(any(matches(pattern, path) for pattern in patterns) for patterns in (trainable, frozen)):
+            raise ConfigError(f"trainable: frozen names '{'/'.join(path)}' too; leave it to one of them")
     named = (*trainable, *rows)
     kept = ["/".join(path) for path in of_base if not any(matches(pattern, path) for pattern in named)]
     return Partition((*frozen, *kept), tuple(rows.items()))

@@ -8,9 +8,15 @@ import optax
 
 from burnish.llm.families.matrix_dims import flat, folded
 from burnish.llm.families.protocol import CausalLM, MatrixDims, Path
+from burnish.llm.lora.low_rank import ADAPTERS
 
 LAYERS = "layers"
 """Where the leaves of all layers lie, stacked."""
+
+
+def is_of_layers(path: Path) -> bool:
+    """Say whether a leaf is of the layers, or of the low-rank updates beside their matrices."""
+    return (path[1:] if path[0] == ADAPTERS else path)[0] == LAYERS
 
 
 def path_of(keys: tuple[Any, ...]) -> Path:
@@ -28,8 +34,8 @@ def decay_mask(model: CausalLM) -> Callable[[Any], Any]:
 
 
 def hidden_matrices(model: CausalLM) -> dict[Path, MatrixDims]:
-    """Return the matrices of the layers, which are neither embedding nor head."""
-    return {path: dims for path, dims in model.matrices.items() if path[0] == LAYERS}
+    """Return the matrices of the layers and of their updates, which are neither embedding nor head."""
+    return {path: dims for path, dims in model.matrices.items() if is_of_layers(path)}
 
 
 def dims_of_one(model: CausalLM, path: Path, num_dims: int) -> tuple[int, ...]:
@@ -37,7 +43,7 @@ def dims_of_one(model: CausalLM, path: Path, num_dims: int) -> tuple[int, ...]:
     if path in model.matrices:
         inputs, outputs = model.matrices[path]
         return (*inputs, *outputs)
-    return tuple(range(path[0] == LAYERS, num_dims))
+    return tuple(range(is_of_layers(path), num_dims))
 
 
 def as_matrices(inner: optax.GradientTransformation, model: CausalLM) -> optax.GradientTransformation:
