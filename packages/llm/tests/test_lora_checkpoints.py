@@ -239,6 +239,26 @@ def test_updates_are_not_put_into_another_model_and_are_again_into_their_own(
         opened(step)
 
 
+def test_updates_upon_those_of_peft_are_not_put_upon_another_base_of_these(
+    base, make_training, batch_of, tmp_path
+):
+    """Nothing in a directory of peft tells its base from another one; the twin has its own again."""
+    lower = make_training(base)
+    lower.step(batch_of(0), cross_entropy)
+    lower.write_updates(tmp_path / "adapter")
+    (tmp_path / "adapter" / "manifest.json").unlink()
+    upper = make_training(tmp_path / "adapter", checkpoint="adapters")
+    upper.step(batch_of(1), cross_entropy)
+    step = saved(upper, tmp_path / "step_3")
+    opened(step)
+    kept = replace_by_another(base)
+    with pytest.raises(CheckpointError, match="put that one back"):
+        opened(step)
+    shutil.rmtree(base)
+    kept.rename(base)
+    opened(step)
+
+
 def test_updates_of_a_model_without_files_are_kept_with_it(mesh):
     bundle = SMALL.build(ModelContext(tokenizer=ByteTokenizer()))
 
