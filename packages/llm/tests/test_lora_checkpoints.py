@@ -20,7 +20,7 @@ from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.checkpoint.step_directory import restore, verify_step, write_payload
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.errors import CheckpointError, ConfigError
+from burnish.platform.errors import CheckpointError
 
 SMALL = Tiny(hidden_size=32, num_heads=2, num_kv_heads=1, intermediate_size=48)
 
@@ -239,23 +239,24 @@ def test_updates_are_not_put_into_another_model_and_are_again_into_their_own(
         opened(step)
 
 
-def test_updates_of_a_model_without_files_are_kept_with_it(mesh):
-    bundle = SMALL.build(ModelContext(tokenizer=ByteTokenizer()))
-
-    def build(checkpoint):
-        context = TrainingContext(
-            model=bundle.model,
-            load=bundle.load,
-            optimizer=AdamW(),
-            total_steps=1,
-            mesh=mesh(1, 1),
-            jax=JaxConfig(),
-        )
-        return LoRA(checkpoint=checkpoint).build(context)
-
-    with pytest.raises(ConfigError, match=r"model lies in no files .*set checkpoint=all"):
-        build("adapters")
-    assert {"params", "adapters"} < set(build("all").save_state().trees)
+def test_updates_upon_those_of_peft_are_not_put_upon_another_base_of_these(
+    base, make_training, batch_of, tmp_path
+):
+    """Nothing in a directory of peft tells its base from another one; the twin has its own again."""
+    lower = make_training(base)
+    lower.step(batch_of(0), cross_entropy)
+    lower.write_updates(tmp_path / "adapter")
+    (tmp_path / "adapter" / "manifest.json").unlink()
+    upper = make_training(tmp_path / "adapter", checkpoint="adapters")
+    upper.step(batch_of(1), cross_entropy)
+    step = saved(upper, tmp_path / "step_3")
+    opened(step)
+    kept = replace_by_another(base)
+    with pytest.raises(CheckpointError, match="put that one back"):
+        opened(step)
+    shutil.rmtree(base)
+    kept.rename(base)
+    opened(step)
 
 
 @pytest.mark.parametrize("is_named", [False, True])
@@ -283,11 +284,3 @@ def test_an_adapter_of_a_model_without_files_opens_once_its_base_is_named(base, 
             opened(tmp_path / "adapter")
     else:
         opened(tmp_path / "adapter")
-
-
-@pytest.mark.parametrize("named", [{"trainable": ("final_norm",)}, {"trainable_rows": {"embed": 3}}])
-def test_what_is_trained_in_full_is_kept_with_the_model(named):
-    with pytest.raises(ConfigError, match="would hold nothing of what trainable"):
-        LoRA(checkpoint="adapters", **named)
-    LoRA(checkpoint="all", **named)
-    LoRA(checkpoint="adapters")

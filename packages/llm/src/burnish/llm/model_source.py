@@ -1,5 +1,7 @@
 """Where a model's files are: a directory of some kind, an earlier run, or a download from the hub."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from dataclasses import dataclass
@@ -44,6 +46,9 @@ class ModelSource:
     revision: str = "main"
     """Branch, tag or commit on the hub."""
 
+    base: ModelSource | None = None
+    """The model that updates here are of, where nothing in their files tells it from another one."""
+
     def sha256(self) -> str:
         """Return what tells its weights and its configuration from others'; reads all of them."""
         digest = hashlib.sha256()
@@ -52,6 +57,8 @@ class ModelSource:
                 digest.update(f"{path.relative_to(self.directory).as_posix()}\0".encode())
                 with path.open("rb") as file:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
+        if self.base is not None:
+            digest.update(self.base.sha256().encode())
         return digest.hexdigest()
 
 

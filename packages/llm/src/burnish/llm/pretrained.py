@@ -55,7 +55,7 @@ def pretrained_bundle(
         load=_load_of(layers, model),
         check_params=lambda: _check_params(layers, model),
         components=(found.provider, *providers_of(compute.attention)),
-        origin=source,
+        origin=layers[0].source,
     )
     if not grows or tokenizer.vocab_size <= model.vocab_size:
         _check_recorded(source, tokenizer)

@@ -1,8 +1,10 @@
 """A model whose files are low-rank updates: the base that they are of, and its parameters with them in it."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,8 @@ class Opened:
     """Low-rank updates in a directory."""
 
     source: ModelSource
-    base: ModelSource | None
-    """Where the model is that they are of; None where it lies beside them."""
+    below: tuple[Layer, ...]
+    """What the model is made of that they are of; empty where it lies beside them."""
     is_of_peft: bool = False
 
     def onto(self, load: Load, model: CausalLM) -> Load:
@@ -61,7 +63,9 @@ class Layer:
 def layers_of(source: ModelSource) -> tuple[Layer, ...]:
     """Return a directory, and those below it: what holds updates alone stands on its base, which is there."""
     updates = _opened(source)
-    below = () if updates is None or updates.base is None else layers_of(updates.base)
+    below = () if updates is None else updates.below
+    if below and _recorded(source) is None:
+        source = replace(source, base=below[0].source)
     return (Layer(source, updates), *below)
 
 
@@ -77,21 +81,30 @@ def _opened(source: ModelSource) -> Opened | None:
     """Return the updates in a directory."""
     directory = source.directory
     if (directory / UPDATES).is_file():
-        base = read_updates(read_object(directory / UPDATES)).base
-        return Opened(source, None if base is None else _recorded(directory, base))
+        base = _recorded(source)
+        return Opened(source, () if base is None else _below(directory, base))
     if (directory / PEFT_CONFIG).is_file() and not (directory / CONFIG).is_file():
-        recorded = {} if source.verified is None else source.verified.facts.get(BASE)
-        base = BaseModel(**recorded) if recorded else None
-        found = _found(directory, *base_of_peft(directory)) if base is None else _recorded(directory, base)
-        return Opened(source, found, is_of_peft=True)
+        base = _recorded(source)
+        if base is None:
+            return Opened(source, layers_of(_found(directory, *base_of_peft(directory))), is_of_peft=True)
+        return Opened(source, _below(directory, base), is_of_peft=True)
     return None
 
 
-def _recorded(directory: Path, base: BaseModel) -> ModelSource:
-    """Return the base of updates; CheckpointError where another model is in its place."""
-    found = _found(directory, base.name, base.revision)
+def _recorded(source: ModelSource) -> BaseModel | None:
+    """Return what a directory of updates has written down of its base."""
+    if (source.directory / UPDATES).is_file():
+        return read_updates(read_object(source.directory / UPDATES)).base
+    recorded = {} if source.verified is None else source.verified.facts.get(BASE)
+    return BaseModel(**recorded) if recorded else None
+
+
+def _below(directory: Path, base: BaseModel) -> tuple[Layer, ...]:
+    """Return what the base of updates is made of; CheckpointError where another model is in its place."""
+    layers = layers_of(_found(directory, base.name, base.revision))
+    found = layers[0].source
     require_base(base, BaseModel(name=found.name, revision=found.revision, sha256=found.sha256()))
-    return found
+    return layers
 
 
 def _found(directory: Path, name: str, revision: str) -> ModelSource:
