@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from burnish.llm.attention import AttentionSpec, attention
+from burnish.llm.attention_choice import attention_of, decisions_for
 from burnish.llm.config.family import Qwen2
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
@@ -25,7 +26,9 @@ from burnish.llm.sharding import parameter_shardings
 from burnish.llm.testing import scaled_params, tiny_qwen2_config
 from burnish.llm.testing_attention import SPECS, AttentionTests, inputs, span_of, spans
 from burnish.llm.testing_scores import assert_same_scores, laid_out, score
+from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.device.mesh import build_mesh
+from burnish.platform.errors import ConfigError
 
 PLAIN = SPECS["plain"]
 
@@ -148,6 +151,21 @@ def test_blocks_that_are_split_over_devices_give_one_loss():
     shuffled = dataclasses.replace(batch, segment_ids=np.roll(batch.segment_ids, 1, axis=0))
     with pytest.raises(AssertionError):
         assert_same_scores(score(models[1], placed, place(shuffled, devices), mesh=devices), split)
+
+
+def test_a_named_kernel_that_computes_something_else_is_refused_at_the_start():
+    def decided(fault, word="mine"):
+        choice = Named(word, Faulty(fault))
+        model = Qwen2().build(
+            FamilyContext(hf_config=tiny_qwen2_config(64), compute=Compute(attention=choice))
+        )
+        return decisions_for(model, "float32")
+
+    with pytest.raises(ConfigError, match=r"=mine does not compute .*: its values are .* from"):
+        decided("scale")
+    assert {each.name for each in decided("none")} == {"mine"}
+    for word in ("auto", "xla", "chunked"):
+        assert attention_of(word, None, Artifacts())
 
 
 def of_length(length):

@@ -202,10 +202,8 @@ class ModelFamilyTests:
 
     def test_bfloat16_parameters_give_bfloat16_near_fp32(self, model: CausalLM, params: Any) -> None:
         """Hidden states and cache have the dtype of the parameters, logits are fp32."""
-        halves, ids = (
-            jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params),
-            jnp.zeros((2, 5), int),
-        )
+        halves = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params)
+        ids = jnp.zeros((2, 5), int)
         cache = model.init_cache(2, 8, jnp.bfloat16)
         made = jax.eval_shape(model.forward, halves, ids, ids, ids, cache)
         assert {leaf.dtype for leaf in jax.tree.leaves(made[:2])} == {jnp.dtype(jnp.bfloat16)}
@@ -217,10 +215,9 @@ class ModelFamilyTests:
         """The rows of a batch 64 times give its gradients, as sums over tokens in fp32 do."""
         halves = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params)
         once, often = (by_path(score(model, halves, repeated(times))[2]) for times in (1, 64))
-        for path, leaf in once.items():
-            exact = leaf.astype(np.float32)
-            lost = np.linalg.norm(often[path].astype(np.float32) - exact)
-            assert lost <= 0.015 * np.linalg.norm(exact), path
+        for path, exact in once.items():
+            lost = often[path].astype(np.float32) - exact.astype(np.float32)
+            assert np.linalg.norm(lost) <= 0.015 * np.linalg.norm(exact.astype(np.float32)), path
 
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
     def test_what_is_written_is_read_bit_by_bit(
