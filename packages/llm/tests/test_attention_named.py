@@ -133,6 +133,8 @@ def test_a_kernel_that_nobody_has_installed_is_refused():
     assert str(caught.value).startswith(
         "model.attention=chunk: unknown attention 'chunk' (did you mean 'chunked'?); installed: chunked ("
     )
+    assert str(caught.value).endswith("or set it to auto")
+    loaded(attention="auto")
 
 
 class Told(KeptRows):

@@ -32,7 +32,7 @@ def attention_of(word: str, config: JaxConfig | None, artifacts: Artifacts) -> A
     try:
         return Named(word, kernel_of(word, AttentionContext(jax=config, artifacts=artifacts)), num_devices)
     except BurnishError as error:
-        raise ComponentError(f"model.attention={word}: {error}") from error
+        raise ComponentError(f"model.attention={word}: {error}; or set it to auto") from error
 
 
 def kernel_of(word: str, context: AttentionContext | None = None) -> Attention:
