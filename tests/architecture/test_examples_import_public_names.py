@@ -10,25 +10,14 @@ import pytest
 
 pytestmark = pytest.mark.fast
 
-PACKAGES = (
-    "llm",
-    "llm.families",
-    "llm.families.broadcast",
-    "llm.kernels",
-    "minionerec",
-    "platform",
-    "rl",
-    "sample",
-    "sft",
-)
+PINNED = Path(__file__).with_name("public_names.txt").read_text(encoding="utf-8").splitlines()
+MODULES = {line.partition("(")[0].rpartition(".")[0] for line in PINNED}
 BLOCK = re.compile(r"^```python\b([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TEST = 'title="test_'
 """What marks a block as a file of tests."""
 
-PROMISED = {
-    f"burnish.{package}": set(importlib.import_module(f"burnish.{package}").__all__) for package in PACKAGES
-}
-OF_TESTS = {f"burnish.{package}.testing" for package in PACKAGES} | {
+PROMISED = {module: set(importlib.import_module(module).__all__) for module in MODULES}
+OF_TESTS = {f"{module}.testing" for module in MODULES} | {
     "burnish.llm.testing_attention",
     "burnish.llm.testing_family",
 }

@@ -1,7 +1,6 @@
 """The balance loss of experts: by its formula, against transformers, and whatever cuts the batch."""
 
 import functools
-import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -133,10 +132,7 @@ def test_experts_that_are_taken_alike_give_the_number_that_a_token_takes():
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_loss_and_gradients_are_those_of_transformers(name, mesh, tmp_path):
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    import torch
-    import transformers
+    torch, transformers = (pytest.importorskip(name) for name in ("torch", "transformers"))
 
     model, batch = model_of(name, 1), ragged_batch()
     save_huggingface(tmp_path, model, scaled_params(model, scale=0.3), "float32")
@@ -164,10 +160,7 @@ def test_loss_and_gradients_are_those_of_transformers(name, mesh, tmp_path):
 
 
 def test_of_several_layers_it_is_the_mean_of_what_transformers_gives_each(mesh, tmp_path):
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    import torch
-    import transformers
+    torch, transformers = (pytest.importorskip(name) for name in ("torch", "transformers"))
     from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
     model, batch = model_of("mixtral", 3), ragged_batch()
