@@ -39,7 +39,7 @@ def test_a_state_when_loaded_then_is_that_of_the_tree_adopted(layout_of, dtypes,
         jax.device_put(part, where)
         for part, where in zip(layout.partition.split(params), layout.param_shardings(), strict=True)
     ]
-    adopted = adopt(layout)(*parts)
+    adopted = adopt(layout, tuple(params))(*parts)
     assert jax.tree.structure(loaded) == jax.tree.structure(adopted)
     assert bits(loaded) == bits(adopted)
     changed = load_params(layout, lambda like: place_params(scaled_params(layout.model, seed=4), like))
