@@ -12,7 +12,7 @@ import yaml
 pytestmark = pytest.mark.fast
 
 OTHERS = ("llm", "sample", "sft", "rl", "minionerec")
-NOT_COMPONENTS = ("config", "default_stage", "metric")
+NOT_COMPONENTS = ("config", "default_stage", "metric", "command")
 OWN_WORDS = {
     "bytes": "the key under which a msgpack file holds an array's content",
     "format": "the key under which a msgpack file names its layout",

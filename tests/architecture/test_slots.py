@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.fast
 
 PACKAGES = ("platform", "llm", "sample", "sft", "rl", "minionerec")
-OTHERWISE = {"stage", "config", "metric", "default_stage"}
+OTHERWISE = {"stage", "config", "metric", "default_stage", "command"}
 """Groups whose values are built from a run, or are not built."""
 
 

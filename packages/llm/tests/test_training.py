@@ -12,11 +12,10 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.protocol import FamilyContext
-from burnish.llm.footprint import training_footprint
+from burnish.llm.footprint import human_bytes, num_bytes
 from burnish.llm.objective import cross_entropy
 from burnish.llm.placement import place_params
 from burnish.llm.sequence import make_sample
-from burnish.llm.train_state import StateLayout
 from burnish.llm.training import TrainingContext
 from burnish.platform.checkpoint.snapshot import Restored
 from burnish.platform.configuration.config import JaxConfig
@@ -274,19 +273,19 @@ def test_step_when_the_batch_is_not_divisible_then_raises(backend):
 
 
 @pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float32", "bfloat16")])
-def test_training_footprint_when_asked_then_equals_what_is_allocated(backend, hf_config, mesh, dtypes):
-    layout = StateLayout(
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_plan_tells_what_is_allocated(backend, hf_config, mesh, dtypes, ema_decay):
+    batch, training = batch_of(0), backend(dtypes=dtypes, ema_decay=ema_decay)
+    context = TrainingContext(
         model=Qwen2().build(FamilyContext(hf_config=hf_config)),
+        load=lambda like: pytest.fail(f"a plan reads {like}"),
         optimizer=AdamW(),
         total_steps=20,
-        param_dtype=dtypes[0],
-        compute_dtype=dtypes[1],
         mesh=mesh(),
+        jax=JaxConfig(param_dtype=dtypes[0], compute_dtype=dtypes[1]),
     )
-    footprint = training_footprint(layout, num_rows=4, length=8)
-    training = backend(dtypes=dtypes)
-    count_bytes = lambda tree: sum(leaf.nbytes for leaf in jax.tree.leaves(tree))  # noqa: E731
-    assert footprint["state_bytes"] == count_bytes(training.save_state().trees)
-    assert footprint["weight_bytes"] == count_bytes(training.weights().tree)
-    assert footprint["batch_bytes"] == count_bytes(batch_of(0))
-    assert footprint["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(training.weights().tree))
+    plan = JaxTraining(ema_decay=ema_decay).plan(context, batch, cross_entropy)
+    assert plan["memory of parameters and optimizer"] == human_bytes(num_bytes(training.save_state().trees))
+    assert plan[f"memory of the weights in {dtypes[1]}"] == human_bytes(num_bytes(training.weights().tree))
+    assert plan["memory of an update's batch"] == human_bytes(num_bytes(batch))
+    assert plan["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(training.weights().tree))

@@ -164,4 +164,4 @@ def test_known_slots_when_a_plugin_opens_one_then_it_is_known(distribution):
     assert "mood" not in known_slots()
     distribution("burnish-mood", {"mood": {"good": "burnish_mood:Good"}})
     assert "mood" in known_slots()
-    assert not {"config", "metric", "default_stage"} & set(known_slots())
+    assert not {"config", "metric", "default_stage", "command"} & set(known_slots())

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.llm import judged_weights
 from burnish.platform import Artifacts, StageRun, StatsTracker
 from burnish.sample import Workbench
 from burnish_dpo.config import DPO
@@ -43,7 +44,7 @@ class DPOStage:
                 run.stop_if(not_finite, statistics)
                 stats += statistics
             if evaluation.due(step, run.last_step):
-                engine.update_weights(training.weights())
+                engine.update_weights(judged_weights(training))
                 stats += evaluation(engine, step)
             run.commit(step, stats)
         return bench.received.hand_over(training)
@@ -56,9 +57,8 @@ class DPOStage:
         layout = self._layout(bench, pairs)
         plan = config.training.plan(
             bench.received.training_context(config.optimizer, config.steps),
-            num_rows=layout.num_rows,
-            length=layout.length,
-            num_columns=2,
+            layout.batch_like(),
+            PreferenceObjective(config.beta),
         )
         epochs = config.steps * config.pairs_per_step / len(pairs)
         model = {"model": bench.received.bundle.source}

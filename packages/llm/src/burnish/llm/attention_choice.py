@@ -26,7 +26,7 @@ def attention_of(word: str, config: JaxConfig | None, artifacts: Artifacts) -> A
     Raises:
         ComponentError: the kernel is unknown, or is none.
     """
-    num_devices = 1 if config is None else config.mesh.dp * config.mesh.fsdp * config.mesh.tp
+    num_devices = 1 if config is None else config.mesh.num_devices
     if word == AUTO:
         return Auto(num_devices)
     try:

@@ -14,14 +14,24 @@ import numpy as np
 
 from burnish.llm.batch import TokenBatch
 from burnish.llm.export import write_weights
-from burnish.llm.families.protocol import CausalLM
-from burnish.llm.micro_batches import check_rows, place, row_shards
+from burnish.llm.micro_batches import place
 from burnish.llm.objective import Objective, as_trained
-from burnish.llm.partition import Partition
 from burnish.llm.scoring import Scorer
 from burnish.llm.sharding import likeness_of
-from burnish.llm.train_state import State, StateLayout, adopt, copy_of_rest, load_params, of_names, start
+from burnish.llm.step_settings import StepSettings
+from burnish.llm.train_state import (
+    State,
+    StateLayout,
+    adopt,
+    average_of,
+    copy_of_rest,
+    load_params,
+    of_names,
+    start,
+    weights_of,
+)
 from burnish.llm.train_step import (
+    MAX_GRAD_NORM,
     ComputeCopies,
     GradientProgram,
     Hyper,
@@ -29,16 +39,14 @@ from burnish.llm.train_step import (
     compiled_accumulate,
     compiled_step,
     compiled_update,
+    hyper_names,
 )
 from burnish.llm.trained_form import TrainedForm, Whole
 from burnish.llm.training import Computed, TrainingContext
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.checkpoint.snapshot import Restored, Snapshot
-from burnish.platform.configuration.parts import needs_of
 from burnish.platform.device.randomness import KeyWords
 from burnish.platform.errors import ConfigError
-
-MAX_GRAD_NORM = "max_grad_norm"
 
 
 class JaxTrainingBackend:
@@ -48,28 +56,22 @@ class JaxTrainingBackend:
         self,
         context: TrainingContext,
         *,
-        micro_batch_rows: int | str,
+        layout: StateLayout,
+        settings: StepSettings,
         max_grad_norm: float,
-        logprob_chunk: int,
-        dropout: float,
-        balance_coefficient: float,
-        partition: Partition,
         form: TrainedForm | None = None,
     ) -> None:
         """Place the parameters on the mesh, those that are trained as masters, with a fresh optimizer.
 
-        `form` says of which parameters the model is made that is trained; None for its own.
+        `layout` is of the model whose parameters are trained; `form` says how they make that of the context,
+        None where they are its own.
         """
         self.weight_version = 0
         self._context = context
-        self._micro_batch_rows = micro_batch_rows
-        self._logprob_chunk = logprob_chunk
-        self._dropout = dropout
-        self._balance_coefficient = balance_coefficient
+        self._settings = settings
         self._form = form or Whole(context.model)
-        self._layout = layout_of(context, self._form.model, partition)
-        names = self._layout.optimize().names()
-        self._scheduled = {**dict.fromkeys(names, math.nan), MAX_GRAD_NORM: max_grad_norm}
+        self._layout = layout
+        self._scheduled = {**dict.fromkeys(hyper_names(self._layout), math.nan), MAX_GRAD_NORM: max_grad_norm}
         self._shardings = self._layout.state_shardings()
         self._pending: Pending | None = None
         self._is_moved = False
@@ -89,8 +91,8 @@ class JaxTrainingBackend:
         scorer = Scorer(
             model=self._layout.model,
             mesh=self._context.mesh,
-            micro_batch_rows=self._micro_batch_rows,
-            logprob_chunk=self._logprob_chunk,
+            micro_batch_rows=self._settings.micro_batch_rows,
+            logprob_chunk=self._settings.logprob_chunk,
         )
         return scorer(self._layout.whole(*self._weights), batch, outputs)
 
@@ -147,12 +149,23 @@ class JaxTrainingBackend:
             self._whole = (self._weights, made)
         return Weights(self.weight_version, self._whole[1], self._write, self._written)
 
+    def averaged(self) -> Weights | None:
+        """Return the average over updates as the model in the compute dtype; None where none is kept."""
+        if not self._layout.ema_decay:
+            return None
+        copies = weights_of(self._layout)(self._state["average"])
+        made = self._form.finished(self._layout.whole(copies, self._weights.frozen), self._judged)
+        return Weights(self.weight_version, made, self._write, self._written, name="average")
+
     def load_weights(self, params: Any) -> None:
         """Train on from `params`, a tree of arrays; moments and schedule stay where they are.
 
-        A gradient of the weights before goes with them.
+        A gradient of the weights before goes with them, and an average begins anew with these.
         """
-        self._state["params"] = self._adopt(self._form.load(lambda _: params, self._layout.likeness()))
+        masters = self._adopt(self._form.load(lambda _: params, self._layout.likeness()))
+        self._state["params"] = masters
+        if self._layout.ema_decay:
+            self._state["average"] = average_of(self._layout)(masters)
         self._is_moved = True
         self._pending = None
         self.weight_version += 1
@@ -194,16 +207,20 @@ class JaxTrainingBackend:
         self.weight_version = int(restored.json["weight_version"])
 
     def exported(self) -> Any:
-        """Return the model in numpy, made of the masters."""
-        return self._form.exported(self._exact())
+        """Return the model in numpy, made of the masters, or of their average where one is kept."""
+        return self._form.exported(self._judged())
 
     def write_updates(self, directory: Path) -> None:
         """Write what is trained beside the model, if the model is not trained itself."""
-        self._form.write(directory, self._exact())
+        self._form.write(directory, self._judged())
 
     def _exact(self) -> Any:
         """Return all parameters, those that are trained as masters, which the next step donates."""
         return self._layout.whole(self._state["params"], self._weights.frozen)
+
+    def _judged(self) -> Any:
+        """Return all parameters, in place of masters their average where one is kept."""
+        return self._layout.whole(self._state.get("average", self._state["params"]), self._weights.frozen)
 
     def _adopt(self, params: Any) -> Any:
         """Take parameters as weights and return the masters; nothing shares a buffer with `params`.
@@ -222,16 +239,7 @@ class JaxTrainingBackend:
         self.weight_version += 1
 
     def _program(self, batch: TokenBatch, objective: Objective, outputs: Sequence[str]) -> GradientProgram:
-        shards = row_shards(self._layout.mesh)
-        return GradientProgram(
-            layout=self._layout,
-            objective=objective,
-            micro_batch_rows=check_rows(batch.tokens.shape[0], self._micro_batch_rows, shards),
-            logprob_chunk=self._logprob_chunk,
-            dropout=self._dropout,
-            balance_coefficient=self._balance_coefficient,
-            outputs=tuple(outputs),
-        )
+        return self._settings.program(self._layout, objective, batch.tokens.shape[0], tuple(outputs))
 
     def _place(self, batch: TokenBatch, objective: Objective, key_words: KeyWords | None) -> TokenBatch:
         return place(as_trained(batch, objective, key_words), self._layout.mesh)
@@ -241,21 +249,6 @@ class JaxTrainingBackend:
         if context.tokenizer is None:
             raise ConfigError("engine: weights are written out with a tokenizer, and training was given none")
         return write_weights(directory, tree, context.model, context.tokenizer, context.jax.compute_dtype)
-
-
-def layout_of(context: TrainingContext, model: CausalLM, partition: Partition) -> StateLayout:
-    """Return the layout of the state of `model`; ConfigError for a pattern that makes no sense."""
-    partition.check(model.abstract("float32"))
-    return StateLayout(
-        model=model,
-        optimizer=context.optimizer,
-        total_steps=context.total_steps,
-        param_dtype=context.jax.param_dtype,
-        compute_dtype=context.jax.compute_dtype,
-        mesh=context.mesh,
-        partition=partition,
-        artifacts=context.artifacts.only(needs_of(context.optimizer)),
-    )
 
 
 def _given(scheduled: Mapping[str, float], hyper: Mapping[str, float] | None) -> Hyper:

@@ -17,7 +17,14 @@ from burnish.llm.export import Export, ExportComponent, ExportContext, write_wei
 from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.sharding import lying, replicated
 from burnish.llm.tokenizer import TokenizerComponent
-from burnish.llm.training import Exports, TrainingBackend, TrainingComponent, TrainingContext, WritesUpdates
+from burnish.llm.training import (
+    Exports,
+    TrainingBackend,
+    TrainingComponent,
+    TrainingContext,
+    WritesUpdates,
+    judged_weights,
+)
 from burnish.llm.versioned_weights import Weights
 from burnish.platform.activity import busy
 from burnish.platform.configuration.artifacts import Artifacts
@@ -163,7 +170,7 @@ class ReceivedModel:
         if self.run.is_primary:
             with busy("export"):
                 exports = isinstance(training, Exports)
-                params = training.exported() if exports else jax.device_get(training.weights().tree)
+                params = training.exported() if exports else jax.device_get(judged_weights(training).tree)
                 directory = self.writer(directory, self.bundle.model, params, self.bundle.tokenizer)
                 if isinstance(training, WritesUpdates):
                     training.write_updates(self.run.stage_directory / "adapter")

@@ -5,7 +5,7 @@ and vocabulary. Experts are split over both. A dim that its mesh axes do not div
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -31,16 +31,30 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 def partition_spec(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
     """Return how an array of these logical axes lies on the mesh; a mesh axis splits one dim at most."""
+    return PartitionSpec(*(taken for _, taken in _divided(axes, shape, mesh)))
+
+
+def undivided(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) -> list[str]:
+    """Return in words the dims that stay whole because their mesh axes do not divide them."""
+    return [
+        f"{axis} {size} over {' x '.join(f'{name} {mesh.shape[name]}' for name in wanted)}"
+        for axis, size, (wanted, taken) in zip(axes, shape, _divided(axes, shape, mesh), strict=True)
+        if wanted and taken is None
+    ]
+
+
+def _divided(
+    axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...] | None]]:
+    """Yield for each dim the mesh axes that would split it, and those that do: the same, or None."""
     if len(axes) != len(shape):
         raise ValueError(f"axes {axes} name {len(axes)} dims, the shape {shape} has {len(shape)}")
     used: set[str] = set()
-    entries: list[tuple[str, ...] | None] = []
     for axis, size in zip(axes, shape, strict=True):
-        candidates = tuple(name for name in RULES.get(axis, ()) if mesh.shape[name] > 1 and name not in used)
-        divides = bool(candidates) and size % math.prod(mesh.shape[name] for name in candidates) == 0
-        entries.append(candidates if divides else None)
-        used.update(candidates if divides else ())
-    return PartitionSpec(*entries)
+        wanted = tuple(name for name in RULES.get(axis, ()) if mesh.shape[name] > 1 and name not in used)
+        divides = bool(wanted) and size % math.prod(mesh.shape[name] for name in wanted) == 0
+        used.update(wanted if divides else ())
+        yield wanted, wanted if divides else None
 
 
 def parameter_shardings(model: CausalLM, mesh: Mesh) -> dict[str, Any]:

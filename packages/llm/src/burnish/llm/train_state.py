@@ -23,7 +23,10 @@ from burnish.llm.state_sharding import optimizer_shardings
 from burnish.platform.configuration.artifacts import Artifacts
 
 State = dict[str, Any]
-"""`params` (masters of what is trained), `opt_state`, and two counters: `step`, and `skipped` of those."""
+"""`params` (masters of what is trained), `opt_state`, and two counters: `step`, and `skipped` of those.
+
+Where an average of the masters is kept it is `average`, in fp32.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,9 @@ class StateLayout:
     compute_dtype: str
     mesh: Mesh
     partition: Partition = field(default_factory=Partition)
+    ema_decay: float = 0.0
+    """Decay of the average of the masters; 0 where none is kept."""
+
     artifacts: Artifacts = field(default_factory=Artifacts)
     """Those that the optimizer needs, and no other: stages with equal layouts share what is compiled."""
 
@@ -92,19 +98,26 @@ class StateLayout:
         """Return the state before the first step, with `masters` of what is trained and moments in fp32."""
         counter = jnp.zeros((), jnp.int32)
         opt_state = self.optimize().blank().init(in_fp32(masters))
-        return {"params": masters, "opt_state": opt_state, "step": counter, "skipped": counter}
+        state = {"params": masters, "opt_state": opt_state, "step": counter, "skipped": counter}
+        return {**state, "average": fp32_copy(masters)} if self.ema_decay else state
 
     def state_shardings(self) -> State:
         """Return the sharding of each array of the state; moments lie as the parameters they belong to."""
         params, _ = self.param_shardings()
         everywhere, state = replicated(self.mesh), self.abstract_state()
         opt_state = optimizer_shardings(state["opt_state"], state["params"], params, self.mesh)
-        return {"params": params, "opt_state": opt_state, "step": everywhere, "skipped": everywhere}
+        lies = {"params": params, "opt_state": opt_state, "step": everywhere, "skipped": everywhere}
+        return {**lies, "average": params} if self.ema_decay else lies
 
 
 def copy_like(params: Any, like: Any) -> Any:
     """Return the parameters in other dtypes, in buffers of their own also when the dtypes are equal."""
     return jax.tree.map(lambda leaf, wanted: jnp.copy(leaf).astype(wanted.dtype), params, like)
+
+
+def fp32_copy(params: Any) -> Any:
+    """Return the parameters in fp32, in buffers of their own."""
+    return jax.tree.map(jnp.copy, in_fp32(params))
 
 
 @functools.cache
@@ -120,14 +133,21 @@ def load_params(layout: StateLayout, load: Load) -> tuple[Any, Any, Any]:
         jax.tree.map(cast, part, jax.tree.map(lying, *wanted))
         for part, *wanted in zip(parts, layout.abstract_params(), layout.param_shardings(), strict=True)
     )
-    return masters, _weights_of(layout)(masters), frozen
+    return masters, weights_of(layout)(masters), frozen
 
 
 @functools.cache
-def _weights_of(layout: StateLayout) -> Callable[[Any], Any]:
+def weights_of(layout: StateLayout) -> Callable[[Any], Any]:
     """Return the jitted `compute_copy` of masters."""
     shardings, _ = layout.param_shardings()
     return jax.jit(layout.compute_copy, out_shardings=shardings)
+
+
+@functools.cache
+def average_of(layout: StateLayout) -> Callable[[Any], Any]:
+    """Return the jitted `fp32_copy` of masters, with which an average begins."""
+    shardings, _ = layout.param_shardings()
+    return jax.jit(fp32_copy, out_shardings=shardings)
 
 
 @functools.cache

@@ -17,6 +17,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float32
 
+from burnish.llm.average import moved_average
 from burnish.llm.balance import BatchRouting, balance_loss
 from burnish.llm.batch import TokenBatch
 from burnish.llm.micro_batches import join_rows, split_rows, with_scalars
@@ -28,6 +29,8 @@ from burnish.llm.scoring import columns_of_policy
 from burnish.llm.sharding import batch_sharding, replicated
 from burnish.llm.train_state import State, StateLayout
 from burnish.platform.statistics.kinds import Maximum
+
+MAX_GRAD_NORM = "max_grad_norm"
 
 Hyper = Mapping[str, Any]
 """Hyper-parameters of one update; NaN stands for what the schedule says."""
@@ -150,7 +153,7 @@ def update(
     }
     grad_norm = optax.tree.norm(pending.gradients)
     is_finite = jnp.isfinite(pending.loss) & jnp.isfinite(grad_norm)
-    scale = 1.0 / jnp.maximum(grad_norm / given["max_grad_norm"], 1.0)
+    scale = 1.0 / jnp.maximum(grad_norm / given[MAX_GRAD_NORM], 1.0)
     clipped = jax.tree.map(lambda gradient: gradient * scale, pending.gradients)
     transformation = optimizer.transformation(hyper)
     masters = in_fp32(state["params"])
@@ -163,6 +166,9 @@ def update(
         "step": state["step"] + 1,
         "skipped": state["skipped"] + skipped,
     }
+    if layout.ema_decay:
+        average = moved_average(state["average"], params, num_updates + 1, layout.ema_decay)
+        next_state["average"] = _select(is_finite, average, state["average"])
     own = {"loss": pending.loss, "grad_norm": grad_norm, "skipped": skipped}
     own |= {name: hyper[name] for name in ("learning_rate",) if name in hyper}
     statistics = _report({name: (value, 1.0) for name, value in own.items()})
@@ -217,6 +223,11 @@ def compiled_update(layout: StateLayout) -> Callable[..., Any]:
         donate_argnums=0,
         out_shardings=(shardings, shardings["params"], replicated(layout.mesh)),
     )
+
+
+def hyper_names(layout: StateLayout) -> list[str]:
+    """Return the names of the hyper-parameters that an update is given."""
+    return [*layout.optimize().names(), MAX_GRAD_NORM]
 
 
 def _no_gradients(layout: StateLayout) -> Any:

@@ -15,6 +15,7 @@ from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig, MeshConfig
 
 if TYPE_CHECKING:
+    import jax
     from jax.sharding import Mesh
 
     from burnish.llm.batch import TokenBatch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from burnish.llm.objective import Objective, Statistics
     from burnish.llm.optimizer import OptimizerComponent
     from burnish.llm.tokenizer import Tokenizer
+    from burnish.llm.train_state import StateLayout
     from burnish.platform.device.randomness import KeyWords
 
 
@@ -89,13 +91,31 @@ class TrainingComponent(Protocol):
         ...
 
     def plan(
-        self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
+        self, context: TrainingContext, batch: TokenBatch, objective: Objective
     ) -> Mapping[str, int | float | str]:
-        """Return the arithmetic of a batch and the bytes of the state for `--dry-run`; allocates nothing."""
+        """Return the arithmetic of a batch and the bytes of the state for `--dry-run`; allocates nothing.
+
+        `batch` is one of an update's, or what one will look like (`batch_like`): its shapes alone are read.
+        """
         ...
 
     def build(self, context: TrainingContext) -> TrainingBackend:
         """Return the backend, with a fresh optimizer."""
+        ...
+
+
+@runtime_checkable
+class Compiles(Protocol):
+    """A training component that can compile its step before there is anything to train."""
+
+    def layout(self, context: TrainingContext) -> StateLayout:
+        """Return what the training state is made of, and how it lies."""
+        ...
+
+    def compiled(
+        self, context: TrainingContext, batch: TokenBatch, objective: Objective
+    ) -> jax.stages.Compiled:
+        """Return the program of an update, compiled for the devices of the context."""
         ...
 
 
@@ -180,3 +200,18 @@ class WritesUpdates(Protocol):
     def write_updates(self, directory: Path) -> None:
         """Write it into a new directory, or nothing where the model itself is trained."""
         ...
+
+
+@runtime_checkable
+class Averages(Protocol):
+    """A backend that may keep an average of its weights over updates."""
+
+    def averaged(self) -> Weights | None:
+        """Return it; None where none is kept."""
+        ...
+
+
+def judged_weights(training: TrainingBackend) -> Weights:
+    """Return what a stage is evaluated by and hands over: the average of its weights where one is kept."""
+    average = training.averaged() if isinstance(training, Averages) else None
+    return training.weights() if average is None else average

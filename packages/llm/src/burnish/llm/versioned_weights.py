@@ -25,12 +25,15 @@ class Weights:
     written: set[Path] = field(default_factory=set[Path], repr=False, compare=False)
     """Directories that their trainer has written; weights of another trainer may lie there just as well."""
 
+    name: str = "version"
+    """What a directory of them is called, before the number: two kinds of weights may have the same one."""
+
     def export(self, parent: Path) -> Path:
-        """Return `parent/version_<n>`, a directory in Hugging Face layout, written once per version.
+        """Return `parent/<name>_<version>`, a directory in Hugging Face layout, written once per version.
 
         For engines elsewhere; whoever asks for it removes what it no longer needs.
         """
-        directory = parent / f"version_{self.version}"
+        directory = parent / f"{self.name}_{self.version}"
         if directory in self.written and directory.is_dir():
             return directory
         if self.write is None:

@@ -1,4 +1,4 @@
-"""The two commands: `train`, and `burnish` with `train` and `plugins list` under it.
+"""The two commands: `train`, and `burnish` with it, `describe`, `plugins list` and installed ones under it.
 
 What the user can fix is one line on stderr and an exit status; anything else is a bug of ours and keeps its
 traceback.
@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from burnish.platform.configuration.arguments import Arguments, parse
 from burnish.platform.configuration.culprit import note_maker
-from burnish.platform.configuration.registry import PRESETS, available, known_slots
+from burnish.platform.configuration.registry import COMMANDS, PRESETS, available, known_slots, load
 from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import BurnishError, ConfigError
 
@@ -27,7 +27,7 @@ burnish plugins list                        list the installed components and wh
 burnish --version                           print the installed versions
 """
 
-COMMANDS = ("train", "describe", "plugins list", "--version")
+OWN_COMMANDS = ("train", "describe", "plugins list", "--version")
 
 
 def train() -> None:
@@ -120,10 +120,26 @@ def _burnish(arguments: Sequence[str]) -> None:
         case ["--version"]:
             _print_versions()
         case [] | ["--help" | "-h"]:
-            sys.stdout.write(USAGE)
-        case _:
-            near = suggestion(arguments[0], COMMANDS)
-            raise ConfigError(f"unknown command '{' '.join(arguments)}'{near}; legal: {', '.join(COMMANDS)}")
+            sys.stdout.write(USAGE + _usage_of_installed())
+        case [name, *rest]:
+            _installed(name)(rest)
+
+
+def _installed(name: str) -> Callable[[Sequence[str]], None]:
+    """Return the command that a distribution registers, as a function of the words after its name."""
+    found = available(COMMANDS)
+    if name not in found:
+        legal = [*OWN_COMMANDS, *found]
+        raise ConfigError(f"unknown command '{name}'{suggestion(name, legal)}; legal: {', '.join(legal)}")
+    _see_working_directory()
+    return load(found[name])
+
+
+def _usage_of_installed() -> str:
+    lines = (
+        f"{f'burnish {name} --help':43} what {one.origin} does" for name, one in available(COMMANDS).items()
+    )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _describe(asked: str) -> None:
@@ -141,7 +157,7 @@ def _describe(asked: str) -> None:
 
 def _list_plugins() -> None:
     rows = [("slot", "name", "distribution", "imported from")]
-    for slot in [*known_slots(), PRESETS]:
+    for slot in [*known_slots(), COMMANDS, PRESETS]:
         rows += [(slot, found.name, found.origin, found.value) for found in available(slot).values()]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from burnish.llm.limits import Update
 from burnish.llm.objective import as_trained
-from burnish.llm.training import TrainingBackend
+from burnish.llm.training import Averages, TrainingBackend
 from burnish.platform.data.order import RecordStream
 from burnish.platform.data.source import Record
 from burnish.platform.device.randomness import Purpose, key_words
@@ -65,8 +65,19 @@ def run_rl(
             with stats.scope("perf/rollout"):
                 stats += engine.stats()
         if evaluation.due(step, run.last_step):
-            stats += evaluation(engine, step)
+            stats += judge(evaluation, engine, training, step)
         run.commit(step, stats)
+
+
+def judge(evaluation: Evaluation, engine: Engine, training: TrainingBackend, step: int) -> StatsTracker:
+    """Evaluate what the stage would hand over; the engine goes on with what it samples rollouts from."""
+    average = training.averaged() if isinstance(training, Averages) else None
+    if average is None:
+        return evaluation(engine, step)
+    engine.update_weights(average)
+    stats = evaluation(engine, step)
+    engine.update_weights(training.weights())
+    return stats
 
 
 def learn(

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.llm.batch_likeness import batch_like
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
+from burnish.llm.sequence import TEMPERATURE
 from burnish.llm.token_limit import token_limit
 from burnish.llm.work import forward_flops, update_flops, work_plan
 from burnish.platform.configuration.artifacts import Artifacts
@@ -68,11 +70,12 @@ class RLStage:
         received = bench.received
         prompts = self._prompts(bench)
         layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
+        objective = self._measured(bench)
+        columns = [*sorted(columns_of(objective)), TEMPERATURE]
         plan = config.training.plan(
             received.training_context(config.optimizer, self.total_updates),
-            num_rows=layout.num_rows,
-            length=layout.length,
-            num_columns=2 + len(columns_of(self._measured(bench))),
+            batch_like(num_rows=layout.num_rows, length=layout.length, columns=columns),
+            objective,
         )
         rollout = f"{config.prompts_per_step} prompts x {config.samples_per_prompt} samples"
         return {

@@ -5,7 +5,7 @@ from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.limits import SkippedUpdates, Update
 from burnish.llm.objective import Objective, as_trained, columns_for
 from burnish.llm.sequence import Sample
-from burnish.llm.training import TrainingBackend
+from burnish.llm.training import TrainingBackend, judged_weights
 from burnish.platform.data.order import RecordStream
 from burnish.platform.device.randomness import Purpose, key_words
 from burnish.platform.runs.stage_run import StageRun
@@ -50,7 +50,7 @@ def run_sft(
             run.stop_if(skipped.exceeded, update)
             stats += update.statistics
         if evaluation.due(step, run.last_step):
-            engine.update_weights(training.weights())
+            engine.update_weights(judged_weights(training))
             stats += evaluation(engine, step)
         run.commit(step, stats)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.llm.batch import round_up_rows
+from burnish.llm.batch_likeness import batch_like
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.llm.work import update_flops, work_plan
@@ -61,13 +62,13 @@ class SFTStage:
         received = bench.received
         demonstrations = self._demonstrations(bench)
         objective = build_objective(config.objective, ObjectiveContext(jax=self.stage_run.jax))
+        length = padded(demonstrations)
         plan = config.training.plan(
             received.training_context(config.optimizer, config.steps),
-            num_rows=config.rows_per_step,
-            length=padded(demonstrations),
-            num_columns=1 + len(columns_of(objective)),
+            batch_like(num_rows=config.rows_per_step, length=length, columns=sorted(columns_of(objective))),
+            objective,
         )
-        model, length = received.bundle.model, padded(demonstrations)
+        model = received.bundle.model
         return {
             "model": received.bundle.source,
             **plan,

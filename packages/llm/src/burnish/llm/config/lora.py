@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,11 +11,12 @@ from burnish.platform.configuration.ranges import Count, Positive
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
+    from burnish.llm.batch import TokenBatch
     from burnish.llm.families.protocol import CausalLM
     from burnish.llm.lora.model import AdaptedLM
+    from burnish.llm.objective import Objective
     from burnish.llm.partition import Partition
     from burnish.llm.training import TrainingBackend, TrainingContext
-    from burnish.platform.configuration.config import MeshConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,31 +59,27 @@ class LoRA(StepOptions):
                 "checkpoint=all, or leave them out"
             )
 
-    def check(self, num_rows: int, mesh: MeshConfig, model: Callable[[], CausalLM] | None) -> None:
-        """Refuse rows that do not divide into micro-batches and devices, and patterns of other models."""
-        self.check_step(num_rows, mesh, model)
-        if model is not None:
-            adapted = self._adapted(model())
-            self._partition(adapted).check(adapted.abstract("float32"))
+    def trained(self, model: CausalLM) -> tuple[AdaptedLM, Partition]:
+        """Return the model with its updates beside it, and which of the parameters of both are trained."""
+        from burnish.llm.lora.low_rank import LowRank
+        from burnish.llm.lora.model import AdaptedLM
+        from burnish.llm.lora.targets import adapter_partition, targets_of
+
+        low_rank = LowRank(rank=self.rank, alpha=self.alpha, scaling=self.scaling, dora=self.dora)
+        adapted = AdaptedLM(model, low_rank, targets_of(model, self.targets, self.trainable))
+        return adapted, adapter_partition(
+            adapted, trainable=self.trainable, frozen=self.frozen, rows=self.trainable_rows
+        )
 
     def plan(
-        self, context: TrainingContext, *, num_rows: int, length: int, num_columns: int
+        self, context: TrainingContext, batch: TokenBatch, objective: Objective
     ) -> Mapping[str, int | float | str]:
         """Return the arithmetic of one update's batch and the bytes of the state; allocates nothing."""
-        from burnish.llm.footprint import human_bytes, training_plan
+        from burnish.llm.footprint import human_bytes
 
-        model = self._adapted(context.model)
-        plan = training_plan(
-            context,
-            model=model,
-            partition=self._partition(model),
-            micro_batch_rows=self.micro_batch_rows,
-            num_rows=num_rows,
-            length=length,
-            num_columns=num_columns,
-        )
+        model, _ = self.trained(context.model)
         merged = human_bytes(model.adapted_bytes(context.jax.compute_dtype))
-        return {**plan, "memory of the merged matrices": merged}
+        return {**super().plan(context, batch, objective), "memory of the merged matrices": merged}
 
     def build(self, context: TrainingContext) -> TrainingBackend:
         """Return the backend over the context's parameters and fresh updates, with a fresh optimizer."""
@@ -94,10 +91,12 @@ class LoRA(StepOptions):
                 "checkpoint=adapters: the model lies in no files that a checkpoint could name; set "
                 "checkpoint=all"
             )
-        model = self._adapted(context.model)
+        model, _ = self.trained(context.model)
         return JaxTrainingBackend(
             context,
-            partition=self._partition(model),
+            layout=self.layout(context),
+            settings=self.settings(context),
+            max_grad_norm=self.max_grad_norm,
             form=WithAdapters(
                 model=model,
                 mesh=context.mesh,
@@ -106,20 +105,4 @@ class LoRA(StepOptions):
                 names_base=self.checkpoint == "adapters",
                 is_all_of_it=not (self.trainable or self.trainable_rows),
             ),
-            **self.step_arguments(context),
-        )
-
-    def _adapted(self, model: CausalLM) -> AdaptedLM:
-        from burnish.llm.lora.low_rank import LowRank
-        from burnish.llm.lora.model import AdaptedLM
-        from burnish.llm.lora.targets import targets_of
-
-        low_rank = LowRank(rank=self.rank, alpha=self.alpha, scaling=self.scaling, dora=self.dora)
-        return AdaptedLM(model, low_rank, targets_of(model, self.targets, self.trainable))
-
-    def _partition(self, model: AdaptedLM) -> Partition:
-        from burnish.llm.lora.targets import adapter_partition
-
-        return adapter_partition(
-            model, trainable=self.trainable, frozen=self.frozen, rows=self.trainable_rows
         )

@@ -1,5 +1,6 @@
 """The sections that every run has, and the whole configuration once it is checked; importable without jax."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,20 +47,49 @@ class RunConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshConfig:
-    """How the devices are arranged: their product is the number of local devices in use."""
+    """How the devices are arranged: their product is the number of local devices in use.
 
-    dp: Count = 1
+    One of them may be `auto`, the devices that the other two leave: `fsdp=auto` uses whatever is there.
+    """
+
+    dp: Count | Literal["auto"] = 1
     """Devices that hold whole copies of the parameters and share the rows."""
 
-    fsdp: Count = 1
+    fsdp: Count | Literal["auto"] = 1
     """Devices that share the rows and split the parameters."""
 
-    tp: Count = 1
+    tp: Count | Literal["auto"] = 1
     """Devices that split every layer."""
 
     def __post_init__(self) -> None:
-        """Refuse an axis without a device."""
+        """Refuse an axis without a device, and two that would both take what is left."""
         check_options(self)
+        if len(free := self.free_axes) > 1:
+            raise ConfigError(
+                f"{' and '.join(f'{axis}=auto' for axis in free)}: one axis at most may be auto"
+            )
+
+    @property
+    def free_axes(self) -> tuple[str, ...]:
+        """The axes that are `auto`."""
+        return tuple(axis for axis in ("dp", "fsdp", "tp") if getattr(self, axis) == "auto")
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """The devices of each axis; `auto` counts as one until they are counted."""
+        dp, fsdp, tp = (1 if size == "auto" else size for size in (self.dp, self.fsdp, self.tp))
+        return dp, fsdp, tp
+
+    @property
+    def num_devices(self) -> int:
+        """The devices of all axes."""
+        return math.prod(self.sizes)
+
+    @property
+    def row_shards(self) -> int:
+        """The devices that rows are divided over."""
+        dp, fsdp, _ = self.sizes
+        return dp * fsdp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,8 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 ALLOW_LIST = "BURNISH_PLUGINS"
 """Environment variable: the names, or distributions, of other people's components that may be used."""
 
-PRESETS, METRICS, DEFAULT_STAGES = "config", "metric", "default_stage"
-"""Groups of entry points that are no slots: presets, what is shown, the chain of `train` alone."""
+PRESETS, METRICS, DEFAULT_STAGES, COMMANDS = "config", "metric", "default_stage", "command"
+"""Groups of entry points that are no slots: presets, what is shown, the chain of `train` alone, commands."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Provider:
 
 def known_slots() -> list[str]:
     """Return every slot that something is installed for; whoever registers the first component opens it."""
-    return sorted(_read(tuple(sys.path)).keys() - {PRESETS, METRICS, DEFAULT_STAGES})
+    return sorted(_read(tuple(sys.path)).keys() - {PRESETS, METRICS, DEFAULT_STAGES, COMMANDS})
 
 
 def claims(slot: str) -> Mapping[str, Sequence[Provider]]:

@@ -13,10 +13,9 @@ from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import Config, Sections
 from burnish.platform.configuration.conformance import built
 from burnish.platform.configuration.options import options_of
-from burnish.platform.device.accelerator import prepare_jax
-from burnish.platform.device.host_memory import keep_freed_memory
-from burnish.platform.device.mesh import build_mesh
+from burnish.platform.device.mesh import arranged
 from burnish.platform.device.processes import is_primary
+from burnish.platform.device.taking import take_devices
 from burnish.platform.errors import BurnishError, ConfigError, DiskError, Interrupted, LimitExceeded, placed
 from burnish.platform.runs import report, supply
 from burnish.platform.runs.checkpoints import checkpoints_of
@@ -84,18 +83,14 @@ def check(config: Config, *, on_devices: bool = True) -> None:
 
     Where the run belongs to another process this one leaves the devices alone.
     """
-    if on_devices:
-        prepare_jax(deterministic=config.jax.deterministic, compilation_cache=config.jax.compilation_cache)
-        build_mesh(config.jax.mesh.dp, config.jax.mesh.fsdp, config.jax.mesh.tp)
-        if config.jax.keep_host_memory:
-            keep_freed_memory()
+    devices = take_devices(config.jax) if on_devices else config.jax
     supply.require_supply(config)
     require_backend(cast("CheckpointComponent", config.checkpoint.backend))
     require_own_places(cast("Mapping[str, SinkComponent]", config.logging.sinks))
     for name, stage_config in config.stages.items():
         if isinstance(stage_config, SupportsCheck):
             with _placed(config, name):
-                stage_config.check(CheckContext(jax=config.jax, coming=supply.coming(config, name)))
+                stage_config.check(CheckContext(jax=devices, coming=supply.coming(config, name)))
 
 
 _ENDED = (Interrupted, LimitExceeded, DiskError)
@@ -289,7 +284,7 @@ class _Chain:
             index=index,
             name=name,
             seed=self.config.run.seed,
-            jax=self.config.jax,
+            jax=arranged(self.config.jax),
             logger=logger,
             manager=checkpoints_of(self.root.stage(index, name), self.config.checkpoint),
             interrupts=self.interrupts,

@@ -96,9 +96,9 @@ class StageRun:
     @cached_property
     def mesh(self) -> "Mesh":
         """The mesh of `jax.mesh` over this process's devices."""
-        from burnish.platform.device.mesh import build_mesh
+        from burnish.platform.device.mesh import mesh_of
 
-        return build_mesh(self.jax.mesh.dp, self.jax.mesh.fsdp, self.jax.mesh.tp)
+        return mesh_of(self.jax.mesh)
 
     def say(self, line: str) -> None:
         """Tell the user something worth knowing about this stage, on a line of its own."""
