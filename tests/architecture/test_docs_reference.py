@@ -35,7 +35,9 @@ def test_sections_presets_metrics_and_names_are_there(reference):
     pages = reference.pages()
 
     assert all(f"\n## {name}\n" in pages["reference/run/options.md"] for name in options_of(Sections))
-    assert "| `jax.mesh.dp` | `1` | a whole number (1 or more) |" in pages["reference/run/options.md"]
+    assert (
+        "| `jax.mesh.dp` | `1` | a whole number or 'auto' (1 or more) |" in pages["reference/run/options.md"]
+    )
     options = [option for package in preset_packages() for option in package.options if "/" in option]
     assert "algorithm/grpo" in options
     assert all(f"\n## {option}\n" in pages["reference/presets.md"] for option in options)

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.fast
 OTHERS = ("llm", "sample", "sft", "rl", "minionerec")
 NOT_COMPONENTS = ("config", "default_stage", "metric", "command")
 OWN_WORDS = {
+    "auto": "the devices that the other axes of a mesh leave",
     "bytes": "the key under which a msgpack file holds an array's content",
     "format": "the key under which a msgpack file names its layout",
     "jax": "the section of a config that every run has",

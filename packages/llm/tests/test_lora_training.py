@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from burnish.llm.batch_likeness import batch_like
+from burnish.llm.batch import TokenBatch
 from burnish.llm.config.lora import LoRA
 from burnish.llm.config.optimizer import SGD, AdamW
 from burnish.llm.config.training import JaxTraining
@@ -114,7 +114,7 @@ def test_the_plan_tells_the_smaller_state(model, mesh):
         mesh=mesh(1, 1),
         jax=JaxConfig(compute_dtype="bfloat16"),
     )
-    batch = batch_like(num_rows=8, length=12)
+    batch = TokenBatch.like(num_rows=8, length=12)
     plan, whole = (each.plan(context, batch, cross_entropy) for each in (LoRA(rank=4), JaxTraining()))
     matrices = {path: leaf_at(model.abstract("float32"), path).shape for path in model.matrices}
     layers = {path: shape for path, shape in matrices.items() if path[0] == "layers"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from burnish.llm import rounding
-from burnish.llm.batch_likeness import batch_like
+from burnish.llm.batch import TokenBatch
 from burnish.llm.config.optimizer import AdamW
 from burnish.llm.config.training import JaxTraining
 from burnish.llm.footprint import human_bytes
@@ -90,7 +90,7 @@ def test_moments_in_bfloat16_take_half_the_bytes_and_the_plan_says_so(model, mes
             mesh=mesh(),
             jax=JaxConfig(),
         )
-        return JaxTraining().plan(context, batch_like(num_rows=4, length=8), cross_entropy)
+        return JaxTraining().plan(context, TokenBatch.like(num_rows=4, length=8), cross_entropy)
 
     exact, narrow = planned("float32"), planned("bfloat16")
     num_params = exact["parameters"]

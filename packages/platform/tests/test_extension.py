@@ -1,7 +1,10 @@
 """What somebody's wheel adds by its entry points alone: component, slot, stage, metric, default chain."""
 
+import sys
+
 import pytest
 
+from burnish.platform import cli
 from burnish.platform.configuration.chain import chain_blocks
 from burnish.platform.configuration.composition import compose_config
 from burnish.platform.configuration.registry import known_slots
@@ -45,6 +48,9 @@ class Stones:
     def build(self):
         return self
 
+def whisper(words):
+    print("whispers", *words)
+
 
 class Pondering:
     def __init__(self, config, run):
@@ -69,6 +75,7 @@ def wheel(distribution):
             "stage": {"ponder": "somebody:Ponder", "rest": "somebody:Ponder"},
             "mood": {"good": "somebody:Good"},
             "data": {"stones": "somebody:Stones"},
+            "command": {"whisper": "somebody:whisper"},
             "metric": {"calm": "somebody:CALM", "poise": "somebody:POISE"},
             "default_stage": {"rest": "somebody:LAST", "ponder": "somebody:FIRST"},
         },
@@ -102,3 +109,32 @@ def test_default_chain_when_a_position_is_no_number_then_says_of_which_stage(dis
     distribution("odd", {"default_stage": {"odd": "odd:WHERE"}}, {"odd.py": "WHERE = 'first'"})
     with pytest.raises(ComponentError, match="stage 'odd' is registered for the default chain by no whole"):
         chain_blocks("default")
+
+
+@pytest.mark.usefixtures("wheel")
+def test_command_when_registered_then_is_listed_and_called_with_the_words_after_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["burnish", "whisper", "a=1", "--loud"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().out) == (0, "whispers a=1 --loud\n")
+    monkeypatch.setattr(sys, "argv", ["burnish", "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert (
+        "burnish whisper --help                      a command of somebody 1.0\n" in capsys.readouterr().out
+    )
+    monkeypatch.setattr(sys, "argv", ["burnish", "whispr"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert (
+        "unknown command 'whispr' (did you mean 'whisper'?); legal: train, describe"
+        in capsys.readouterr().err
+    )
+
+
+def test_command_when_not_installed_then_is_unknown(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["burnish", "whisper"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "unknown command 'whisper'" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from burnish.llm import Sample, TokenBatch, batch_like, make_batch, make_sample
+from burnish.llm import Sample, TokenBatch, make_batch, make_sample
 from burnish.platform import DataError
 
 REFERENCE = "reference_logprobs"
@@ -80,7 +80,7 @@ class PairLayout:
 
     def batch_like(self) -> TokenBatch:
         """Return what every batch that is trained on looks like."""
-        return batch_like(
+        return TokenBatch.like(
             num_rows=self.num_rows,
             length=self.length,
             columns=[REFERENCE],

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.llm import judged_weights
 from burnish.platform import Artifacts, StageRun, StatsTracker
 from burnish.sample import Workbench
 from burnish_dpo.config import DPO
@@ -44,7 +43,7 @@ class DPOStage:
                 run.stop_if(not_finite, statistics)
                 stats += statistics
             if evaluation.due(step, run.last_step):
-                engine.update_weights(judged_weights(training))
+                engine.update_weights(bench.judged(training))
                 stats += evaluation(engine, step)
             run.commit(step, stats)
         return bench.received.hand_over(training)

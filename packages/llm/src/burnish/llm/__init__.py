@@ -6,7 +6,6 @@ from burnish.platform.lazy import lazy_names
 
 if TYPE_CHECKING:
     from burnish.llm.batch import TokenBatch, make_batch
-    from burnish.llm.batch_likeness import batch_like
     from burnish.llm.bundle import Bundle, ModelContext
     from burnish.llm.config.model import Pretrained, Tiny
     from burnish.llm.config.tokenizer import AutoTokenizer
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from burnish.llm.policy import Policy
     from burnish.llm.sequence import Part, Sample, make_sample
     from burnish.llm.tokenizer import TokenizerContext
-    from burnish.llm.training import TrainingContext, judged_weights
+    from burnish.llm.training import TrainingContext
     from burnish.llm.versioned_weights import Weights
 
 __all__ = [
@@ -40,8 +39,6 @@ __all__ = [
     "TokenizerContext",
     "TrainingContext",
     "Weights",
-    "batch_like",
-    "judged_weights",
     "linear_logprobs",
     "make_batch",
     "make_sample",
@@ -68,8 +65,6 @@ if not TYPE_CHECKING:
             "TokenizerContext": "tokenizer",
             "TrainingContext": "training",
             "Weights": "versioned_weights",
-            "batch_like": "batch_likeness",
-            "judged_weights": "training",
             "linear_logprobs": "logprobs",
             "make_batch": "batch",
             "make_sample": "sequence",

@@ -57,6 +57,35 @@ class TokenBatch:
     max_sequences: int = field(default=1, metadata={"static": True})
     """Most sequences of a row: the `s` of values per sequence `[b s]`."""
 
+    @classmethod
+    def like(
+        cls,
+        *,
+        num_rows: int,
+        length: int,
+        columns: Sequence[str] = (),
+        shares_prefixes: bool = False,
+        max_sequences: int = 1,
+    ) -> TokenBatch:
+        """Return shapes and dtypes of the batches that `make_batch` makes with these arguments.
+
+        `columns` are those that lie beside the weights, the temperature of sampled tokens among them.
+        """
+        integers = jax.ShapeDtypeStruct((num_rows, length), np.int32)
+        numbers = jax.ShapeDtypeStruct((num_rows, length), np.float32)
+        branches = integers if shares_prefixes else None
+        return cls(
+            tokens=integers,
+            positions=integers,
+            segment_ids=integers,
+            sequences=integers,
+            sample_ids=integers,
+            columns=dict.fromkeys([*columns, WEIGHTS], numbers),
+            predecessors=branches,
+            visible_until=branches,
+            max_sequences=max_sequences,
+        )
+
     @property
     def weights(self) -> Any:
         """The factor of each value in the loss; 0 wherever nothing is trained."""

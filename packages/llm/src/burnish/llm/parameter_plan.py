@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 
@@ -13,51 +13,60 @@ from burnish.llm.sharding import parameter_shardings, undivided
 from burnish.llm.train_state import StateLayout
 
 
-def parameter_plan(layout: StateLayout) -> Mapping[str, str]:
-    """Return shape, place and bytes of each parameter, in words, and what no divisor lets be split."""
-    abstract = leaves_by_path(layout.model.abstract(layout.compute_dtype))
+class PlannedParameter(NamedTuple):
+    """One parameter as it is computed with, in words."""
+
+    path: str
+    shape: str
+    split: str
+    """Which of its dims are split over which axes of the mesh."""
+
+    on_a_device: str
+    whole: str
+    why_whole: str
+    """The dims that stay whole for want of a divisor."""
+
+
+def planned_parameters(layout: StateLayout) -> list[PlannedParameter]:
+    """Return the parameters that a step computes with; nothing is allocated."""
     shardings = leaves_by_path(parameter_shardings(layout.model, layout.mesh))
     axes = leaves_by_path(layout.model.logical_axes)
-    lines = {
-        "/".join(path): f"{list(leaf.shape)} {_place(shardings[path].spec)}, "
-        f"{human_bytes(_bytes_on_one(leaf, shardings[path]))} of {human_bytes(num_bytes(leaf))}"
-        for path, leaf in abstract.items()
-    }
-    whole = "; ".join(
-        f"{'/'.join(path)}: {dim}"
-        for path, leaf in abstract.items()
-        for dim in undivided(axes[path], leaf.shape, layout.mesh)
-    )
-    return {**lines, **({"whole on each device": whole} if whole else {})}
+    return [
+        PlannedParameter(
+            path="/".join(path),
+            shape=" x ".join(map(str, leaf.shape)),
+            split=", ".join(_split(axes[path], shardings[path].spec)) or "no",
+            on_a_device=human_bytes(_bytes_on_one(leaf, shardings[path])),
+            whole=human_bytes(num_bytes(leaf)),
+            why_whole=", ".join(undivided(axes[path], leaf.shape, layout.mesh)),
+        )
+        for path, leaf in leaves_by_path(layout.model.abstract(layout.compute_dtype)).items()
+    ]
 
 
-def bytes_of_state(layout: StateLayout) -> int:
-    """Return the bytes of masters and moments on one device."""
-    pairs = zip(
-        jax.tree.leaves(layout.abstract_state()), jax.tree.leaves(layout.state_shardings()), strict=True
-    )
-    return sum(_bytes_on_one(leaf, sharding) for leaf, sharding in pairs)
+def state_on_a_device(layout: StateLayout) -> str:
+    """Return the memory that masters and moments take on one device, in words."""
+    leaves, lying = jax.tree.leaves(layout.abstract_state()), jax.tree.leaves(layout.state_shardings())
+    return human_bytes(sum(_bytes_on_one(*pair) for pair in zip(leaves, lying, strict=True)))
+
+
+def memory_of(compiled: jax.stages.Compiled) -> dict[str, str]:
+    """Return what the compiler says that a program needs on each device, in words."""
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return {"a step on a device": "this compiler does not say"}
+    held, new = memory.argument_size_in_bytes, memory.output_size_in_bytes - memory.alias_size_in_bytes
+    parts = {"state, weights, batch": held, "temporaries": memory.temp_size_in_bytes, "new weights": new}
+    together = ", ".join(f"{human_bytes(size)} {part}" for part, size in parts.items())
+    return {"a step on a device": f"{human_bytes(sum(parts.values()))}: {together}"}
 
 
 def _bytes_on_one(leaf: jax.ShapeDtypeStruct, sharding: Any) -> int:
-    shard = sharding.shard_shape(leaf.shape)
-    return num_bytes(jax.ShapeDtypeStruct(shard, leaf.dtype))
+    return num_bytes(jax.ShapeDtypeStruct(sharding.shard_shape(leaf.shape), leaf.dtype))
 
 
-def _place(spec: Any) -> str:
-    """Say which dims are split over which axes of the mesh."""
-    split = [f"dim {dim} over {' x '.join(axes)}" for dim, axes in enumerate(spec) if axes]
-    return ", ".join(split) or "whole"
-
-
-def memory_plan(compiled: jax.stages.Compiled) -> Iterator[tuple[str, str]]:
-    """Yield what the compiler says that a program needs on each device."""
-    memory = compiled.memory_analysis()
-    if memory is None:
-        yield "memory of a step", "this compiler does not say"
-        return
-    held, made = memory.argument_size_in_bytes, memory.output_size_in_bytes - memory.alias_size_in_bytes
-    yield "memory of a step on a device: state, weights, batch", human_bytes(held)
-    yield "memory of a step on a device: temporaries", human_bytes(memory.temp_size_in_bytes)
-    yield "memory of a step on a device: new weights", human_bytes(made)
-    yield "memory of a step on a device: together", human_bytes(held + made + memory.temp_size_in_bytes)
+def _split(axes: tuple[str, ...], spec: Any) -> Iterator[str]:
+    """Yield each dim that is split, by its logical axis, and the axes of the mesh that split it."""
+    for axis, taken in zip(axes, spec, strict=False):
+        if taken:
+            yield f"{axis} over {taken if isinstance(taken, str) else ' x '.join(taken)}"

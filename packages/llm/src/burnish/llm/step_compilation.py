@@ -22,7 +22,7 @@ def lowered_step(program: GradientProgram, batch: TokenBatch) -> jax.stages.Lowe
     everywhere = replicated(layout.mesh)
     number = lying(jax.ShapeDtypeStruct((), np.float32), everywhere)
     given = dict.fromkeys(hyper_names(layout), jax.ShapeDtypeStruct((), np.float32))
-    trained = as_trained(batch, program.objective, (0,) * 5)
+    trained = as_trained(batch, program.objective, (0, 0, 0, 0, 0))
     rows = jax.tree.map(
         lambda leaf: lying(leaf, batch_sharding(layout.mesh)), replace(batch, scalars={}, noise_words=None)
     )
@@ -31,7 +31,8 @@ def lowered_step(program: GradientProgram, batch: TokenBatch) -> jax.stages.Lowe
         scalars=dict.fromkeys(trained.scalars, number),
         noise_words=lying(jax.ShapeDtypeStruct((5,), np.uint32), everywhere),
     )
-    return compiled_step(program).lower(state, _weights(layout), placed, given)
+    step: Any = compiled_step(program)
+    return step.lower(state, _weights(layout), placed, given)
 
 
 def _weights(layout: StateLayout) -> ComputeCopies:

@@ -95,7 +95,7 @@ class TrainingComponent(Protocol):
     ) -> Mapping[str, int | float | str]:
         """Return the arithmetic of a batch and the bytes of the state for `--dry-run`; allocates nothing.
 
-        `batch` is one of an update's, or what one will look like (`batch_like`): its shapes alone are read.
+        `batch` is one of an update's, or `TokenBatch.like` one: its shapes alone are read.
         """
         ...
 

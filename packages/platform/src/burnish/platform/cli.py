@@ -121,8 +121,8 @@ def _burnish(arguments: Sequence[str]) -> None:
             _print_versions()
         case [] | ["--help" | "-h"]:
             sys.stdout.write(USAGE + _usage_of_installed())
-        case [name, *rest]:
-            _installed(name)(rest)
+        case words:
+            _installed(words[0])(words[1:])
 
 
 def _installed(name: str) -> Callable[[Sequence[str]], None]:
@@ -137,7 +137,8 @@ def _installed(name: str) -> Callable[[Sequence[str]], None]:
 
 def _usage_of_installed() -> str:
     lines = (
-        f"{f'burnish {name} --help':43} what {one.origin} does" for name, one in available(COMMANDS).items()
+        f"{f'burnish {name} --help':43} a command of {one.origin}"
+        for name, one in available(COMMANDS).items()
     )
     return "".join(f"{line}\n" for line in lines)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.llm.batch_likeness import batch_like
+from burnish.llm.batch import TokenBatch
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.llm.sequence import TEMPERATURE
@@ -74,7 +74,7 @@ class RLStage:
         columns = [*sorted(columns_of(objective)), TEMPERATURE]
         plan = config.training.plan(
             received.training_context(config.optimizer, self.total_updates),
-            batch_like(num_rows=layout.num_rows, length=layout.length, columns=columns),
+            TokenBatch.like(num_rows=layout.num_rows, length=layout.length, columns=columns),
             objective,
         )
         rollout = f"{config.prompts_per_step} prompts x {config.samples_per_prompt} samples"

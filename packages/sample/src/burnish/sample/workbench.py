@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from burnish.llm.chat import render
 from burnish.llm.received import ReceivedModel, check_training
 from burnish.llm.token_limit import positions_of
+from burnish.llm.training import TrainingBackend, judged_weights
+from burnish.llm.versioned_weights import Weights
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.conformance import built, conforming
 from burnish.platform.data.order import RecordStream
@@ -104,6 +106,11 @@ class Workbench:
         """Return the words that name the noise of a step's update, which `training.step` asks for."""
         run = self.received.run
         return key_words(run.seed, run.index, step, Purpose.TRAINING, 0)
+
+    @staticmethod
+    def judged(training: TrainingBackend) -> Weights:
+        """Return what the stage is evaluated by and hands over: an average of weights, or the weights."""
+        return judged_weights(training)
 
     @cached_property
     def evaluator(self) -> Evaluation:

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.llm.batch import round_up_rows
-from burnish.llm.batch_likeness import batch_like
+from burnish.llm.batch import TokenBatch, round_up_rows
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import ObjectiveContext, build_objective, columns_of
 from burnish.llm.work import update_flops, work_plan
@@ -65,7 +64,9 @@ class SFTStage:
         length = padded(demonstrations)
         plan = config.training.plan(
             received.training_context(config.optimizer, config.steps),
-            batch_like(num_rows=config.rows_per_step, length=length, columns=sorted(columns_of(objective))),
+            TokenBatch.like(
+                num_rows=config.rows_per_step, length=length, columns=sorted(columns_of(objective))
+            ),
             objective,
         )
         model = received.bundle.model

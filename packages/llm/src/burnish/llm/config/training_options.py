@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from burnish.platform.configuration.option_types import check_options
 from burnish.platform.configuration.ranges import Count, NotNegative, PositiveOrInfinite, ShareBelowOne
@@ -97,10 +97,12 @@ class StepOptions(ABC):
     ) -> jax.stages.Compiled:
         """Compile the program of an update for the devices of the context; allocates nothing on them."""
         from burnish.llm.step_compilation import lowered_step
+        from burnish.llm.target import compiler_options
 
         num_rows = batch.tokens.shape[0]
         program = self.settings(context).program(self.layout(context), objective, num_rows)
-        return lowered_step(program, batch).compile()
+        lowered: Any = lowered_step(program, batch)
+        return lowered.compile(compiler_options())
 
     def layout(self, context: TrainingContext) -> StateLayout:
         """Return the layout of the training state; ConfigError for a pattern that makes no sense."""

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import jax
 from jaxtyping import Array, Float
 
+from burnish.llm import target
 from burnish.llm.attention import QKV, AttentionSpec, Span
 from burnish.llm.kernels.chunked import ChunkedAttention
 from burnish.llm.kernels.cudnn import CuDNNAttention
@@ -86,17 +87,21 @@ class Auto:
     def __call__(self, qkv: QKV, span: Span, spec: AttentionSpec) -> Float[Array, "b t h k"]:
         """Return what that kernel computes."""
         case = case_of(qkv, span, spec, self.num_devices)
-        decision = decide(self.fused, case)
+        decision = decide(self.fused, case, is_probed=target.is_at_hand())
         _tell(decision)
         return decision.kernel(qkv, _arrays(span), case)
 
 
 @cache
-def decide(fused: tuple[tuple[str, Attention], ...], case: AttentionCase) -> Decision:
-    """Return the kernel that `auto` takes, after its probe; that of all scores needs none."""
+def decide(fused: tuple[tuple[str, Attention], ...], case: AttentionCase, is_probed: bool = True) -> Decision:
+    """Return the kernel that `auto` takes, after its probe; that of all scores needs none.
+
+    What is compiled for a device that is not there cannot be probed.
+    """
     passed_over: list[tuple[str, str]] = []
     for name, kernel in _preferred(fused, case):
-        reason = kernel.refuses(case) or (None if name == DENSE[0] else disparity(kernel, case))
+        needs_probe = is_probed and name != DENSE[0]
+        reason = kernel.refuses(case) or (disparity(kernel, case) if needs_probe else None)
         if reason is None:
             return Decision(name, kernel, tuple(passed_over))
         passed_over.append((name, reason))
@@ -114,7 +119,7 @@ def _preferred(
 
 
 def case_of(qkv: QKV, span: Span, spec: AttentionSpec, num_devices: int = 1) -> AttentionCase:
-    """Return what is static about a call on the platform at hand, or on the mesh that is traced for."""
+    """Return what is static about a call, on the platform and the mesh that it is compiled for."""
     rows, length, num_heads, head_dim = qkv.queries.shape
     traced_for = jax.sharding.get_abstract_mesh()
     return AttentionCase(
@@ -125,21 +130,12 @@ def case_of(qkv: QKV, span: Span, spec: AttentionSpec, num_devices: int = 1) -> 
         num_kv_heads=qkv.keys.shape[2],
         head_dim=head_dim,
         dtype=str(qkv.queries.dtype),
-        platform=jax.default_backend(),
-        compute_capability=_compute_capability(),
+        platform=target.platform(),
+        compute_capability=target.compute_capability(),
         num_devices=num_devices if traced_for.empty else traced_for.size,
         max_segments=span.max_segments,
         has_branches=span.visible_until is not None,
     )
-
-
-@cache
-def _compute_capability() -> tuple[int, int] | None:
-    device = jax.local_devices()[0]
-    if device.platform != "gpu" or "cuda" not in device.client.platform_version:
-        return None
-    major, minor = device.compute_capability.split(".")
-    return int(major), int(minor)
 
 
 @contextmanager

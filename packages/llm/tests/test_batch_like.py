@@ -2,8 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.batch import make_batch
-from burnish.llm.batch_likeness import batch_like
+from burnish.llm.batch import TokenBatch, make_batch
 from burnish.llm.sequence import TEMPERATURE, make_sample
 
 pytestmark = pytest.mark.fast
@@ -25,7 +24,7 @@ def samples(columns=()):
 )
 def test_likeness_is_that_of_a_batch(rows, columns, options):
     batch = make_batch(rows, num_rows=3, length=16, pad_token_id=0, columns=columns, **options)
-    like = batch_like(num_rows=3, length=16, columns=list(batch.columns), **options)
+    like = TokenBatch.like(num_rows=3, length=16, columns=list(batch.columns), **options)
     assert jax.tree.structure(like) == jax.tree.structure(batch)
     assert [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(like)] == [
         (leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(batch)
