@@ -10,7 +10,7 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.lora.low_rank import LowRank
 from burnish.llm.lora.model import AdaptedLM
-from burnish.llm.lora.opening import layers_of
+from burnish.llm.lora.opening import levels_of
 from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.targets import targets_of
 from burnish.llm.model_source import locate
@@ -80,7 +80,7 @@ def test_what_is_computed_otherwise_is_refused_in_one_line(adapted, tmp_path, op
     """The twin: the same directory before it is altered."""
 
     def load():
-        return layers_of(locate(str(tmp_path / "adapter")))[0].updates.read(adapted.base)
+        return levels_of(locate(str(tmp_path / "adapter")))[0].updates.read(adapted.base)
 
     load()
     altered(tmp_path / "adapter", tensors, **options)
@@ -97,9 +97,9 @@ def test_a_mended_directory_is_read(adapted, tmp_path):
     for wrong in (None, str(tmp_path / "adapter")):
         altered_config(tmp_path / "adapter", base_model_name_or_path=wrong)
         with pytest.raises(CheckpointError):
-            layers_of(adapter)
+            levels_of(adapter)
     altered_config(tmp_path / "adapter", base_model_name_or_path=str(tmp_path / "base"))
-    updates = layers_of(adapter)[0].updates
+    updates = levels_of(adapter)[0].updates
     with pytest.raises(CheckpointError, match="is missing: copy it there"):
         updates.read(adapted.base)
     save_file({}, weights)

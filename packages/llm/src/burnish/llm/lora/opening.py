@@ -31,7 +31,7 @@ class Opened:
     """Low-rank updates in a directory."""
 
     source: ModelSource
-    below: tuple[Layer, ...]
+    below: tuple[Level, ...]
     """What the model is made of that they are of; empty where it lies beside them."""
     is_of_peft: bool = False
 
@@ -52,7 +52,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Level:
     """A directory that a model is made of."""
 
     source: ModelSource
@@ -60,21 +60,21 @@ class Layer:
     """None where it holds parameters alone."""
 
 
-def layers_of(source: ModelSource) -> tuple[Layer, ...]:
+def levels_of(source: ModelSource) -> tuple[Level, ...]:
     """Return a directory, and those below it: what holds updates alone stands on its base, which is there."""
     updates = _opened(source)
     below = () if updates is None else updates.below
     if below and _recorded(source) is None:
         source = replace(source, base=below[0].source)
-    return (Layer(source, updates), *below)
+    return (Level(source, updates), *below)
 
 
-def layer_with(layers: Sequence[Layer], *names: str) -> ModelSource:
+def source_with(levels: Sequence[Level], *names: str) -> ModelSource:
     """Return the first directory with a file of one of these names, the first of all where none has."""
     having = (
-        each.source for each in layers if any((each.source.directory / name).is_file() for name in names)
+        each.source for each in levels if any((each.source.directory / name).is_file() for name in names)
     )
-    return next(having, layers[0].source)
+    return next(having, levels[0].source)
 
 
 def _opened(source: ModelSource) -> Opened | None:
@@ -86,7 +86,7 @@ def _opened(source: ModelSource) -> Opened | None:
     if (directory / PEFT_CONFIG).is_file() and not (directory / CONFIG).is_file():
         base = _recorded(source)
         if base is None:
-            return Opened(source, layers_of(_found(directory, *base_of_peft(directory))), is_of_peft=True)
+            return Opened(source, levels_of(_found(directory, *base_of_peft(directory))), is_of_peft=True)
         return Opened(source, _below(directory, base), is_of_peft=True)
     return None
 
@@ -99,12 +99,12 @@ def _recorded(source: ModelSource) -> BaseModel | None:
     return BaseModel(**recorded) if recorded else None
 
 
-def _below(directory: Path, base: BaseModel) -> tuple[Layer, ...]:
+def _below(directory: Path, base: BaseModel) -> tuple[Level, ...]:
     """Return what the base of updates is made of; CheckpointError where another model is in its place."""
-    layers = layers_of(_found(directory, base.name, base.revision))
-    found = layers[0].source
+    levels = levels_of(_found(directory, base.name, base.revision))
+    found = levels[0].source
     require_base(base, BaseModel(name=found.name, revision=found.revision, sha256=found.sha256()))
-    return layers
+    return levels
 
 
 def _found(directory: Path, name: str, revision: str) -> ModelSource:
