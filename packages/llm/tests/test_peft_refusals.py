@@ -1,6 +1,7 @@
 """Directories of peft that are not read: what is said of them, and that they are once it is followed."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -87,6 +88,24 @@ def test_what_is_computed_otherwise_is_refused_in_one_line(adapted, tmp_path, op
     with pytest.raises(CheckpointError, match=message) as told:
         load()
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.usefixtures("adapted")
+@pytest.mark.parametrize("names", [["adapter", "other"], ["adapter", "other", "third"]], ids=len)
+def test_updates_that_name_each_other_are_refused_and_read_once_one_names_a_model(tmp_path, names):
+    for name, base in zip(names, [*names[1:], names[0]], strict=True):
+        if name != "adapter":
+            shutil.copytree(tmp_path / "adapter", tmp_path / name)
+        altered_config(tmp_path / name, base_model_name_or_path=base)
+    with pytest.raises(CheckpointError) as told:
+        levels_of(locate("adapter"))
+    listed = " and ".join(str(tmp_path / name) for name in names)
+    assert str(told.value) == (
+        f"{listed} hold updates that name each other as their base: name the model that they are of in "
+        "adapter_config.json"
+    )
+    altered_config(tmp_path / names[-1], base_model_name_or_path="base")
+    assert [level.source.directory.name for level in levels_of(locate("adapter"))] == [*names, "base"]
 
 
 def test_a_mended_directory_is_read(adapted, tmp_path):

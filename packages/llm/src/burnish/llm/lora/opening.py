@@ -60,9 +60,14 @@ class Level:
     """None where it holds parameters alone."""
 
 
-def levels_of(source: ModelSource) -> tuple[Level, ...]:
-    """Return a directory, and those below it: what holds updates alone stands on its base, which is there."""
-    updates = _opened(source)
+def levels_of(source: ModelSource, above: tuple[Path, ...] = ()) -> tuple[Level, ...]:
+    """Return a directory, and those below it: what holds updates alone stands on its base, which is there.
+
+    CheckpointError where it stands on one of those that are `above` it.
+    """
+    directory = source.directory.resolve()
+    _refuse_circle(directory, above)
+    updates = _opened(source, (*above, directory))
     below = () if updates is None else updates.below
     if below and _recorded(source) is None:
         source = replace(source, base=below[0].source)
@@ -77,17 +82,18 @@ def source_with(levels: Sequence[Level], *names: str) -> ModelSource:
     return next(having, levels[0].source)
 
 
-def _opened(source: ModelSource) -> Opened | None:
-    """Return the updates in a directory."""
+def _opened(source: ModelSource, above: tuple[Path, ...]) -> Opened | None:
+    """Return the updates in a directory, which is above their base like those before it."""
     directory = source.directory
     if (directory / UPDATES).is_file():
         base = _recorded(source)
-        return Opened(source, () if base is None else _below(directory, base))
+        return Opened(source, () if base is None else _below(above, base))
     if (directory / PEFT_CONFIG).is_file() and not (directory / CONFIG).is_file():
         base = _recorded(source)
         if base is None:
-            return Opened(source, levels_of(_found(directory, *base_of_peft(directory))), is_of_peft=True)
-        return Opened(source, _below(directory, base), is_of_peft=True)
+            below = levels_of(_found(directory, *base_of_peft(directory)), above)
+            return Opened(source, below, is_of_peft=True)
+        return Opened(source, _below(above, base), is_of_peft=True)
     return None
 
 
@@ -99,9 +105,9 @@ def _recorded(source: ModelSource) -> BaseModel | None:
     return BaseModel(**recorded) if recorded else None
 
 
-def _below(directory: Path, base: BaseModel) -> tuple[Level, ...]:
+def _below(above: tuple[Path, ...], base: BaseModel) -> tuple[Level, ...]:
     """Return what the base of updates is made of; CheckpointError where another model is in its place."""
-    levels = levels_of(_found(directory, base.name, base.revision))
+    levels = levels_of(_found(above[-1], base.name, base.revision), above)
     found = levels[0].source
     require_base(base, BaseModel(name=found.name, revision=found.revision, sha256=found.sha256()))
     return levels
@@ -110,17 +116,23 @@ def _below(directory: Path, base: BaseModel) -> tuple[Level, ...]:
 def _found(directory: Path, name: str, revision: str) -> ModelSource:
     """Return the files that updates are said to be of; CheckpointError where there are none."""
     try:
-        found = locate(name, revision)
+        return locate(name, revision)
     except ConfigError as error:
         raise CheckpointError(
             f"{directory} holds updates of the model {name}, which is not found: put it back there"
         ) from error
-    if found.directory.resolve() == directory.resolve():
-        raise CheckpointError(
-            f"{directory} holds updates that name themselves as their base: name the model that they are of "
-            f"in {PEFT_CONFIG}"
-        )
-    return found
+
+
+def _refuse_circle(directory: Path, above: tuple[Path, ...]) -> None:
+    """Raise CheckpointError where updates are of what stands on them, which names no model."""
+    if directory not in above:
+        return
+    circle = above[above.index(directory) :]
+    told = "hold updates that name each other" if len(circle) > 1 else "holds updates that name themselves"
+    raise CheckpointError(
+        f"{' and '.join(map(str, circle))} {told} as their base: name the model that they are of in "
+        f"{PEFT_CONFIG}"
+    )
 
 
 def _merged(like: Mapping[str, Any], load: Load, model: AdaptedLM, adapters: Mapping[str, Any]) -> Any:
