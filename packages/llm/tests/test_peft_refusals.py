@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from burnish.llm.bundle import ModelContext
 from burnish.llm.config.family import Qwen2
+from burnish.llm.config.tokenizer import ByteTokenizer
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.lora.low_rank import LowRank
 from burnish.llm.lora.model import AdaptedLM
 from burnish.llm.lora.opening import levels_of
 from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.targets import targets_of
-from burnish.llm.model_source import locate
+from burnish.llm.model_source import ModelSource, locate
+from burnish.llm.pretrained import pretrained_bundle
 from burnish.llm.weights import save_huggingface
 from burnish.platform.errors import CheckpointError
 
@@ -106,6 +110,27 @@ def test_updates_that_name_each_other_are_refused_and_read_once_one_names_a_mode
     )
     altered_config(tmp_path / names[-1], base_model_name_or_path="base")
     assert [level.source.directory.name for level in levels_of(locate("adapter"))] == [*names, "base"]
+
+
+@pytest.mark.usefixtures("adapted")
+def test_a_config_of_a_model_beside_updates_makes_them_no_model(tmp_path):
+    """It is the base's that counts. The twin has the weights of a model beside it."""
+    adapter, base = tmp_path / "adapter", tmp_path / "base"
+    config = {**json.loads((base / "config.json").read_text()), "rope_theta": 77.0}
+    (adapter / "config.json").write_text(json.dumps(config))
+
+    def opened(source):
+        context = ModelContext(tokenizer=ByteTokenizer())
+        bundle = pretrained_bundle(source, context, trust_remote_code=False, compute=Compute())
+        bundle.check_params()
+        return bundle
+
+    for source in (locate("adapter"), ModelSource(adapter, is_checkpoint=False, name="of/the-hub")):
+        assert [level.source.directory.name for level in levels_of(source)] == ["adapter", "base"]
+        assert opened(source).model.hf_config == json.loads((base / "config.json").read_text())
+    shutil.copy(base / "model.safetensors", adapter)
+    assert [level.source.directory.name for level in levels_of(locate("adapter"))] == ["adapter"]
+    assert opened(locate("adapter")).model.hf_config == config
 
 
 def test_a_mended_directory_is_read(adapted, tmp_path):

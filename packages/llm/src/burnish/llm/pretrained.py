@@ -12,7 +12,7 @@ from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyContext
 from burnish.llm.family_choice import AUTO, Family, find_family
 from burnish.llm.json_object import read_object
-from burnish.llm.lora.opening import Level, levels_of, source_with
+from burnish.llm.lora.opening import Level, describing, levels_of, source_with
 from burnish.llm.model_source import CONFIG, ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 from burnish.llm.tokenizer_files import TOKENIZER_FILES
@@ -66,7 +66,7 @@ def pretrained_bundle(
 
 def _described(levels: Sequence[Level], family: str) -> tuple[Mapping[str, Any], Family]:
     """Return the `config.json` of a model and the family that it is of."""
-    directory = source_with(levels, CONFIG).directory
+    directory = describing(levels).directory
     hf_config = read_object(directory / CONFIG)
     return hf_config, find_family(hf_config, directory, family)
 

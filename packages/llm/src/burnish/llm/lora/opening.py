@@ -21,7 +21,7 @@ from burnish.llm.lora.model import AdaptedLM
 from burnish.llm.lora.peft_reading import base_of_peft, read_peft
 from burnish.llm.lora.stored import BASE, BaseModel, read_updates, require_base
 from burnish.llm.lora.values import merged
-from burnish.llm.model_source import CONFIG, PEFT_CONFIG, UPDATES, ModelSource, locate
+from burnish.llm.model_source import PEFT_CONFIG, UPDATES, ModelSource, is_of_peft, locate
 from burnish.llm.tensor_layout import leaf_at
 from burnish.platform.errors import CheckpointError, ConfigError
 
@@ -82,13 +82,18 @@ def source_with(levels: Sequence[Level], *names: str) -> ModelSource:
     return next(having, levels[0].source)
 
 
+def describing(levels: Sequence[Level]) -> ModelSource:
+    """Return the first directory whose `config.json` counts; peft goes by that of the base."""
+    return next(each.source for each in levels if each.updates is None or not each.updates.is_of_peft)
+
+
 def _opened(source: ModelSource, above: tuple[Path, ...]) -> Opened | None:
     """Return the updates in a directory, which is above their base like those before it."""
     directory = source.directory
     if (directory / UPDATES).is_file():
         base = _recorded(source)
         return Opened(source, () if base is None else _below(above, base))
-    if (directory / PEFT_CONFIG).is_file() and not (directory / CONFIG).is_file():
+    if is_of_peft(directory):
         base = _recorded(source)
         if base is None:
             below = levels_of(_found(directory, *base_of_peft(directory)), above)
