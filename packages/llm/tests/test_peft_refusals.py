@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from burnish.llm.config.family import Qwen2
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.lora.form import WithAdapters
 from burnish.llm.lora.low_rank import LowRank
 from burnish.llm.lora.model import AdaptedLM
 from burnish.llm.lora.opening import levels_of
@@ -23,6 +25,25 @@ from burnish.llm.weights import save_huggingface
 from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.fast
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model some of whose matrices are stored under other names."""
+
+    inner: object
+    end: str
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    @property
+    def parameter_names(self):
+        def renamed(name):
+            return replace(name, template=name.template.replace("up_proj.weight", f"up_proj{self.end}"))
+
+        return {path: renamed(name) for path, name in self.inner.parameter_names.items()}
+
 
 DOWN = "base_model.model.model.layers.0.mlp.down_proj"
 
@@ -131,6 +152,15 @@ def test_a_config_of_a_model_beside_updates_makes_them_no_model(tmp_path):
     shutil.copy(base / "model.safetensors", adapter)
     assert [level.source.directory.name for level in levels_of(locate("adapter"))] == ["adapter"]
     assert opened(locate("adapter")).model.hf_config == config
+
+
+@pytest.mark.parametrize(("end", "is_written"), [("", False), (".weight", True)])
+def test_updates_of_a_tensor_that_is_no_weight_of_a_module_are_not_written_in_part(
+    adapted, mesh, tmp_path, end, is_written
+):
+    model = replace(adapted, base=Stored(adapted.base, end))
+    WithAdapters(model=model, mesh=mesh(1, 1), seed=0).write(tmp_path / "made", adapted.init(0))
+    assert (tmp_path / "made").is_dir() == is_written
 
 
 def test_a_mended_directory_is_read(adapted, tmp_path):
