@@ -13,6 +13,7 @@ from burnish.llm.config.model import Pretrained, Tiny
 from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.received import ReceivedModel
 from burnish.llm.testing_attention import SPECS, inputs, spans
+from burnish.platform.cli import exit_status
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.errors import ComponentError, ConfigError
 from burnish.platform.testing import KeptRows, make_run
@@ -184,8 +185,19 @@ def test_a_run_tells_and_records_the_kernel_that_is_named(received):
     assert received(attention="chunked") == (["sft: attention by chunked"], ["chunked"])
 
 
-def test_a_run_refuses_a_kernel_that_cannot_compute_its_model_in_one_line(received):
-    with pytest.raises(ConfigError) as caught:
-        received(attention="splash")
-    assert str(caught.value).startswith("model.attention=splash cannot compute this: it needs a TPU")
-    assert not hasattr(caught.value, "__notes__")
+def test_a_run_refuses_a_kernel_that_cannot_compute_its_model_in_one_line(received, capsys):
+    assert exit_status("train", lambda _: received(attention="splash"), []) == 2
+    assert_refused_by_splash(capsys.readouterr().err)
+
+
+def test_a_kernel_refuses_a_step_that_is_compiled_in_one_line(capsys):
+    model = loaded(attention="splash").model
+    ids = np.zeros((1, 4), np.int32)
+    forward = jax.jit(lambda params: model.forward(params, ids, ids, ids + 1).hidden)
+    assert exit_status("train", lambda _: forward(model.init(0)), []) == 2
+    assert_refused_by_splash(capsys.readouterr().err)
+
+
+def assert_refused_by_splash(line):
+    assert line.startswith("train: model.attention=splash cannot compute this: it needs a TPU")
+    assert line.endswith("set model.attention=auto, or xla or chunked, which compute everything\n")

@@ -17,7 +17,7 @@ from burnish.llm.config.tokenizer import ByteTokenizer
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.lora.low_rank import LowRank
 from burnish.llm.lora.model import AdaptedLM
-from burnish.llm.lora.opening import layers_of
+from burnish.llm.lora.opening import levels_of
 from burnish.llm.lora.peft_reading import read_peft
 from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.targets import ALL_LINEAR, targets_of
@@ -113,7 +113,7 @@ def test_recorded_updates_of_peft_are_read_with_its_logits(
     (tmp_path / "base/config.json").write_text(json.dumps(model.hf_config))
     save_tensors(tmp_path / "base/model.safetensors", tensors)
     shutil.copytree(GOLDEN / "peft", tmp_path / "adapter")
-    [updates, base] = layers_of(locate("adapter"))
+    [updates, base] = levels_of(locate("adapter"))
     assert base.source == locate("base")
     params = load_huggingface(base.source.directory, model, model.abstract("float32"))
     adapted, adapters = updates.updates.read(model)
@@ -264,7 +264,7 @@ def test_what_is_merged_with_peft_is_read(base, directory, tmp_path, logits_of, 
     model, _ = base
     expected = written_by_peft(directory, tmp_path / "adapter", bias="lora_only")
     with pytest.raises(CheckpointError, match="merge the updates with peft, and give the merged model"):
-        layers_of(locate(str(tmp_path / "adapter")))[0].updates.read(model)
+        levels_of(locate(str(tmp_path / "adapter")))[0].updates.read(model)
     theirs = peft.PeftModel.from_pretrained(transformers_model(directory), tmp_path / "adapter")
     theirs.merge_and_unload().save_pretrained(tmp_path / "merged")
     made = load_huggingface(tmp_path / "merged", model, model.abstract("float32"))

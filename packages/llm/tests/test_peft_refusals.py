@@ -1,23 +1,49 @@
 """Directories of peft that are not read: what is said of them, and that they are once it is followed."""
 
 import json
+import shutil
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from burnish.llm.bundle import ModelContext
 from burnish.llm.config.family import Qwen2
+from burnish.llm.config.tokenizer import ByteTokenizer
+from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.lora.form import WithAdapters
 from burnish.llm.lora.low_rank import LowRank
 from burnish.llm.lora.model import AdaptedLM
-from burnish.llm.lora.opening import layers_of
+from burnish.llm.lora.opening import levels_of
 from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.targets import targets_of
-from burnish.llm.model_source import locate
+from burnish.llm.model_source import ModelSource, locate
+from burnish.llm.pretrained import pretrained_bundle
 from burnish.llm.weights import save_huggingface
 from burnish.platform.errors import CheckpointError
 
 pytestmark = pytest.mark.fast
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model some of whose matrices are stored under other names."""
+
+    inner: object
+    end: str
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    @property
+    def parameter_names(self):
+        def renamed(name):
+            return replace(name, template=name.template.replace("up_proj.weight", f"up_proj{self.end}"))
+
+        return {path: renamed(name) for path, name in self.inner.parameter_names.items()}
+
 
 DOWN = "base_model.model.model.layers.0.mlp.down_proj"
 
@@ -80,13 +106,61 @@ def test_what_is_computed_otherwise_is_refused_in_one_line(adapted, tmp_path, op
     """The twin: the same directory before it is altered."""
 
     def load():
-        return layers_of(locate(str(tmp_path / "adapter")))[0].updates.read(adapted.base)
+        return levels_of(locate(str(tmp_path / "adapter")))[0].updates.read(adapted.base)
 
     load()
     altered(tmp_path / "adapter", tensors, **options)
     with pytest.raises(CheckpointError, match=message) as told:
         load()
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.usefixtures("adapted")
+@pytest.mark.parametrize("names", [["adapter", "other"], ["adapter", "other", "third"]], ids=len)
+def test_updates_that_name_each_other_are_refused_and_read_once_one_names_a_model(tmp_path, names):
+    for name, base in zip(names, [*names[1:], names[0]], strict=True):
+        if name != "adapter":
+            shutil.copytree(tmp_path / "adapter", tmp_path / name)
+        altered_config(tmp_path / name, base_model_name_or_path=base)
+    with pytest.raises(CheckpointError) as told:
+        levels_of(locate("adapter"))
+    listed = " and ".join(str(tmp_path / name) for name in names)
+    assert str(told.value) == (
+        f"{listed} hold updates that name each other as their base: name the model that they are of in "
+        "adapter_config.json"
+    )
+    altered_config(tmp_path / names[-1], base_model_name_or_path="base")
+    assert [level.source.directory.name for level in levels_of(locate("adapter"))] == [*names, "base"]
+
+
+@pytest.mark.usefixtures("adapted")
+def test_a_config_of_a_model_beside_updates_makes_them_no_model(tmp_path):
+    """It is the base's that counts. The twin has the weights of a model beside it."""
+    adapter, base = tmp_path / "adapter", tmp_path / "base"
+    config = {**json.loads((base / "config.json").read_text()), "rope_theta": 77.0}
+    (adapter / "config.json").write_text(json.dumps(config))
+
+    def opened(source):
+        context = ModelContext(tokenizer=ByteTokenizer())
+        bundle = pretrained_bundle(source, context, trust_remote_code=False, compute=Compute())
+        bundle.check_params()
+        return bundle
+
+    for source in (locate("adapter"), ModelSource(adapter, is_checkpoint=False, name="of/the-hub")):
+        assert [level.source.directory.name for level in levels_of(source)] == ["adapter", "base"]
+        assert opened(source).model.hf_config == json.loads((base / "config.json").read_text())
+    shutil.copy(base / "model.safetensors", adapter)
+    assert [level.source.directory.name for level in levels_of(locate("adapter"))] == ["adapter"]
+    assert opened(locate("adapter")).model.hf_config == config
+
+
+@pytest.mark.parametrize(("end", "is_written"), [("", False), (".weight", True)])
+def test_updates_of_a_tensor_that_is_no_weight_of_a_module_are_not_written_in_part(
+    adapted, mesh, tmp_path, end, is_written
+):
+    model = replace(adapted, base=Stored(adapted.base, end))
+    WithAdapters(model=model, mesh=mesh(1, 1), seed=0).write(tmp_path / "made", adapted.init(0))
+    assert (tmp_path / "made").is_dir() == is_written
 
 
 def test_a_mended_directory_is_read(adapted, tmp_path):
@@ -97,9 +171,9 @@ def test_a_mended_directory_is_read(adapted, tmp_path):
     for wrong in (None, str(tmp_path / "adapter")):
         altered_config(tmp_path / "adapter", base_model_name_or_path=wrong)
         with pytest.raises(CheckpointError):
-            layers_of(adapter)
+            levels_of(adapter)
     altered_config(tmp_path / "adapter", base_model_name_or_path=str(tmp_path / "base"))
-    updates = layers_of(adapter)[0].updates
+    updates = levels_of(adapter)[0].updates
     with pytest.raises(CheckpointError, match="is missing: copy it there"):
         updates.read(adapted.base)
     save_file({}, weights)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from burnish.llm.config.family import Qwen2
+from burnish.llm.config.family import Qwen2, Qwen3, Qwen3MoE
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.work import forward_flops, update_flops, work_plan
@@ -43,6 +43,29 @@ def test_forward_flops_by_hand(model):
     matrices = 2 * layer + 61 * 64
     assert forward_flops(model, 1, 0) == pytest.approx(2 * matrices, rel=0.02)
     assert forward_flops(model, 1, 10) - forward_flops(model, 1, 0) == 4 * 2 * 64 * 10
+
+
+@pytest.mark.parametrize("num_taken", [1, 3])
+@pytest.mark.parametrize("num_experts", [4, 8])
+def test_a_token_is_multiplied_with_the_experts_that_it_takes(hf_config, num_experts, num_taken):
+    """As with one MLP as wide as these together, and with the routers of two layers."""
+    config = {**hf_config, "head_dim": 8, "hidden_size": 32}
+    sparse = Qwen3MoE().build(
+        FamilyContext(
+            hf_config={
+                **config,
+                "model_type": "qwen3_moe",
+                "moe_intermediate_size": 24,
+                "num_experts": num_experts,
+                "num_experts_per_tok": num_taken,
+            }
+        )
+    )
+    dense = Qwen3().build(
+        FamilyContext(hf_config={**config, "model_type": "qwen3", "intermediate_size": 24 * num_taken})
+    )
+    routers = 2 * 32 * num_experts
+    assert forward_flops(sparse, 5, 7) == forward_flops(dense, 5, 7) + 5 * 2 * routers
 
 
 def test_an_update_is_three_forward_passes_over_all_its_rows(model):

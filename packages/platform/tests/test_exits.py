@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 from burnish.platform import atomic
@@ -131,6 +132,27 @@ def test_a_refusal_tells_in_its_line_of_a_save_that_failed_beside_it(capsys):
     assert capsys.readouterr().err == (
         "train: steps=0 is out of range; the last checkpoint was not saved either: No space left on device\n"
     )
+
+
+def test_a_refusal_while_jax_traces_is_told_without_what_jax_says_of_the_traceback(capsys):
+    """The twin is the error's own notes, in which jax speaks."""
+    caught = []
+
+    @jax.jit
+    def traced(steps):
+        raise ConfigError(f"steps: {steps.dtype} is no count")
+
+    def refused(_):
+        try:
+            traced(1.0)
+        except ConfigError as error:
+            error.add_note("saved at step 3")
+            caught.append(error)
+            raise
+
+    assert exit_status("train", refused, []) == 2
+    assert capsys.readouterr().err == "train: steps: float32 is no count; saved at step 3\n"
+    assert "JAX has removed its internal frames" in caught[0].__notes__[0]
 
 
 def test_a_signal_while_no_step_looks_begins_no_other_stage(tally, uninterrupted, monkeypatch):

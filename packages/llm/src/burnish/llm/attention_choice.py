@@ -57,9 +57,9 @@ def decisions_for(model: CausalLM, dtype: str) -> list[Decision]:
             forward = partial(model.forward, max_segments=max_segments)
             try:
                 jax.eval_shape(forward, model.abstract(dtype), ids, ids, ids)
-            except ConfigError as error:
+            except ConfigError:
                 if max_segments == 1:
-                    raise ConfigError(str(error)) from error  # without the notes that jax adds on the way
+                    raise
     return decisions()
 
 

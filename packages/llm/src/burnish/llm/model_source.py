@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.llm.safetensors_files import INDEX, WEIGHTS
 from burnish.platform.checkpoint.manifest import MANIFEST, Verified, verify
 from burnish.platform.errors import CheckpointError, ConfigError
 
@@ -77,8 +78,14 @@ def locate(name_or_path: str, revision: str = "main") -> ModelSource:
     )
 
 
+def is_of_peft(directory: Path) -> bool:
+    """Say whether a directory holds updates of peft and no model, though it may have a `config.json`."""
+    of_model = (WEIGHTS, INDEX, "params", UPDATES)
+    return (directory / PEFT_CONFIG).is_file() and not any((directory / name).exists() for name in of_model)
+
+
 def _in_directory(path: Path, name: str) -> ModelSource:
-    if (path / PEFT_CONFIG).is_file() and not (path / CONFIG).is_file():
+    if is_of_peft(path):
         verified = verify(path) if (path / MANIFEST).is_file() else None
         return ModelSource(path, is_checkpoint=False, verified=verified, name=str(path.resolve()))
     if (path / CONFIG).is_file():

@@ -12,7 +12,7 @@ from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import CausalLM, FamilyContext
 from burnish.llm.family_choice import AUTO, Family, find_family
 from burnish.llm.json_object import read_object
-from burnish.llm.lora.opening import Layer, layer_with, layers_of
+from burnish.llm.lora.opening import Level, describing, levels_of, source_with
 from burnish.llm.model_source import CONFIG, ModelSource
 from burnish.llm.tokenizer import Tokenizer, TokenizerContext, build_tokenizer
 from burnish.llm.tokenizer_files import TOKENIZER_FILES
@@ -37,8 +37,8 @@ def pretrained_bundle(
     `family` names one, or `auto`; `head` gives the model another head, as `scalar_head` does. Where it
     `grows` it has as many token ids as the tokenizer.
     """
-    layers = layers_of(source)
-    hf_config, found = _described(layers, family)
+    levels = levels_of(source)
+    hf_config, found = _described(levels, family)
 
     def model_of(config: Mapping[str, Any]) -> CausalLM:
         given = FamilyContext(hf_config=config, jax=context.jax, compute=compute, artifacts=context.artifacts)
@@ -47,15 +47,15 @@ def pretrained_bundle(
         return model if head is None else head(model)
 
     model = model_of(hf_config)
-    tokenizer = _tokenizer(layer_with(layers, *TOKENIZER_FILES), context, trust_remote_code)
+    tokenizer = _tokenizer(source_with(levels, *TOKENIZER_FILES), context, trust_remote_code)
     bundle = Bundle(
         model,
         tokenizer,
         str(source.directory),
-        load=_load_of(layers, model),
-        check_params=lambda: _check_params(layers, model),
+        load=_load_of(levels, model),
+        check_params=lambda: _check_params(levels, model),
         components=(found.provider, *providers_of(compute.attention)),
-        origin=layers[0].source,
+        origin=levels[0].source,
     )
     if not grows or tokenizer.vocab_size <= model.vocab_size:
         _check_recorded(source, tokenizer)
@@ -64,9 +64,9 @@ def pretrained_bundle(
     return grown(bundle, model_of({**hf_config, "vocab_size": tokenizer.vocab_size}), context.seed)
 
 
-def _described(layers: Sequence[Layer], family: str) -> tuple[Mapping[str, Any], Family]:
+def _described(levels: Sequence[Level], family: str) -> tuple[Mapping[str, Any], Family]:
     """Return the `config.json` of a model and the family that it is of."""
-    directory = layer_with(layers, CONFIG).directory
+    directory = describing(levels).directory
     hf_config = read_object(directory / CONFIG)
     return hf_config, find_family(hf_config, directory, family)
 
@@ -92,20 +92,20 @@ def _check_recorded(source: ModelSource, tokenizer: Tokenizer, may_differ: Seque
         )
 
 
-def _check_params(layers: Sequence[Layer], model: CausalLM) -> None:
+def _check_params(levels: Sequence[Level], model: CausalLM) -> None:
     """Hold the files against the config; those that a manifest vouches for are as we have written them."""
-    for layer in layers:
-        if layer.source.verified is None and layer.updates is None:
-            check_huggingface(layer.source.directory, model)
-        elif layer.source.verified is None and layer.updates is not None:
-            layer.updates.read(model)
+    for level in levels:
+        if level.source.verified is None and level.updates is None:
+            check_huggingface(level.source.directory, model)
+        elif level.source.verified is None and level.updates is not None:
+            level.updates.read(model)
 
 
-def _load_of(layers: Sequence[Layer], model: CausalLM) -> Load:
-    """Return the load of the lowest layer's parameters with the updates of all above it, and its own."""
-    load: Load = functools.partial(_load, layers[-1].source, model)
-    for layer in reversed(layers):
-        load = load if layer.updates is None else layer.updates.onto(load, model)
+def _load_of(levels: Sequence[Level], model: CausalLM) -> Load:
+    """Return the load of the lowest level's parameters with the updates of all above it, and its own."""
+    load: Load = functools.partial(_load, levels[-1].source, model)
+    for level in reversed(levels):
+        load = load if level.updates is None else level.updates.onto(load, model)
     return load
 
 

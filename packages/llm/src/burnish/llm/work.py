@@ -7,19 +7,22 @@ reads all weights, so decoding takes a larger share of the time than of the oper
 
 from collections.abc import Mapping
 
-import jax
-
-from burnish.llm.families.protocol import CausalLM
+from burnish.llm.families.parameters import leaves_by_path
+from burnish.llm.families.protocol import EXPERTS, CausalLM, MatrixDims, Path
+from burnish.llm.tensor_layout import leaf_at
 
 
 def forward_flops(model: CausalLM, num_tokens: float, mean_context: float) -> float:
     """Return the operations of scoring or decoding tokens, each of which attends to so many on average.
 
-    2 per parameter that a token is multiplied with, head included and looked-up embedding not, and 4 per
-    layer, query dim and token attended to.
+    2 per parameter that a token is multiplied with, head included and looked-up embedding not, of experts
+    those that it takes, and 4 per layer, query dim and token attended to.
     """
     config = model.hf_config
-    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(model.abstract("float32")))
+    leaves = leaves_by_path(model.abstract("float32"))
+    num_parameters = sum(
+        leaf.size * _share_of_experts(model, path, leaf.shape) for path, leaf in leaves.items()
+    )
     if not config.get("tie_word_embeddings", False):
         num_parameters -= int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
     return num_tokens * (2 * num_parameters + 4 * _query_dims(config) * mean_context)
@@ -43,6 +46,18 @@ def work_plan(per_step: Mapping[str, float], steps: int, evaluation: float) -> d
         **({"FLOPs per step (estimate)": step} if per_step else {}),
         "FLOPs of the stage (estimate)": f"{total:.2g}: {shares}",
     }
+
+
+def _share_of_experts(model: CausalLM, path: Path, shape: tuple[int, ...]) -> float:
+    """Return the share of a leaf's experts that a token takes; 1 of what is no expert's, or is not said."""
+    num_taken = _number(model.hf_config, "num_experts_per_tok")
+    dims, axes = model.matrices.get(path, MatrixDims((), ())), leaf_at(model.logical_axes, path)
+    counts = [
+        size
+        for dim, (size, axis) in enumerate(zip(shape, axes, strict=True))
+        if axis == EXPERTS and dim not in (*dims.inputs, *dims.outputs)
+    ]
+    return num_taken / counts[0] if num_taken and counts else 1
 
 
 def _query_dims(config: Mapping[str, object]) -> float:

@@ -16,7 +16,7 @@ from burnish.platform.configuration.arguments import Arguments, parse
 from burnish.platform.configuration.culprit import note_maker
 from burnish.platform.configuration.registry import COMMANDS, PRESETS, available, known_slots, load
 from burnish.platform.configuration.suggestion import suggestion
-from burnish.platform.errors import BurnishError, ConfigError
+from burnish.platform.errors import BurnishError, ConfigError, line_of
 
 USAGE = """\
 burnish train [file.yaml] [key=value ...]   run a chain of stages, as the command `train` does
@@ -45,7 +45,7 @@ def exit_status(command: str, function: Callable[[Sequence[str]], None], argumen
     try:
         function(arguments)
     except BurnishError as error:
-        _say(command, "; ".join([str(error), *getattr(error, "__notes__", ())]))
+        _say(command, line_of(error))
         return error.exit_status
     except KeyboardInterrupt:
         _say(command, "interrupted at once; nothing was saved beyond the last checkpoint")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _OWN_OPTION = re.compile(r"[a-z]\w*(\.\w+)*(=|: )")
+_RULER = "-----"
 
 
 class BurnishError(Exception):
@@ -34,6 +35,15 @@ class UnknownKeyError(ConfigError):
 
 class RequiredError(ConfigError):
     """An option that has no default and no value."""
+
+
+def line_of(error: BaseException) -> str:
+    """Return what an error says and the notes it has taken on its way, in one line.
+
+    A note that begins with a ruler is about the traceback: jax adds one to what is raised while it traces.
+    """
+    notes = (note for note in getattr(error, "__notes__", ()) if not note.startswith(_RULER))
+    return " ".join("; ".join([str(error), *notes]).split())
 
 
 @contextmanager

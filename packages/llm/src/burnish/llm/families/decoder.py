@@ -18,7 +18,7 @@ from burnish.llm.families.blocks import Block, Ends
 from burnish.llm.families.layers import Compute, Kinds, Layers
 from burnish.llm.families.operations import rms_norm
 from burnish.llm.families.parameters import Parameter, declarations, initial_value, nest
-from burnish.llm.families.protocol import MatrixDims, Output, Path
+from burnish.llm.families.protocol import LAYERS, MatrixDims, Output, Path
 from burnish.llm.families.rotary import rotary_angles
 from burnish.llm.families.tensor_name import TensorName
 from burnish.llm.head import Head
@@ -74,7 +74,7 @@ class DecoderLM:
     @property
     def adapted_paths(self) -> Collection[Path]:
         """Path of each leaf that may be adapted beside its product: the matrices of the layers."""
-        return [path for path in self.matrices if path[0] == "layers"]
+        return [path for path in self.matrices if path[0] == LAYERS]
 
     @property
     def balance_coefficient(self) -> float | None:
@@ -117,9 +117,9 @@ class DecoderLM:
         angles = tuple(rotary_angles(positions, kind.rotary) for kind in self.shape.kinds)
         router = None
         if cache is None:
-            hidden, router = self._layers.forward(params["layers"], hidden, span, angles, noise)
+            hidden, router = self._layers.forward(params[LAYERS], hidden, span, angles, noise)
         else:
-            hidden, cache = self._layers.cached(params["layers"], hidden, span, angles, cache)
+            hidden, cache = self._layers.cached(params[LAYERS], hidden, span, angles, cache)
         return Output(rms_norm(hidden, params["final_norm"], self.shape.norm), cache, router)
 
     def head(self, params: dict[str, Any]) -> Head:
@@ -146,7 +146,7 @@ class DecoderLM:
 @functools.cache
 def _parameters(shape: Architecture) -> dict[Path, Parameter]:
     layers = declarations(Block(shape))
-    stacked = {("layers", *path): leaf.stacked(shape.num_layers) for path, leaf in layers.items()}
+    stacked = {(LAYERS, *path): leaf.stacked(shape.num_layers) for path, leaf in layers.items()}
     return {**declarations(Ends(shape)), **stacked}
 
 

@@ -17,6 +17,12 @@ from burnish.platform.configuration.config import JaxConfig
 Path = tuple[str, ...]
 """Where a leaf lies in the tree of parameters."""
 
+LAYERS = "layers"
+"""What the leaves of all layers lie below, stacked."""
+
+EXPERTS = "experts"
+"""The logical axis that counts the matrices of experts, and the outputs of a router."""
+
 
 class MatrixDims(NamedTuple):
     """Which dims of a leaf are the input and which the output of its matrices; the others count matrices."""

@@ -15,6 +15,7 @@ from burnish.llm.bundle import Load
 from burnish.llm.families.protocol import Path as LeafPath
 from burnish.llm.lora.low_rank import ADAPTERS, LowRank, Target, target_of
 from burnish.llm.lora.model import AdaptedLM, replaced, without_adapters
+from burnish.llm.lora.peft_format import are_modules
 from burnish.llm.lora.peft_writing import write_peft
 from burnish.llm.lora.stored import BASE, BaseModel, StoredUpdates, read_updates, require_base, require_form
 from burnish.llm.lora.values import merged
@@ -94,8 +95,8 @@ class WithAdapters:
         return {UPDATES: stored.content()}
 
     def write(self, directory: Path, exact: Any) -> None:
-        """Write the updates for peft, unless more than these is trained."""
-        if not self.is_all_of_it:
+        """Write the updates for peft, unless more than these is trained, or peft has no name for all."""
+        if not (self.is_all_of_it and are_modules(self.model.base, self.model.targets)):
             return
         params = jax.device_get(exact)
         with atomic.publishing_directory(directory) as aside:

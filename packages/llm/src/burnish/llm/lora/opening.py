@@ -21,7 +21,7 @@ from burnish.llm.lora.model import AdaptedLM
 from burnish.llm.lora.peft_reading import base_of_peft, read_peft
 from burnish.llm.lora.stored import BASE, BaseModel, read_updates, require_base
 from burnish.llm.lora.values import merged
-from burnish.llm.model_source import CONFIG, PEFT_CONFIG, UPDATES, ModelSource, locate
+from burnish.llm.model_source import PEFT_CONFIG, UPDATES, ModelSource, is_of_peft, locate
 from burnish.llm.tensor_layout import leaf_at
 from burnish.platform.errors import CheckpointError, ConfigError
 
@@ -31,7 +31,7 @@ class Opened:
     """Low-rank updates in a directory."""
 
     source: ModelSource
-    below: tuple[Layer, ...]
+    below: tuple[Level, ...]
     """What the model is made of that they are of; empty where it lies beside them."""
     is_of_peft: bool = False
 
@@ -52,7 +52,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Level:
     """A directory that a model is made of."""
 
     source: ModelSource
@@ -60,34 +60,45 @@ class Layer:
     """None where it holds parameters alone."""
 
 
-def layers_of(source: ModelSource) -> tuple[Layer, ...]:
-    """Return a directory, and those below it: what holds updates alone stands on its base, which is there."""
-    updates = _opened(source)
+def levels_of(source: ModelSource, above: tuple[Path, ...] = ()) -> tuple[Level, ...]:
+    """Return a directory, and those below it: what holds updates alone stands on its base, which is there.
+
+    CheckpointError where it stands on one of those that are `above` it.
+    """
+    directory = source.directory.resolve()
+    _refuse_circle(directory, above)
+    updates = _opened(source, (*above, directory))
     below = () if updates is None else updates.below
     if below and _recorded(source) is None:
         source = replace(source, base=below[0].source)
-    return (Layer(source, updates), *below)
+    return (Level(source, updates), *below)
 
 
-def layer_with(layers: Sequence[Layer], *names: str) -> ModelSource:
+def source_with(levels: Sequence[Level], *names: str) -> ModelSource:
     """Return the first directory with a file of one of these names, the first of all where none has."""
     having = (
-        each.source for each in layers if any((each.source.directory / name).is_file() for name in names)
+        each.source for each in levels if any((each.source.directory / name).is_file() for name in names)
     )
-    return next(having, layers[0].source)
+    return next(having, levels[0].source)
 
 
-def _opened(source: ModelSource) -> Opened | None:
-    """Return the updates in a directory."""
+def describing(levels: Sequence[Level]) -> ModelSource:
+    """Return the first directory whose `config.json` counts; peft goes by that of the base."""
+    return next(each.source for each in levels if each.updates is None or not each.updates.is_of_peft)
+
+
+def _opened(source: ModelSource, above: tuple[Path, ...]) -> Opened | None:
+    """Return the updates in a directory, which is above their base like those before it."""
     directory = source.directory
     if (directory / UPDATES).is_file():
         base = _recorded(source)
-        return Opened(source, () if base is None else _below(directory, base))
-    if (directory / PEFT_CONFIG).is_file() and not (directory / CONFIG).is_file():
+        return Opened(source, () if base is None else _below(above, base))
+    if is_of_peft(directory):
         base = _recorded(source)
         if base is None:
-            return Opened(source, layers_of(_found(directory, *base_of_peft(directory))), is_of_peft=True)
-        return Opened(source, _below(directory, base), is_of_peft=True)
+            below = levels_of(_found(directory, *base_of_peft(directory)), above)
+            return Opened(source, below, is_of_peft=True)
+        return Opened(source, _below(above, base), is_of_peft=True)
     return None
 
 
@@ -99,28 +110,34 @@ def _recorded(source: ModelSource) -> BaseModel | None:
     return BaseModel(**recorded) if recorded else None
 
 
-def _below(directory: Path, base: BaseModel) -> tuple[Layer, ...]:
+def _below(above: tuple[Path, ...], base: BaseModel) -> tuple[Level, ...]:
     """Return what the base of updates is made of; CheckpointError where another model is in its place."""
-    layers = layers_of(_found(directory, base.name, base.revision))
-    found = layers[0].source
+    levels = levels_of(_found(above[-1], base.name, base.revision), above)
+    found = levels[0].source
     require_base(base, BaseModel(name=found.name, revision=found.revision, sha256=found.sha256()))
-    return layers
+    return levels
 
 
 def _found(directory: Path, name: str, revision: str) -> ModelSource:
     """Return the files that updates are said to be of; CheckpointError where there are none."""
     try:
-        found = locate(name, revision)
+        return locate(name, revision)
     except ConfigError as error:
         raise CheckpointError(
             f"{directory} holds updates of the model {name}, which is not found: put it back there"
         ) from error
-    if found.directory.resolve() == directory.resolve():
-        raise CheckpointError(
-            f"{directory} holds updates that name themselves as their base: name the model that they are of "
-            f"in {PEFT_CONFIG}"
-        )
-    return found
+
+
+def _refuse_circle(directory: Path, above: tuple[Path, ...]) -> None:
+    """Raise CheckpointError where updates are of what stands on them, which names no model."""
+    if directory not in above:
+        return
+    circle = above[above.index(directory) :]
+    told = "hold updates that name each other" if len(circle) > 1 else "holds updates that name themselves"
+    raise CheckpointError(
+        f"{' and '.join(map(str, circle))} {told} as their base: name the model that they are of in "
+        f"{PEFT_CONFIG}"
+    )
 
 
 def _merged(like: Mapping[str, Any], load: Load, model: AdaptedLM, adapters: Mapping[str, Any]) -> Any:

@@ -56,6 +56,15 @@ def modules_of(model: CausalLM, paths: Collection[Path]) -> dict[str, Module]:
     return found
 
 
+def are_modules(model: CausalLM, paths: Collection[Path]) -> bool:
+    """Say whether all that the leaves at `paths` are stored in are weights of modules, which peft adapts."""
+    return all(
+        name.endswith(WEIGHT)
+        for name, stored in stored_tensors(model).items()
+        if any(piece.path in paths for piece in stored.pieces)
+    )
+
+
 def _part(piece: Piece, num_rows: int) -> Part:
     index = tuple(entry for entry in piece.index if isinstance(entry, int))
     cut = piece.index[len(index) :]

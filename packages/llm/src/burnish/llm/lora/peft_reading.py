@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from burnish.llm.families.parameters import nest
-from burnish.llm.families.protocol import CausalLM, Path
+from burnish.llm.families.protocol import LAYERS, CausalLM, Path
 from burnish.llm.json_object import read_object
 from burnish.llm.lora.low_rank import ADAPTERS, LowRank, target_of
 from burnish.llm.lora.model import AdaptedLM
@@ -45,7 +45,7 @@ def read_peft(directory: FilePath, model: CausalLM) -> tuple[AdaptedLM, dict[str
     factors = _factors(directory, read_tensors(directory / MODEL))
     if not factors:
         raise CheckpointError(f"{directory / MODEL} holds no updates: give the file that peft has written")
-    every = modules_of(model, [path for path in model.matrices if path[0] == "layers"])
+    every = modules_of(model, [path for path in model.matrices if path[0] == LAYERS])
     if unknown := sorted(factors.keys() - every.keys()):
         raise CheckpointError(
             f"{directory / MODEL}: `{unknown[0]}` is no matrix of the model's layers, which alone are "

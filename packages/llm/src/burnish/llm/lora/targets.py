@@ -7,16 +7,13 @@ from typing import Literal
 
 import jax
 
-from burnish.llm.families.protocol import CausalLM, Path
+from burnish.llm.families.protocol import EXPERTS, LAYERS, CausalLM, Path
 from burnish.llm.lora.low_rank import target_of
 from burnish.llm.lora.model import AdaptedLM
 from burnish.llm.partition import Partition, matches
 from burnish.platform.errors import ConfigError
 
 ALL_LINEAR = "all-linear"
-LAYERS = "layers"
-EXPERTS = "experts"
-"""The logical axis that the matrices of experts have, and the outputs of a router."""
 
 
 def targets_of(

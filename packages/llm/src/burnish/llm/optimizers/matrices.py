@@ -7,11 +7,8 @@ import jax
 import optax
 
 from burnish.llm.families.matrix_dims import flat, folded
-from burnish.llm.families.protocol import CausalLM, MatrixDims, Path
+from burnish.llm.families.protocol import LAYERS, CausalLM, MatrixDims, Path
 from burnish.llm.lora.low_rank import ADAPTERS
-
-LAYERS = "layers"
-"""Where the leaves of all layers lie, stacked."""
 
 
 def is_of_layers(path: Path) -> bool:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from burnish.platform.configuration.composition import checked, typed_overrides
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.culprit import note_maker
-from burnish.platform.errors import BurnishError, Interrupted
+from burnish.platform.errors import BurnishError, Interrupted, line_of
 from burnish.platform.lasting_console import LastingConsole
 from burnish.platform.runs.interrupts import pending_signal
 from burnish.platform.runs.opening import locate
@@ -125,8 +125,7 @@ class Job:
 
     def _record_failure(self, record: JobRecord, error: Exception) -> None:
         is_known = isinstance(error, BurnishError)
-        said = " ".join("; ".join([str(error), *getattr(error, "__notes__", ())]).split())
-        reason = said if is_known else f"{type(error).__name__}: {said}"
+        reason = line_of(error) if is_known else f"{type(error).__name__}: {line_of(error)}"
         phase = "interrupted" if isinstance(error, Interrupted) else "failed"
         status = error.exit_status if is_known else 1
         write_record(self.directory, replace(record, phase=phase, reason=reason, exit_status=status))
