@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from burnish.llm import sharding
 from burnish.llm.config.family import Gemma2, Mixtral, Qwen2, Qwen3MoE
 from burnish.llm.families import experts
 from burnish.llm.families.protocol import FamilyContext
@@ -124,3 +125,15 @@ def test_tokens_that_experts_take_stay_on_their_devices(mesh, monkeypatch, name,
     monkeypatch.setattr(experts, "each_on_its_rows", lambda function, *arrays: function(*arrays))
     left = step_program(sparse, batch, mesh(*shape), 10_000)
     assert max(map(math.prod, sent(left))) >= activations
+
+
+def test_tp_sends_no_matrix_of_an_expert(mesh, monkeypatch):
+    """The twin splits what counts experts by tp, and gathers them all for each block of tokens."""
+
+    def sent_matrices():
+        text = step_program(sparse_model("mixtral"), laid_out(), mesh(1, 1, 4), 10_000)
+        return [dims for dims in sent(text) if {72, 18} & set(dims)]
+
+    assert sent_matrices() == []
+    monkeypatch.setattr(sharding, "RULES", {**sharding.RULES, "experts": ("fsdp", "tp")})
+    assert sent_matrices()
