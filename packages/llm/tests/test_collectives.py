@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from burnish.llm.config.family import Gemma2, Qwen2
+from burnish.llm import sharding
+from burnish.llm.config.family import Gemma2, Mixtral, Qwen2, Qwen3MoE
+from burnish.llm.families import experts
 from burnish.llm.families.protocol import FamilyContext
 from burnish.llm.micro_batches import place
 from burnish.llm.policy import policy_of
@@ -25,6 +27,10 @@ COLLECTIVE = re.compile(
 )
 ARRAY = re.compile(r"\w+\[([\d,]*)\]")
 GEMMA = {"model_type": "gemma2", "final_logit_softcapping": 2.0, "head_dim": 8, "sliding_window": 4}
+SPARSE = {
+    "mixtral": (Mixtral(), {"num_local_experts": 8}),
+    "qwen3_moe": (Qwen3MoE(), {"num_experts": 6, "moe_intermediate_size": 72, "head_dim": 8}),
+}
 
 
 def sent(hlo):
@@ -96,3 +102,38 @@ def test_fsdp_sends_parameters_and_no_activations(model, mesh):
         assert sum(map(math.prod, sent(text))) <= 3.5 * num_parameters
     left = step_program(model, laid_out(), mesh(1, 8, 1), 16, context=contextlib.nullcontext)
     assert sum(map(math.prod, sent(left))) > 10 * num_parameters
+
+
+def sparse_model(name):
+    family, own = SPARSE[name]
+    config = tiny_qwen2_config(vocab_size=VOCAB, hidden_size=56, intermediate_size=72)
+    sizes = {"model_type": name, "num_experts_per_tok": 2, "tie_word_embeddings": False}
+    return family.build(FamilyContext(hf_config={**config, **own, **sizes}))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 1), (8, 1, 1)], ids=str)
+@pytest.mark.parametrize("name", SPARSE)
+def test_tokens_that_experts_take_stay_on_their_devices(mesh, monkeypatch, name, shape):
+    """Parameters are gathered once and their gradients summed; the twin sorts the tokens of all devices."""
+    sparse, batch = sparse_model(name), laid_out()
+    num_parameters = sum(leaf.size for leaf in jax.tree.leaves(sparse.abstract("float32")))
+    activations = batch.tokens.size * sparse.hidden_size
+    text = step_program(sparse, batch, mesh(*shape), 10_000)
+    assert sum(map(math.prod, sent(text))) <= 2.2 * num_parameters
+    assert max(map(math.prod, sent(text))) < activations
+    assert not list(sent(text.split("\nENTRY ")[0])), "a loop sends something each time"
+    monkeypatch.setattr(experts, "each_on_its_rows", lambda function, *arrays: function(*arrays))
+    left = step_program(sparse, batch, mesh(*shape), 10_000)
+    assert max(map(math.prod, sent(left))) >= activations
+
+
+def test_tp_sends_no_matrix_of_an_expert(mesh, monkeypatch):
+    """The twin splits what counts experts by tp, and gathers them all for each block of tokens."""
+
+    def sent_matrices():
+        text = step_program(sparse_model("mixtral"), laid_out(), mesh(1, 1, 4), 10_000)
+        return [dims for dims in sent(text) if {72, 18} & set(dims)]
+
+    assert sent_matrices() == []
+    monkeypatch.setattr(sharding, "RULES", {**sharding.RULES, "experts": ("fsdp", "tp")})
+    assert sent_matrices()

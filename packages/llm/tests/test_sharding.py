@@ -18,10 +18,10 @@ def test_a_matrix_is_split_by_the_table(mesh):
     assert spec == PartitionSpec(None, ("fsdp",), ("tp",))
 
 
-def test_experts_are_split_over_both_axes_or_else_each_of_them(mesh):
+def test_experts_are_spread_over_fsdp_and_each_is_split_by_tp(mesh):
     axes, both = ("layers", "experts", "embed", "mlp"), mesh(fsdp=2, tp=2)
-    assert partition_spec(axes, (2, 8, 32, 48), both) == PartitionSpec(None, ("fsdp", "tp"), None, None)
-    assert partition_spec(axes, (2, 6, 32, 48), both) == PartitionSpec(None, None, ("fsdp",), ("tp",))
+    assert partition_spec(axes, (2, 8, 32, 48), both) == PartitionSpec(None, ("fsdp",), None, ("tp",))
+    assert partition_spec(axes, (2, 7, 32, 48), both) == PartitionSpec(None, None, ("fsdp",), ("tp",))
 
 
 def test_a_dim_that_does_not_divide_stays_whole(mesh):

@@ -1,7 +1,8 @@
 """The table from logical axes to mesh axes, and the shardings that follow from it.
 
 The mesh has three axes: `dp` repeats the parameters, `fsdp` splits them and the batch, `tp` splits heads, MLP
-and vocabulary. Experts are split over both. A dim that its mesh axes do not divide stays whole.
+and vocabulary. Experts are spread over `fsdp`, and each is split by `tp` as an MLP is. A dim that its mesh
+axes do not divide stays whole.
 """
 
 import math
@@ -22,7 +23,7 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "vocab": ("tp",),
         "heads": ("tp",),
         "kv_heads": ("tp",),
-        "experts": ("fsdp", "tp"),
+        "experts": ("fsdp",),
         "mlp": ("tp",),
     }
 )

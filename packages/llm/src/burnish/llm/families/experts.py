@@ -14,6 +14,7 @@ from burnish.llm.families.operations import ACTIVATIONS, LAYER, project
 from burnish.llm.families.parameters import declare
 from burnish.llm.families.routing import Routing
 from burnish.llm.grouped_matmul import grouped_matmul
+from burnish.llm.row_sharding import each_on_its_rows
 
 
 class SparseMLP(nnx.Module):
@@ -35,23 +36,27 @@ class SparseMLP(nnx.Module):
 
     def __call__(self, hidden: Float[Array, "b t d"]) -> tuple[Float[Array, "b t d"], Routing]:
         """Return the MLP of each position, and what the router says of it."""
-        shares, routing = self._routed(hidden)
-        chosen = routing.chosen
-        per_token = self.experts.per_token
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        order = jnp.argsort(chosen.reshape(-1), stable=True)
-        sizes = jnp.bincount(chosen.reshape(-1), length=self.experts.count)
-        each = partial(_each, sizes=sizes, expert_of_rows=chosen.reshape(-1)[order])
-        rows = flat[order // per_token]
-        gate = self.activation(each(rows, self.gate[...]))
-        made = each(gate * each(rows, self.up[...]), self.down[...])
+        parameters = self.router, self.gate, self.up, self.down
+        return each_on_its_rows(self._of_rows, hidden, *(each[...] for each in parameters))
+
+    def _of_rows(
+        self, hidden: Float[Array, "b t d"], router: Any, gate: Any, up: Any, down: Any
+    ) -> tuple[Float[Array, "b t d"], Routing]:
+        """Return what is called for, of rows whose tokens are sorted by expert together."""
+        shares, routing = self._routed(hidden, router)
+        chosen, per_token = routing.chosen.reshape(-1), self.experts.per_token
+        order = jnp.argsort(chosen, stable=True)
+        sizes = jnp.bincount(chosen, length=self.experts.count)
+        each = partial(_each, sizes=sizes, expert_of_rows=chosen[order])
+        taken = hidden.reshape(-1, hidden.shape[-1])[order // per_token]
+        made = each(self.activation(each(taken, gate)) * each(taken, up), down)
         back = jnp.zeros_like(made).at[order].set(made).reshape(-1, per_token, hidden.shape[-1])
         weighted = back.astype(jnp.float32) * shares.reshape(-1, per_token, 1)
         return jnp.sum(weighted, axis=1).astype(hidden.dtype).reshape(hidden.shape), routing
 
-    def _routed(self, hidden: Float[Array, "b t d"]) -> tuple[Float32[Array, "b t k"], Routing]:
+    def _routed(self, hidden: Float[Array, "b t d"], router: Any) -> tuple[Float32[Array, "b t k"], Routing]:
         """Return the shares of each token's experts, rounded to its dtype, and which they are."""
-        probabilities = jax.nn.softmax(project(hidden, self.router[...]).astype(jnp.float32), axis=-1)
+        probabilities = jax.nn.softmax(project(hidden, router).astype(jnp.float32), axis=-1)
         shares, chosen = jax.lax.top_k(probabilities, self.experts.per_token)
         if self.experts.normalizes:
             shares = shares / jnp.sum(shares, axis=-1, keepdims=True)
