@@ -17,7 +17,7 @@ HAS_COMPILER = importlib.util.find_spec("jax_cuda13_plugin") is not None
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["paln"], r"unknown command 'model paln'; legal: model plan"),
+        (["plann"], r"unknown command 'model paln'; legal: model plan"),
         (["plan", "--devices"], r"--devices: expected a value after it"),
         (["plan", "--devices", "0"], r"--devices=0: expected a whole number of 1 or more"),
         (["plan", "--devices", "two"], r"--devices=two: expected"),

@@ -1,13 +1,22 @@
 """The estimate of what a stage computes, against the compiler's own count and by hand."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
 
+from burnish.llm.batch import TokenBatch
 from burnish.llm.config.family import Qwen2, Qwen3, Qwen3MoE
+from burnish.llm.config.lora import LoRA
+from burnish.llm.config.optimizer import SGD
+from burnish.llm.config.training import JaxTraining
 from burnish.llm.families.layers import Compute
 from burnish.llm.families.protocol import FamilyContext
+from burnish.llm.objective import cross_entropy
+from burnish.llm.training import TrainingContext
 from burnish.llm.work import forward_flops, update_flops, work_plan
+from burnish.platform.configuration.config import JaxConfig
 
 ROWS, LENGTH = 3, 40
 
@@ -68,8 +77,30 @@ def test_a_token_is_multiplied_with_the_experts_that_it_takes(hf_config, num_exp
     assert forward_flops(sparse, 5, 7) == forward_flops(dense, 5, 7) + 5 * 2 * routers
 
 
-def test_an_update_is_three_forward_passes_over_all_its_rows(model):
-    assert update_flops(model, 4, 8) == 3 * forward_flops(model, 32, 4)
+@pytest.fixture
+def context(model, mesh):
+    return TrainingContext(
+        model=model, load=lambda _: None, optimizer=SGD(), total_steps=1, mesh=mesh(), jax=JaxConfig()
+    )
+
+
+def test_an_update_is_three_forward_passes_over_all_its_rows(model, context):
+    like = TokenBatch.like(num_rows=4, length=8)
+    assert update_flops(JaxTraining(), context, like) == 3 * forward_flops(model, 32, 4)
+    assert update_flops(SimpleNamespace(), context, like) == 3 * forward_flops(model, 32, 4)
+
+
+@pytest.mark.parametrize(
+    ("training", "is_full"),
+    [(JaxTraining(), True), (JaxTraining(frozen=("layers",)), False), (LoRA(rank=2), False)],
+    ids=["all", "layers frozen", "lora"],
+)
+def test_an_update_is_what_the_compiler_counts(context, model, training, is_full):
+    """Within a fifth, for norms, softmax and the optimizer are none of it."""
+    like = TokenBatch.like(num_rows=8, length=64)
+    counted = training.compiled(context, like, cross_entropy).cost_analysis()["flops"]
+    assert update_flops(training, context, like) == pytest.approx(counted, rel=0.2)
+    assert (3 * forward_flops(model, 8 * 64, 32) == pytest.approx(counted, rel=0.2)) == is_full
 
 
 def test_a_plan_gives_steps_and_shares_of_the_whole():

@@ -6,10 +6,13 @@ reads all weights, so decoding takes a larger share of the time than of the oper
 """
 
 from collections.abc import Mapping
+from typing import Any
 
+from burnish.llm.batch import TokenBatch
 from burnish.llm.families.parameters import leaves_by_path
 from burnish.llm.families.protocol import EXPERTS, CausalLM, MatrixDims, Path
 from burnish.llm.tensor_layout import leaf_at
+from burnish.llm.training import Compiles, TrainingComponent, TrainingContext
 
 
 def forward_flops(model: CausalLM, num_tokens: float, mean_context: float) -> float:
@@ -18,19 +21,25 @@ def forward_flops(model: CausalLM, num_tokens: float, mean_context: float) -> fl
     2 per parameter that a token is multiplied with, head included and looked-up embedding not, of experts
     those that it takes, and 4 per layer, query dim and token attended to.
     """
+    num_parameters = _num_multiplied(model, model.abstract("float32"))
     config = model.hf_config
-    leaves = leaves_by_path(model.abstract("float32"))
-    num_parameters = sum(
-        leaf.size * _share_of_experts(model, path, leaf.shape) for path, leaf in leaves.items()
-    )
     if not config.get("tie_word_embeddings", False):
         num_parameters -= int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
     return num_tokens * (2 * num_parameters + 4 * _query_dims(config) * mean_context)
 
 
-def update_flops(model: CausalLM, num_rows: int, length: int) -> float:
-    """Return the operations of a forward and backward pass over rows: three forward passes, padding too."""
-    return 3 * forward_flops(model, num_rows * length, length / 2)
+def update_flops(training: TrainingComponent, context: TrainingContext, batch: TokenBatch) -> float:
+    """Return the operations of a forward and backward pass over rows, padding too.
+
+    They are those of three forward passes, without the products that would be gradients of what is frozen.
+    """
+    num_rows, length = batch.tokens.shape
+    num_tokens = num_rows * length
+    if not isinstance(training, Compiles):
+        return 3 * forward_flops(context.model, num_tokens, length / 2)
+    layout = training.layout(context)
+    frozen = _num_multiplied(layout.model, layout.abstract_params()[1])
+    return 3 * forward_flops(layout.model, num_tokens, length / 2) - 2 * num_tokens * frozen
 
 
 def work_plan(per_step: Mapping[str, float], steps: int, evaluation: float) -> dict[str, str]:
@@ -46,6 +55,12 @@ def work_plan(per_step: Mapping[str, float], steps: int, evaluation: float) -> d
         **({"FLOPs per step (estimate)": step} if per_step else {}),
         "FLOPs of the stage (estimate)": f"{total:.2g}: {shares}",
     }
+
+
+def _num_multiplied(model: CausalLM, params: Mapping[str, Any]) -> float:
+    """Return the parameters that a token is multiplied with, of these of a model, and looked-up ones."""
+    leaves = leaves_by_path(params)
+    return sum(leaf.size * _share_of_experts(model, path, leaf.shape) for path, leaf in leaves.items())
 
 
 def _share_of_experts(model: CausalLM, path: Path, shape: tuple[int, ...]) -> float:

@@ -72,11 +72,10 @@ class RLStage:
         layout = self._layout(prompts, received.bundle.tokenizer.pad_token_id)
         objective = self._measured(bench)
         columns = [*sorted(columns_of(objective)), TEMPERATURE]
-        plan = config.training.plan(
-            received.training_context(config.optimizer, self.total_updates),
-            TokenBatch.like(num_rows=layout.num_rows, length=layout.length, columns=columns),
-            objective,
-        )
+        context = received.training_context(config.optimizer, self.total_updates)
+        batch = TokenBatch.like(num_rows=layout.num_rows, length=layout.length, columns=columns)
+        plan = config.training.plan(context, batch, objective)
+        update = config.updates_per_rollout * update_flops(config.training, context, batch)
         rollout = f"{config.prompts_per_step} prompts x {config.samples_per_prompt} samples"
         return {
             "model": received.bundle.source,
@@ -84,17 +83,18 @@ class RLStage:
             "rollouts": config.steps,
             "completions per rollout": rollout,
             "prompts": len(prompts),
-            **self._work(bench, prompts, layout),
+            **self._work(bench, prompts, layout, update),
         }
 
-    def _work(self, bench: Workbench, prompts: Prompts, layout: BatchLayout) -> dict[str, float | str]:
+    def _work(
+        self, bench: Workbench, prompts: Prompts, layout: BatchLayout, update: float
+    ) -> dict[str, float | str]:
         """Return how often prompts are seen, how much is padding, and where the work is, at full length."""
         config, model = self.config, bench.received.bundle.model
         mean, num_new = prompts.mean_length, config.max_new_tokens
         num_decoded = config.prompts_per_step * config.samples_per_prompt * num_new
         prefill = forward_flops(model, config.prompts_per_step * mean, mean / 2)
         decoding = forward_flops(model, num_decoded, mean + num_new / 2)
-        update = config.updates_per_rollout * update_flops(model, layout.num_rows, layout.length)
         padding = 1 - (mean + num_new) / layout.length
         return {
             "epochs": round(config.steps * config.prompts_per_step / len(prompts), 2),

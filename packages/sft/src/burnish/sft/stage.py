@@ -62,14 +62,10 @@ class SFTStage:
         demonstrations = self._demonstrations(bench)
         objective = build_objective(config.objective, ObjectiveContext(jax=self.stage_run.jax))
         length = padded(demonstrations)
-        plan = config.training.plan(
-            received.training_context(config.optimizer, config.steps),
-            TokenBatch.like(
-                num_rows=config.rows_per_step, length=length, columns=sorted(columns_of(objective))
-            ),
-            objective,
-        )
-        model = received.bundle.model
+        context = received.training_context(config.optimizer, config.steps)
+        columns = sorted(columns_of(objective))
+        batch = TokenBatch.like(num_rows=config.rows_per_step, length=length, columns=columns)
+        plan = config.training.plan(context, batch, objective)
         return {
             "model": received.bundle.source,
             **plan,
@@ -77,9 +73,9 @@ class SFTStage:
             "epochs": round(self._epochs(demonstrations), 2),
             "padding": f"{1 - demonstrations.mean_length / length:.0%} of the tokens",
             **work_plan(
-                {"update": update_flops(model, config.rows_per_step, length)},
+                {"update": update_flops(config.training, context, batch)},
                 config.steps,
-                evaluation_flops(model, bench.evaluator, config.steps),
+                evaluation_flops(context.model, bench.evaluator, config.steps),
             ),
         }
 
