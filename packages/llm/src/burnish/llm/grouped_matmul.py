@@ -1,22 +1,33 @@
 """Products of sorted rows with a matrix per group, in which each row is computed once.
 
-`jax.lax.ragged_dot` does it where the platform has a kernel. On a CPU XLA computes every group for every row:
-there the rows are laid in blocks of one group each, and each block is one product. The backward pass keeps
-the arguments alone: what a choice of platforms is differentiated through would be kept for every layer.
+On a TPU `jax.lax.ragged_dot` has a kernel for it. Elsewhere XLA computes every group for every row, as the
+programs that jax 0.10.2 compiles show: there the rows are laid in blocks of one group each, and each block is
+one product. On a CPU blocks are small and computed one by one, on a GPU large and several at once. The
+backward pass keeps the arguments alone: what a choice of platforms is differentiated through would be kept
+for every layer.
 """
 
+import math
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float32, Int
 
 from burnish.llm.precision import exact_for
 
-BLOCK = 32
-"""Rows of a block on a CPU: more waste at the ends of groups, fewer read a matrix too often."""
+
+class Blocks(NamedTuple):
+    """How rows are cut: more to a block waste more at the ends of groups, fewer read a matrix too often."""
+
+    rows: int
+    gathered_bytes: int
+    """What the matrices of the blocks that are computed together may take in fp32; at least one block is."""
+
+
+ON_CPU, ON_GPU = Blocks(32, 0), Blocks(128, 2**28)
 
 
 @jax.custom_vjp
@@ -27,7 +38,7 @@ def grouped_matmul(
 
     `sizes` sum to m.
     """
-    return lax.platform_dependent(rows, weights, sizes, cpu=_in_blocks, default=_ragged)
+    return lax.platform_dependent(rows, weights, sizes, **_PRODUCTS)
 
 
 def _forward(rows: Array, weights: Array, sizes: Array) -> tuple[Array, Any]:
@@ -35,10 +46,8 @@ def _forward(rows: Array, weights: Array, sizes: Array) -> tuple[Array, Any]:
 
 
 def _backward(kept: Any, cotangent: Array) -> tuple[Array, Array, None]:
-    pulled = lax.platform_dependent(
-        *kept, cotangent, cpu=partial(_pulled, _in_blocks), default=partial(_pulled, _ragged)
-    )
-    return (*pulled, None)
+    pulls = {platform: partial(_pulled, product) for platform, product in _PRODUCTS.items()}
+    return (*lax.platform_dependent(*kept, cotangent, **pulls), None)
 
 
 def _pulled(product: Any, rows: Array, weights: Array, sizes: Array, cotangent: Array) -> Any:
@@ -53,39 +62,64 @@ def _ragged(rows: Array, weights: Array, sizes: Array) -> Array:
     return lax.ragged_dot(rows, weights, sizes, precision=exact_for(rows))
 
 
-def _in_blocks(rows: Array, weights: Array, sizes: Array) -> Array:
-    num_rows, num_groups = rows.shape[0], weights.shape[0]
-    num_blocks = -(-num_rows // BLOCK) + num_groups
-    ends, counts = jnp.cumsum(sizes), -(-sizes // BLOCK)
+def in_blocks(
+    rows: Float[Array, "m d"], weights: Float[Array, "e d f"], sizes: Int[Array, " e"], blocks: Blocks
+) -> Float[Array, "m f"]:
+    """Return what `grouped_matmul` does, by blocks."""
+    num_rows, (num_groups, *matrix) = rows.shape[0], weights.shape
+    at_once = max(1, blocks.gathered_bytes // (4 * math.prod(matrix)))
+    num_blocks = -(-num_rows // blocks.rows) + num_groups
+    num_blocks += -num_blocks % min(at_once, num_blocks)
+    ends, counts = jnp.cumsum(sizes), -(-sizes // blocks.rows)
     block_ends = jnp.cumsum(counts)
     group = jnp.searchsorted(ends, jnp.arange(num_rows), side="right")
-    place = (block_ends - counts)[group] * BLOCK + jnp.arange(num_rows) - (ends - sizes)[group]
+    place = (block_ends - counts)[group] * blocks.rows + jnp.arange(num_rows) - (ends - sizes)[group]
     group_of_block = jnp.searchsorted(block_ends, jnp.arange(num_blocks), side="right")
-    padded = jnp.zeros((num_blocks * BLOCK, rows.shape[1]), rows.dtype).at[place].set(rows)
-    made = _blocks(padded.reshape(num_blocks, BLOCK, -1), weights, group_of_block)
-    return made.reshape(num_blocks * BLOCK, -1)[place]
+    padded = jnp.zeros((num_blocks * blocks.rows, rows.shape[1]), rows.dtype).at[place].set(rows)
+    shape = (-1, min(at_once, num_blocks))
+    made = _blocks(padded.reshape(*shape, blocks.rows, matrix[0]), weights, group_of_block.reshape(shape))
+    return made.reshape(num_blocks * blocks.rows, -1)[place]
 
 
 @jax.custom_vjp
 def _blocks(
-    rows: Float[Array, "b r d"], weights: Float[Array, "e d f"], group: Int[Array, " b"]
-) -> Float[Array, "b r f"]:
-    """Return each block times its group's matrix; one whose group is past the end is empty, and skipped."""
+    rows: Float[Array, "s c r d"], weights: Float[Array, "e d f"], group: Int[Array, "s c"]
+) -> Float[Array, "s c r f"]:
+    """Return each block times its group's matrix, c at once; one whose group is past the end is empty."""
 
-    def product(_: None, block: tuple[Array, Array]) -> tuple[None, Array]:
-        mine, index = block
-        return None, _unless_empty(index, weights, lambda: _dot("rd,df->rf", mine, weights[index]))
+    def product(_: None, blocks: tuple[Array, Array]) -> tuple[None, Array]:
+        mine, indices = blocks
+        return None, _unless_empty(
+            indices, weights, lambda: _dot("rd,df->rf", mine, _taken(weights, indices))
+        )
 
     return lax.scan(product, None, (rows, group))[1].astype(rows.dtype)
 
 
-def _unless_empty(index: Array, weights: Array, compute: Any) -> Array:
+def _unless_empty(indices: Array, weights: Array, compute: Any) -> Array:
+    """Return what is computed of blocks, and zeros where a single one is empty: so is all of its rows."""
+    if len(indices) > 1:
+        return compute()
     empty = jax.eval_shape(compute)
-    return lax.cond(index < weights.shape[0], compute, lambda: jnp.zeros(empty.shape, empty.dtype))
+    return lax.cond(indices[0] < weights.shape[0], compute, lambda: jnp.zeros(empty.shape, empty.dtype))
 
 
-def _dot(equation: str, left: Array, right: Array) -> Array:
-    return jnp.einsum(equation, left, right, precision=exact_for(left), preferred_element_type=jnp.float32)
+def _taken(weights: Array, indices: Int[Array, " c"]) -> Array:
+    """Return the matrices at the indices; a gather of one would take longer than a slice."""
+    return weights[indices] if len(indices) > 1 else weights[indices[0]][None]
+
+
+def _added(total: Array, shares: Array, indices: Int[Array, " c"]) -> Array:
+    """Return the sums with the shares of blocks in them; what is of no group is dropped."""
+    if len(indices) > 1:
+        return total.at[indices].add(shares, mode="drop")
+    return total.at[indices[0]].add(shares[0], mode="drop")
+
+
+def _dot(equation: str, left: Float[Array, "c ..."], right: Float[Array, "c ..."]) -> Float32[Array, "c ..."]:
+    """Return the products of blocks, each with its own."""
+    product = partial(jnp.einsum, equation, precision=exact_for(left), preferred_element_type=jnp.float32)
+    return jax.vmap(product)(left, right) if len(left) > 1 else product(left[0], right[0])[None]
 
 
 def _blocks_forward(rows: Array, weights: Array, group: Array) -> tuple[Array, Any]:
@@ -96,11 +130,12 @@ def _blocks_backward(kept: Any, cotangent: Array) -> tuple[Array, Array, None]:
     """Add each block's share to the gradient of its matrix, in place and in fp32."""
     rows, weights, group = kept
 
-    def pull(total: Array, block: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        mine, of_made, index = block
-        of_rows = _unless_empty(index, weights, lambda: _dot("rf,df->rd", of_made, weights[index]))
-        share = _unless_empty(index, weights, lambda: _dot("rd,rf->df", mine, of_made))
-        return total.at[index].add(share, mode="drop"), of_rows
+    def pull(total: Array, blocks: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        mine, of_made, indices = blocks
+        matrices = lambda: _taken(weights, indices)  # noqa: E731
+        of_rows = _unless_empty(indices, weights, lambda: _dot("rf,df->rd", of_made, matrices()))
+        shares = _unless_empty(indices, weights, lambda: _dot("rd,rf->df", mine, of_made))
+        return _added(total, shares, indices), of_rows
 
     zeros = jnp.zeros(weights.shape, jnp.float32)
     of_weights, of_rows = lax.scan(pull, zeros, (rows, cotangent, group))
@@ -108,3 +143,9 @@ def _blocks_backward(kept: Any, cotangent: Array) -> tuple[Array, Array, None]:
 
 
 _blocks.defvjp(_blocks_forward, _blocks_backward)
+
+_PRODUCTS = {
+    "cpu": partial(in_blocks, blocks=ON_CPU),
+    "tpu": _ragged,
+    "default": partial(in_blocks, blocks=ON_GPU),
+}
