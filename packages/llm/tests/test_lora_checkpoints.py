@@ -20,7 +20,7 @@ from burnish.platform.checkpoint.config import Msgpack
 from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.checkpoint.step_directory import restore, verify_step, write_payload
 from burnish.platform.configuration.config import JaxConfig
-from burnish.platform.errors import CheckpointError
+from burnish.platform.errors import CheckpointError, ConfigError
 
 SMALL = Tiny(hidden_size=32, num_heads=2, num_kv_heads=1, intermediate_size=48)
 
@@ -172,8 +172,14 @@ def test_a_base_that_others_took_the_place_of_is_read_again(
     step = saved(training, tmp_path / "step_3")
     others = jax.tree.map(lambda leaf: np.array(leaf) + np.float32(1), resumed.weights().tree)
     resumed.load_weights(others)
+    with pytest.raises(ConfigError, match=r"other weights took the place of the model .* checkpoint=all"):
+        resumed.save_state()
     restore(verify_step(step, 3), {"training": resumed}, {}, backend)
     assert_bit_equal(resumed.weights().tree, training.weights().tree)
+    resumed.save_state()
+    whole = make_training(base, checkpoint="all")
+    whole.load_weights(others)
+    assert whole.save_state().trees["params"].keys() == others.keys()
 
 
 @pytest.mark.parametrize("checkpoint", ["adapters", "all"])

@@ -179,7 +179,7 @@ class JaxTrainingBackend:
             raise RuntimeError("save_state between forward_backward and optim_step would lose the gradient")
         context = self._context
         files = {"config.json": json.dumps(context.model.hf_config, indent=2, sort_keys=True).encode()}
-        files |= self._form.files()
+        files |= self._form.files(self._is_moved)
         if context.tokenizer is not None:
             files |= context.tokenizer.files()
         saved = _as_masters(self._form, self._layout, self._exact())

@@ -43,8 +43,12 @@ class TrainedForm(Protocol):
         """Return what of `like` was saved, at the top of the tree; what was not is as it came."""
         ...
 
-    def files(self) -> Mapping[str, bytes]:
-        """Return the files of a checkpoint that say what its trees are."""
+    def files(self, is_moved: bool) -> Mapping[str, bytes]:
+        """Return the files of a checkpoint that say what its trees are.
+
+        `is_moved` says that other weights have taken the place of those that were loaded; ConfigError where
+        no checkpoint could say which.
+        """
         ...
 
     def write(self, directory: Path, exact: Any) -> None:
@@ -79,8 +83,9 @@ class Whole:
         """Return the tree `params`."""
         return checkpoint.tree("params", like)
 
-    def files(self) -> Mapping[str, bytes]:
+    def files(self, is_moved: bool) -> Mapping[str, bytes]:
         """Return none."""
+        del is_moved
         return {}
 
     def write(self, directory: Path, exact: Any) -> None:

@@ -26,6 +26,7 @@ from burnish.llm.tensor_layout import leaf_at
 from burnish.platform import atomic
 from burnish.platform.checkpoint.manifest import write_manifest
 from burnish.platform.checkpoint.snapshot import Restored
+from burnish.platform.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +86,13 @@ class WithAdapters:
             base = checkpoint.tree("params", without_adapters(like))
         return {**base, ADAPTERS: checkpoint.tree(ADAPTERS, like[ADAPTERS])}
 
-    def files(self) -> Mapping[str, bytes]:
-        """Return what says how the updates are merged, and with what."""
+    def files(self, is_moved: bool) -> Mapping[str, bytes]:
+        """Return what says how the updates are merged, and with what, if that is still what was loaded."""
+        if self.names_base and is_moved:
+            raise ConfigError(
+                "checkpoint=adapters: other weights took the place of the model that checkpoints name; "
+                "set checkpoint=all"
+            )
         stored = StoredUpdates(
             low_rank=self.model.low_rank,
             targets=self.model.targets,
