@@ -95,8 +95,14 @@ def test_killed_twenty_times_equals_the_uninterrupted_run(
     assert digests_of(run) == digests_of(uninterrupted)
 
 
-LOW_RANK = ["stages.sft.training=lora", "stages.rl.training=lora", "stages.rl.training.checkpoint=adapters"]
-"""Updates with their base in the checkpoints of SFT, and without it in those of RL."""
+LOW_RANK = [
+    "stages.sft.training=lora",
+    "stages.rl.training=lora",
+    "stages.rl.training.checkpoint=adapters",
+    "stages.sft.training.ema_decay=0.8",
+    "stages.rl.training.ema_decay=0.8",
+]
+"""Updates with their base in the checkpoints of SFT, and without it in those of RL; averages of both."""
 
 
 @pytest.fixture(scope="module")

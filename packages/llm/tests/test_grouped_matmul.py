@@ -13,6 +13,7 @@ BLOCKS = {
     "gpu": ON_GPU,
     "three at once": Blocks(8, 3 * 4 * WIDTH * OUT),
     "one row": Blocks(1, 5 * 4 * WIDTH * OUT),
+    "by the mean": Blocks(32, 2 * 4 * WIDTH * OUT, least_rows=2),
 }
 SIZES = {"even": [16, 16, 16], "ragged": [1, 40, 7, 0, 22], "one has all": [0, 0, 70], "few": [0, 2, 0, 0, 1]}
 
@@ -69,3 +70,12 @@ def test_platform_at_hand_is_served():
     )
     for ours, theirs in zip(found, exact, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "num_groups", "rows"),
+    [(1, 128, 16), (16, 128, 16), (2000, 64, 32), (2049, 64, 64), (10**6, 8, 128)],
+)
+def test_blocks_of_a_gpu_are_as_large_as_groups(num_rows, num_groups, rows):
+    assert ON_GPU.of(num_rows, num_groups) == rows
+    assert ON_CPU.of(num_rows, num_groups) == 32

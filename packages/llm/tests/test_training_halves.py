@@ -20,18 +20,20 @@ from burnish.platform.statistics.tracker import StatsTracker
 
 
 @pytest.mark.parametrize(
-    ("micro_batch_rows", "mesh_shape", "dtypes"),
+    ("micro_batch_rows", "mesh_shape", "dtypes", "ema_decay"),
     [
-        ("all", (1, 1), ("float32", "float32")),
-        (2, (1, 1), ("float32", "float32")),
-        (4, (2, 2), ("float32", "float32")),
-        (2, (1, 1), ("float32", "bfloat16")),
+        ("all", (1, 1), ("float32", "float32"), 0.0),
+        ("all", (1, 1), ("float32", "float32"), 0.9),
+        (2, (1, 1), ("float32", "float32"), 0.0),
+        (4, (2, 2), ("float32", "float32"), 0.0),
+        (2, (1, 1), ("float32", "bfloat16"), 0.9),
     ],
 )
 def test_step_when_taken_in_two_halves_then_equals_bit_for_bit(
-    make_training, micro_batch_rows, mesh_shape, dtypes, batch_of, assert_bit_equal
+    make_training, micro_batch_rows, mesh_shape, dtypes, ema_decay, batch_of, assert_bit_equal
 ):
     made = {"mesh_shape": mesh_shape, "dtypes": dtypes, "micro_batch_rows": micro_batch_rows}
+    made["ema_decay"] = ema_decay
     whole, halves = make_training(**made), make_training(**made)
     for seed in range(3):
         expected = whole.step(batch_of(seed), cross_entropy).statistics

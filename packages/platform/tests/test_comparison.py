@@ -94,6 +94,17 @@ def test_each_start_is_written_down(in_first):
     assert starts[0]["time"] <= starts[1]["time"]
 
 
+def test_devices_are_compared_with_those_of_the_last_start_by_their_number(in_first):
+    status, _, err = in_first(*in_first.chain, LATEST, "jax.mesh.dp=auto")
+    assert (status, "jax.mesh.dp: 1 -> 8" in err) == (0, True), err
+    assert json.loads(recorded("run.json"))["starts"][-1]["mesh"] == {"dp": 8, "fsdp": 1, "tp": 1}
+
+
+def test_devices_that_are_as_many_as_before_are_no_change(in_first):
+    status, _, err = in_first(*in_first.chain, LATEST, "jax.mesh.dp=1")
+    assert (status, "jax.mesh" in err) == (0, False), err
+
+
 def test_a_run_without_what_it_began_with_is_refused_and_kept(in_first):
     name = "config.yaml"
     content = recorded(name)

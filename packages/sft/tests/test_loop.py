@@ -15,7 +15,7 @@ from burnish.llm.config.training import JaxTraining
 from burnish.llm.limits import SkippedUpdates
 from burnish.llm.objective import cross_entropy
 from burnish.llm.testing import params_of
-from burnish.llm.training import Computed, TrainingContext
+from burnish.llm.training import Computed, TrainingContext, judged_weights
 from burnish.platform.configuration.artifacts import Artifacts
 from burnish.platform.configuration.config import JaxConfig
 from burnish.platform.data.order import RecordStream
@@ -48,12 +48,14 @@ def test_the_stage_trains_evaluates_and_exports(run, shared):
     assert artifacts.get("model") == run.stage_directory / "export"
 
 
-def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared, ema_decay):
     """Batches in the stream's order, one step each: nothing else happens in the loop."""
+    options = replace(OPTIONS, training=JaxTraining(ema_decay=ema_decay))
     bundle = load_bundle(shared["model"], ModelContext(tokenizer=shared["tokenizer"], jax=JaxConfig()))
     demonstrations = encode(shared["data"], bundle.tokenizer, OPTIONS.max_length, "stages.sft")
     stream = RecordStream(demonstrations, run.data_seed)
-    training = JaxTraining().build(
+    training = options.training.build(
         TrainingContext(
             model=bundle.model,
             load=bundle.load,
@@ -71,12 +73,13 @@ def test_the_export_holds_what_a_plain_loop_trains_bit_for_bit(run, shared):
             pad_token_id=bundle.tokenizer.pad_token_id,
         )
         training.step(batch, cross_entropy)
-    artifacts = OPTIONS.build(run, **shared).run(Artifacts())
+    artifacts = options.build(run, **shared).run(Artifacts())
     exported = load_bundle(
         Pretrained(name_or_path=str(artifacts["model"])),
         ModelContext(tokenizer=shared["tokenizer"], jax=JaxConfig()),
     )
-    assert same_leaves(params_of(exported), jax.device_get(training.weights().tree))
+    assert same_leaves(params_of(exported), jax.device_get(judged_weights(training).tree))
+    assert same_leaves(params_of(exported), jax.device_get(training.weights().tree)) == (ema_decay == 0)
 
 
 def test_twin_another_seed_trains_something_else(run, shared):

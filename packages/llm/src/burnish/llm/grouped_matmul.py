@@ -23,11 +23,19 @@ class Blocks(NamedTuple):
     """How rows are cut: more to a block waste more at the ends of groups, fewer read a matrix too often."""
 
     rows: int
-    gathered_bytes: int
+    gathered_bytes: int = 0
     """What the matrices of the blocks that are computed together may take in fp32; at least one block is."""
 
+    least_rows: int | None = None
+    """Rows of a block where groups have few, as in decoding; None is `rows`."""
 
-ON_CPU, ON_GPU = Blocks(32, 0), Blocks(128, 2**28)
+    def of(self, num_rows: int, num_groups: int) -> int:
+        """Return the rows of a block: a power of two that a group of the mean size fills, within bounds."""
+        mean = 2 ** math.ceil(math.log2(max(1, num_rows / num_groups)))
+        return min(self.rows, max(self.least_rows or self.rows, mean))
+
+
+ON_CPU, ON_GPU = Blocks(32), Blocks(128, 2**28, least_rows=16)
 
 
 @jax.custom_vjp
@@ -67,18 +75,18 @@ def in_blocks(
 ) -> Float[Array, "m f"]:
     """Return what `grouped_matmul` does, by blocks."""
     num_rows, (num_groups, *matrix) = rows.shape[0], weights.shape
-    at_once = max(1, blocks.gathered_bytes // (4 * math.prod(matrix)))
-    num_blocks = -(-num_rows // blocks.rows) + num_groups
-    num_blocks += -num_blocks % min(at_once, num_blocks)
-    ends, counts = jnp.cumsum(sizes), -(-sizes // blocks.rows)
+    block = blocks.of(num_rows, num_groups)
+    num_blocks = -(-num_rows // block) + min(num_groups, num_rows)
+    at_once = min(num_blocks, max(1, blocks.gathered_bytes // (4 * math.prod(matrix))))
+    num_blocks += -num_blocks % at_once
+    ends, counts = jnp.cumsum(sizes), -(-sizes // block)
     block_ends = jnp.cumsum(counts)
     group = jnp.searchsorted(ends, jnp.arange(num_rows), side="right")
-    place = (block_ends - counts)[group] * blocks.rows + jnp.arange(num_rows) - (ends - sizes)[group]
+    place = (block_ends - counts)[group] * block + jnp.arange(num_rows) - (ends - sizes)[group]
     group_of_block = jnp.searchsorted(block_ends, jnp.arange(num_blocks), side="right")
-    padded = jnp.zeros((num_blocks * blocks.rows, rows.shape[1]), rows.dtype).at[place].set(rows)
-    shape = (-1, min(at_once, num_blocks))
-    made = _blocks(padded.reshape(*shape, blocks.rows, matrix[0]), weights, group_of_block.reshape(shape))
-    return made.reshape(num_blocks * blocks.rows, -1)[place]
+    padded = jnp.zeros((num_blocks * block, rows.shape[1]), rows.dtype).at[place].set(rows)
+    cut = padded.reshape(-1, at_once, block, matrix[0])
+    return _blocks(cut, weights, group_of_block.reshape(-1, at_once)).reshape(num_blocks * block, -1)[place]
 
 
 @jax.custom_vjp

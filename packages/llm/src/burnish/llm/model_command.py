@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ burnish model plan [--devices N] [--target h100|h200] [file.yaml] [key=value ...
 For each stage of the chain that these words compose: shape, place and bytes of every parameter, what stays
 whole on each device and why, and the memory of an update as the compiler has planned it. Nothing is loaded.
 
-  --devices N      plan for N devices, in place of those that are here
+  --devices N      plan for N devices of this machine's processor, in place of those that are here
   --target CARD    plan for cards of this kind, none of which has to be here
 """
 FLAGS = ("--devices", "--target")
@@ -27,7 +27,7 @@ FLAGS = ("--devices", "--target")
 def model(words: Sequence[str]) -> None:
     """Do what `burnish model` is asked for; ConfigError where it is nothing that it does."""
     match list(words):
-        case [] | ["--help" | "-h"] | ["plan", "--help" | "-h"]:
+        case [] | ["--help" | "-h", *_] | ["plan", "--help" | "-h", *_]:
             sys.stdout.write(USAGE)
         case ["plan", *rest]:
             given, overrides = _read(rest)
@@ -41,29 +41,26 @@ def print_model_plan(
 ) -> None:
     """Print the plan of every stage of a chain: the parameters, and what `--dry-run` says and more.
 
-    Each stage's update is compiled: for `devices` devices of this machine's processor, or of a `target`.
+    Each update is compiled: for the devices here, for `devices` of this machine's processor, or for as many
+    of a `target` as the mesh has.
 
     Raises:
         BurnishError: what a run would refuse, or an unknown target.
     """
-    from burnish.llm.measured_training import MeasuredTraining, target_of
+    from burnish.llm.compiled_plan import COMPILED_FOR, compiling_plans
+    from burnish.llm.target import named
     from burnish.platform.configuration.composition import compose_config
     from burnish.platform.runs import pipeline, report
 
-    card, config = target_of(target), compose_config(overrides)
+    card = None if target is None else named(target)
+    config = compose_config(overrides)
     if devices is not None or card is not None:
-        _pretend(devices or 1)
-    stages: dict[str, Any] = dict(config.stages)
-    measured = {
-        name: MeasuredTraining(stage.training, card)
-        for name, stage in stages.items()
-        if hasattr(stage, "training")
-    }
-    stages |= {name: replace(stages[name], training=each) for name, each in measured.items()}
-    plans = pipeline.plan(replace(config, stages=stages))
+        _pretend(devices or config.jax.mesh.num_devices)
+    with compiling_plans(card) as compiled:
+        plans = pipeline.plan(config)
     for name, plan in plans.items():
-        if name in measured:
-            _print_parameters(name, measured[name].parameters)
+        if COMPILED_FOR in plan:
+            _print_parameters(name, compiled.pop(0))
         report.print_plan({name: plan})
 
 
@@ -85,17 +82,19 @@ def _print_parameters(stage: str, parameters: Sequence[PlannedParameter]) -> Non
 
 
 def _read(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the values of our flags, and all other words."""
+    """Return the values of our flags, `--flag value` or `--flag=value`, and all words that are no flags."""
     given: dict[str, str] = {}
     rest, others = list(words), list[str]()
     while rest:
-        word = rest.pop(0)
-        if word not in FLAGS:
-            others.append(word)
-        elif rest:
-            given[word] = rest.pop(0)
+        flag, equals, value = rest.pop(0).partition("=")
+        if not flag.startswith("-"):
+            others.append(f"{flag}{equals}{value}")
+        elif flag not in FLAGS:
+            raise ConfigError(f"unknown flag '{flag}'{suggestion(flag, FLAGS)}; legal: {', '.join(FLAGS)}")
+        elif not equals and not rest:
+            raise ConfigError(f"{flag}: expected a value after it")
         else:
-            raise ConfigError(f"{word}: expected a value after it")
+            given[flag] = value if equals else rest.pop(0)
     return given, others
 
 

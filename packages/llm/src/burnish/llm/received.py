@@ -16,6 +16,7 @@ from burnish.llm.bundle import Bundle, ModelComponent, ModelContext, load_bundle
 from burnish.llm.export import Export, ExportComponent, ExportContext, write_weights
 from burnish.llm.optimizer import OptimizerComponent
 from burnish.llm.sharding import lying, replicated
+from burnish.llm.target import platform
 from burnish.llm.tokenizer import TokenizerComponent
 from burnish.llm.training import (
     Exports,
@@ -100,7 +101,7 @@ class ReceivedModel:
         Where none is named the length of a batch alone decides on a CPU, and nothing is looked into.
         """
         is_named = any(found.slot == "attention" for found in bundle.components)
-        if jax.default_backend() == "cpu" and not is_named:
+        if platform() == "cpu" and not is_named:
             return []
         decisions = decisions_for(bundle.model, self.run.jax.compute_dtype)
         for decision in decisions:

@@ -36,11 +36,13 @@ def partition_spec(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) ->
 
 
 def undivided(axes: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh) -> list[str]:
-    """Return in words the dims that stay whole because their mesh axes do not divide them."""
+    """Return in words the dims whose mesh axes do not divide them, and split no other dim either."""
+    dims = list(zip(axes, shape, _divided(axes, shape, mesh), strict=True))
+    used = {name for _, _, (_, taken) in dims for name in taken or ()}
     return [
         f"{axis} {size} over {' x '.join(f'{name} {mesh.shape[name]}' for name in wanted)}"
-        for axis, size, (wanted, taken) in zip(axes, shape, _divided(axes, shape, mesh), strict=True)
-        if wanted and taken is None
+        for axis, size, (wanted, _) in dims
+        if not used.issuperset(wanted)
     ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from burnish.platform.configuration.install_command import install_command
+from burnish.platform.configuration.suggestion import suggestion
 from burnish.platform.device.mesh import AXES
 from burnish.platform.errors import ConfigError
 
@@ -49,6 +50,13 @@ class Target:
         """
 
 
+def named(name: str) -> Target:
+    """Return the card of a name; ConfigError where there is none."""
+    if name not in TARGETS:
+        raise ConfigError(f"--target={name}: unknown{suggestion(name, TARGETS)}; legal: {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
 TARGETS = {
     "h100": Target("NVIDIA H100 80GB HBM3", 84_929_347_584, 3_352_320_000_000),
     "h200": Target("NVIDIA H200 141GB HBM3e", 151_397_597_184, 4_800_000_000_000),
@@ -65,8 +73,10 @@ def mesh_of_target(target: Target, sizes: tuple[int, int, int]) -> Mesh:
             platform="cuda", target_config=target.config(), topology=f"1x1x{count}"
         )
     except Exception as error:  # jax raises what the lookup of a plugin happens to
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ConfigError(
-            f"--target: there is no compiler for {target.kind} here: {install_command('burnish-llm')}[target]"
+            f"--target: no compiler for {target.kind} answers here ({cause}); its wheels come with "
+            f"{install_command('burnish-llm')}[target]"
         ) from error
     grid = np.array(found.devices, dtype=object).reshape(sizes)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
@@ -82,9 +92,14 @@ def compiling_for(target: Target) -> Generator[None]:
         _TARGET.reset(token)
 
 
+def target_now() -> Target | None:
+    """Return what is compiled for, None where that is the device at hand."""
+    return _TARGET.get()
+
+
 def platform() -> str:
     """Return the platform that is compiled for."""
-    target = _TARGET.get()
+    target = target_now()
     return jax.default_backend() if target is None else target.platform
 
 
@@ -95,12 +110,12 @@ def compiler_options() -> dict[str, str | bool]:
 
 def is_at_hand() -> bool:
     """Say whether what is compiled can be run here."""
-    return _TARGET.get() is None
+    return target_now() is None
 
 
 def compute_capability() -> tuple[int, int] | None:
     """Return that of the CUDA device that is compiled for; None for any other."""
-    target = _TARGET.get()
+    target = target_now()
     return _capability_at_hand() if target is None else target.compute_capability
 
 

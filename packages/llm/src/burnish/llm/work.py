@@ -22,10 +22,7 @@ def forward_flops(model: CausalLM, num_tokens: float, mean_context: float) -> fl
     those that it takes, and 4 per layer, query dim and token attended to.
     """
     num_parameters = _num_multiplied(model, model.abstract("float32"))
-    config = model.hf_config
-    if not config.get("tie_word_embeddings", False):
-        num_parameters -= int(config.get("vocab_size", 0)) * int(config.get("hidden_size", 0))
-    return num_tokens * (2 * num_parameters + 4 * _query_dims(config) * mean_context)
+    return num_tokens * (2 * num_parameters + 4 * _query_dims(model.hf_config) * mean_context)
 
 
 def update_flops(training: TrainingComponent, context: TrainingContext, batch: TokenBatch) -> float:
@@ -58,9 +55,18 @@ def work_plan(per_step: Mapping[str, float], steps: int, evaluation: float) -> d
 
 
 def _num_multiplied(model: CausalLM, params: Mapping[str, Any]) -> float:
-    """Return the parameters that a token is multiplied with, of these of a model, and looked-up ones."""
-    leaves = leaves_by_path(params)
-    return sum(leaf.size * _share_of_experts(model, path, leaf.shape) for path, leaf in leaves.items())
+    """Return the parameters that a token is multiplied with, of these of a model."""
+    return sum(
+        leaf.size * _share_of_experts(model, path, leaf.shape)
+        for path, leaf in leaves_by_path(params).items()
+        if not _is_looked_up_alone(model, path, leaf.shape)
+    )
+
+
+def _is_looked_up_alone(model: CausalLM, path: Path, shape: tuple[int, ...]) -> bool:
+    """Say whether a leaf is an embedding [v d] that is no head as well: no token is multiplied with it."""
+    is_table = model.matrices.get(path) == MatrixDims((0,), (1,)) and shape[0] == model.vocab_size
+    return is_table and not model.hf_config.get("tie_word_embeddings", False)
 
 
 def _share_of_experts(model: CausalLM, path: Path, shape: tuple[int, ...]) -> float:

@@ -122,17 +122,18 @@ def _burnish(arguments: Sequence[str]) -> None:
         case [] | ["--help" | "-h"]:
             sys.stdout.write(USAGE + _usage_of_installed())
         case words:
-            _installed(words[0])(words[1:])
+            _installed(words)(words[1:])
 
 
-def _installed(name: str) -> Callable[[Sequence[str]], None]:
+def _installed(words: Sequence[str]) -> Callable[[Sequence[str]], None]:
     """Return the command that a distribution registers, as a function of the words after its name."""
     found = available(COMMANDS)
-    if name not in found:
+    if words[0] not in found:
         legal = [*OWN_COMMANDS, *found]
-        raise ConfigError(f"unknown command '{name}'{suggestion(name, legal)}; legal: {', '.join(legal)}")
+        near = suggestion(words[0], [name for name in legal if name != words[0]])
+        raise ConfigError(f"unknown command '{' '.join(words)}'{near}; legal: {', '.join(legal)}")
     _see_working_directory()
-    return load(found[name])
+    return load(found[words[0]])
 
 
 def _usage_of_installed() -> str:

@@ -75,9 +75,10 @@ def judge(evaluation: Evaluation, engine: Engine, training: TrainingBackend, ste
     if average is None:
         return evaluation(engine, step)
     engine.update_weights(average)
-    stats = evaluation(engine, step)
-    engine.update_weights(training.weights())
-    return stats
+    try:
+        return evaluation(engine, step)
+    finally:
+        engine.update_weights(training.weights())
 
 
 def learn(

@@ -87,10 +87,11 @@ class StepOptions(ABC):
         self, context: TrainingContext, batch: TokenBatch, objective: Objective
     ) -> Mapping[str, int | float | str]:
         """Return the arithmetic of one update's batch and the bytes of the state; allocates nothing."""
+        from burnish.llm.compiled_plan import compiled_plan
         from burnish.llm.footprint import training_plan
 
-        del objective
-        return training_plan(self.layout(context), batch, self.micro_batch_rows)
+        plan = training_plan(self.layout(context), batch, self.micro_batch_rows)
+        return {**plan, **compiled_plan(self, context, batch, objective)}
 
     def compiled(
         self, context: TrainingContext, batch: TokenBatch, objective: Objective

@@ -9,7 +9,7 @@ from burnish.llm.attention import QKV
 from burnish.llm.families.architecture import Architecture
 from burnish.llm.families.experts import SparseMLP
 from burnish.llm.families.layers import Attend
-from burnish.llm.families.operations import ACTIVATIONS, LAYER, linear, rms_norm
+from burnish.llm.families.operations import ACTIVATIONS, LAYER, keeping_inputs, linear, rms_norm
 from burnish.llm.families.parameters import declare
 from burnish.llm.families.projections import Projection, of_attention, of_mlp
 from burnish.llm.families.rotary import Angles, rotate
@@ -64,8 +64,11 @@ class GatedMLP(nnx.Module):
 
     def __call__(self, hidden: Float[Array, "b t d"]) -> tuple[Float[Array, "b t d"], None]:
         """Return the MLP of each position, which no router has chosen."""
-        gate = self.activation(linear(hidden, self.gate, self.gate_bias))
-        return linear(gate * linear(hidden, self.up, self.up_bias), self.down, self.down_bias), None
+        gate = linear(hidden, self.gate, self.gate_bias)
+        return keeping_inputs(self._down)(gate, linear(hidden, self.up, self.up_bias)), None
+
+    def _down(self, gate: Float[Array, "b t f"], up: Float[Array, "b t f"]) -> Float[Array, "b t d"]:
+        return linear(self.activation(gate) * up, self.down, self.down_bias)
 
 
 class Block(nnx.Module):

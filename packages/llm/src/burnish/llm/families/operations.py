@@ -26,7 +26,14 @@ ACTIVATIONS: Mapping[Activation, Callable[[Array], Array]] = {
 def rms_norm(
     values: Float[Array, "b t ..."], scale: Float[Array, "..."], spec: NormSpec
 ) -> Float[Array, "b t ..."]:
-    """Return x / sqrt(mean(x^2) + eps) in fp32 and scaled, over the last dims, as many as `scale` has."""
+    """Return x / sqrt(mean(x^2) + eps) in fp32 and scaled, over the last dims, as many as `scale` has.
+
+    The backward pass keeps x and computes the rest again.
+    """
+    return keeping_inputs(partial(_normed, spec=spec))(values, scale)
+
+
+def _normed(values: Array, scale: Array, spec: NormSpec) -> Array:
     exact = values.astype(jnp.float32)
     dims = tuple(range(-scale.ndim, 0))
     normed = exact * jax.lax.rsqrt(jnp.mean(exact * exact, axis=dims, keepdims=True) + spec.eps)
@@ -35,6 +42,14 @@ def rms_norm(
     if spec.rounds_first:
         normed = normed.astype(values.dtype)
     return broadcast.scale(normed, scale).astype(values.dtype)
+
+
+def keeping_inputs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, of which the backward pass keeps what it is given and nothing on the way.
+
+    For what is cheap to compute again. A product at its end is not: no gradient asks for what it gives.
+    """
+    return jax.checkpoint(function)
 
 
 def linear(values: Float[Array, "b t ..."], weight: Any, bias: Any = None) -> Float[Array, "b t ..."]:

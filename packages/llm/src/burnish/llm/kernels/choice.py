@@ -68,7 +68,8 @@ class Named:
                 f"model.attention={self.word} cannot compute this: {reason}; set model.attention=auto, "
                 "or xla or chunked, which compute everything"
             )
-        if _HEARD.get() is not None and self.kernel != DENSE[1] and (reason := disparity(self.kernel, case)):
+        needs_probe = _HEARD.get() is not None and target.is_at_hand() and self.kernel != DENSE[1]
+        if needs_probe and (reason := disparity(self.kernel, case)):
             raise ConfigError(
                 f"model.attention={self.word} does not compute on this machine what it should: {reason}; set "
                 "model.attention=auto, or xla or chunked"

@@ -11,7 +11,7 @@ from yaml import YAMLError
 from burnish.platform.configuration.component import fact
 from burnish.platform.configuration.config import Config
 from burnish.platform.configuration.parts import parts
-from burnish.platform.runs.provenance import cpu_threads, versions
+from burnish.platform.runs.provenance import cpu_threads, mesh_sizes, versions
 from burnish.platform.runs.records import damaged, read_record
 from burnish.platform.runs.run_directory import RunDirectory
 from burnish.platform.statistics.rows import read_rows
@@ -65,13 +65,11 @@ def compare(config: Config, root: RunDirectory, begun: set[str]) -> Comparison:
     )
     for key in changed:
         phrase = f"{key}: {saved.get(key, 'absent')} -> {asked.get(key, 'absent')}"
-        if key.startswith("jax.mesh."):
-            found.warned.append(phrase)
-        elif rules.changes_steps(key) and (found.is_extended or not rules.has_ended(key)):
+        if rules.changes_steps(key) and (found.is_extended or not rules.has_ended(key)):
             found.noted.append(f"{phrase}: schedules are those of {asked.get(key)} steps from here on")
         elif not rules.is_free(key):
             found.refused.append(phrase)
-    found.warned.extend(_differences_of_the_machine(root))
+    found.warned.extend(_differences_of_the_machine(config, root))
     return found
 
 
@@ -104,7 +102,7 @@ class _Rules:
     def is_free(self, key: str) -> bool:
         """Whether a key may change without a word."""
         section, *rest = key.split(".")
-        if section in ("checkpoint", "logging") or key in _OF_THE_MACHINE:
+        if section in ("checkpoint", "logging") or key in _OF_THE_MACHINE or key.startswith("jax.mesh."):
             return True
         if section == "run":
             return key != "run.seed"
@@ -154,13 +152,22 @@ def _saved_config(root: RunDirectory) -> dict[str, Any]:
     raise damaged(root.config, _UNREADABLE, _WITHOUT_CONFIG)
 
 
-def _differences_of_the_machine(root: RunDirectory) -> list[str]:
-    """Compare what bits may depend on beside the config: libraries and threads."""
+def _differences_of_the_machine(config: Config, root: RunDirectory) -> list[str]:
+    """Compare what bits may depend on: libraries and threads of the beginning, the last start's devices."""
     file = root.path / "run.json"
     if not file.is_file():
         return [f"'{file}' is not there, so the versions that the run began with are not compared"]
     fields = {"versions": dict, "cpu_threads": int}
     recorded = read_record(file, fields, "delete it: the versions that it holds are then not compared")
-    before = {**recorded["versions"], "CPU threads": recorded["cpu_threads"]}
-    now = {**versions(), "CPU threads": cpu_threads()}
+    starts: Any = recorded.get("starts") or [{}]
+    before = {
+        **recorded["versions"],
+        "CPU threads": recorded["cpu_threads"],
+        **_mesh_options(starts[-1].get("mesh", {})),
+    }
+    now = {**versions(), "CPU threads": cpu_threads(), **_mesh_options(mesh_sizes(config))}
     return [f"{name}: {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+
+
+def _mesh_options(sizes: Mapping[str, int]) -> dict[str, int]:
+    return {f"jax.mesh.{axis}": size for axis, size in sizes.items()}

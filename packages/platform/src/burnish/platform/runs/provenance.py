@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import Any
 
 from burnish.platform.configuration.config import Config
+from burnish.platform.device.mesh import AXES, arranged
 
 
 def provenance(config: Config, overrides: Sequence[str]) -> dict[str, Any]:
@@ -45,9 +46,14 @@ def start_facts(config: Config) -> dict[str, Any]:
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "versions": versions(),
-        "mesh": asdict(config.jax.mesh),
+        "mesh": mesh_sizes(config),
         "cpu_threads": cpu_threads(),
     }
+
+
+def mesh_sizes(config: Config) -> dict[str, int]:
+    """Return the devices of each axis of the mesh; what is `auto` is counted."""
+    return dict(zip(AXES, arranged(config.jax).mesh.sizes, strict=True))
 
 
 def versions() -> dict[str, str]:
